@@ -1,0 +1,44 @@
+"""Pretrain: token shards to a base model."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from prefect import flow
+
+from flows.stage_run import (
+    Inputs,
+    Job,
+    Outcome,
+    RunOptions,
+    StageResult,
+    count_rows,
+    run_stage,
+    threads,
+)
+from tasks.pretrain.config import PretrainConfig
+from tasks.pretrain.task import train_base
+
+
+@flow(
+    name="pretrain",
+    flow_run_name="pretrain for {options.recipe}",
+    task_runner=threads(1),
+)
+def pretrain(
+    config: PretrainConfig, options: RunOptions, inputs: Inputs | None = None
+) -> StageResult:
+    """Train a decoder from scratch within a token budget."""
+
+    def build(job: Job) -> Outcome:
+        sharded = job.inputs["shard"]
+        train, validation = job.files("shard", "train/"), job.files("shard", "validation/")
+        facts = {
+            "sequence_length": cast("int", sharded.config["sequence_length"]),
+            "validation_bytes": cast("int", sharded.stats["validation_bytes"]),
+        }
+        tokenizer, work = job.folder("tokenizer"), job.workspace.root
+        stats = train_base.submit(config, train, validation, facts, tokenizer, work).result()
+        return Outcome(count_rows(train), stats["parameters"], stats)
+
+    return run_stage("pretrain", config, inputs or {}, options, build)

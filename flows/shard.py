@@ -1,0 +1,42 @@
+"""Shard: documents to packed token sequences, split by document."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.stage_run import (
+    Inputs,
+    Job,
+    Outcome,
+    RunOptions,
+    StageResult,
+    count_rows,
+    handed,
+    run_stage,
+    threads,
+)
+from tasks.shard.config import ShardConfig
+from tasks.shard.task import baselines, tokenize
+
+
+@flow(
+    name="shard",
+    flow_run_name="shard for {options.recipe}",
+    task_runner=threads(2),
+)
+def shard(config: ShardConfig, options: RunOptions, inputs: Inputs | None = None) -> StageResult:
+    """Tokenize, split and pack the documents."""
+
+    def build(job: Job) -> Outcome:
+        documents, tokenizer = job.files("dedup", "documents/"), job.folder("tokenizer")
+        futures = [
+            tokenize.submit(number, len(documents), path, tokenizer, config, job.workspace.root)
+            for number, path in enumerate(documents, 1)
+        ]
+        stats = baselines.submit(
+            documents, [handed(f) for f in futures], tokenizer, config
+        ).result()
+        packed = [path for future in futures for path in future.result()]
+        return Outcome(count_rows(documents), count_rows(packed), stats)
+
+    return run_stage("shard", config, inputs or {}, options, build)

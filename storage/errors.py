@@ -1,0 +1,106 @@
+"""Every error that phusa raises on purpose.
+
+    PhusaError
+    ├── RequestError        the request was wrong: nothing was started (exit code 2)
+    │   └── UnknownArtifact     no such artifact, version or stage
+    └── RunError            the run could not go on: nothing half-done was sealed (exit code 1)
+        ├── SiteUnreachable     a seed or a site on loopback does not answer
+        ├── NothingLeft         a stage would seal no row at all
+        ├── CorpusTooSmall      too little text for what was asked of it
+        ├── TrainingDiverged    the loss is no longer a finite number
+        ├── CheckFailed         what was built does not pass a blocking check
+        ├── StoreFull           no space left, or a quota reached
+        └── DamagedArtifact     sealed files are missing, truncated or unreadable
+
+A message states the value found, what was expected, and the remedy.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+class PhusaError(Exception):
+    """Base of all errors that phusa raises on purpose; `exit_code` is the process's."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a request: where, what was found, what was expected, how to mend it."""
+
+    where: str
+    found: str
+    expected: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: found {self.found}; expected {self.expected}. {self.remedy}"
+
+
+class RequestError(PhusaError):
+    """A request that is refused before any work, with all its faults at once."""
+
+    exit_code = 2
+
+    def __init__(self, faults: Sequence[Fault] | Fault) -> None:
+        self.faults = (faults,) if isinstance(faults, Fault) else tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+    def __reduce__(self) -> tuple[type[RequestError], tuple[tuple[Fault, ...]]]:
+        return type(self), (self.faults,)
+
+
+class UnknownArtifact(RequestError):
+    """An artifact, version or stage that the store does not hold."""
+
+
+class RunError(PhusaError):
+    """A run that cannot go on."""
+
+
+class SiteUnreachable(RunError):
+    """A seed or a site on loopback does not answer."""
+
+
+class NothingLeft(RunError):
+    """A stage would seal no row at all."""
+
+
+class CorpusTooSmall(RunError):
+    """Too little text for what was asked of it."""
+
+
+class TrainingDiverged(RunError):
+    """The loss is no longer a finite number."""
+
+
+class CheckFailed(RunError):
+    """What was built does not pass a blocking check."""
+
+
+class StoreFull(RunError):
+    """No space left where the store lives."""
+
+
+class DamagedArtifact(RunError):
+    """Sealed files are missing, truncated or unreadable."""
+
+
+@contextmanager
+def full_disk_named(where: object) -> Iterator[None]:
+    """Turn the operating system's "no space" errors into `StoreFull`, naming the place."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise StoreFull(
+            f"no space left while writing to {where} ({error.strerror}); "
+            "expected room for the stage's output. Free some space or choose another store "
+            "with --store PATH, then run the same command: it goes on where it stopped."
+        ) from error

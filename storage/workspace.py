@@ -1,0 +1,135 @@
+"""Resumable scratch for one build: finished files stay finished across a kill -9.
+
+A file is written under a temporary name, hashed, synced, renamed, and only then noted. A build
+that starts again asks `entry(path)` and skips what is noted; a file that was renamed but not noted
+is simply written again, with the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+
+import pyarrow.parquet as pq
+from pydantic import JsonValue
+
+from storage.errors import full_disk_named
+from storage.manifest import FileEntry
+
+
+class Workspace:
+    """The folder `work/{stage}/{fingerprint}/`; of it, `data/` becomes the artifact."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._notes = root / "notes"
+        self._started = monotonic()
+        self._clock = threading.Lock()
+        for folder in (self.data, self.scratch, self._notes):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def scratch(self) -> Path:
+        return self.root / "scratch"
+
+    def entry(self, path: str) -> FileEntry | None:
+        """What was noted of a finished file, or None if it has to be (re)made."""
+        try:
+            entry = FileEntry.model_validate_json(self._note(path).read_bytes())
+            size = (self.data / path).stat().st_size
+        except (FileNotFoundError, ValueError):
+            return None
+        return entry if size == entry.size else None
+
+    @contextmanager
+    def writing(self, path: str, *, volatile: bool = False) -> Iterator[Path]:
+        """Yield a temporary path; on success it becomes the finished file `path`."""
+        target = self.data / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".tmp-{uuid.uuid4().hex}-{target.name}")
+        try:
+            with full_disk_named(target):
+                yield temporary
+                entry = _describe(temporary, path, volatile)
+                temporary.replace(target)
+                self._write_note(entry)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def writing_folder(self, path: str) -> Iterator[Path]:
+        """Yield a temporary folder; on success all its files are finished under `path`."""
+        temporary = self.scratch / f".tmp-{uuid.uuid4().hex}"
+        temporary.mkdir(parents=True)
+        try:
+            with full_disk_named(self.data / path):
+                yield temporary
+                for file in sorted(p for p in temporary.rglob("*") if p.is_file()):
+                    name = (Path(path) / file.relative_to(temporary)).as_posix()
+                    with self.writing(name) as target:
+                        file.replace(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def write_json(self, path: str, value: JsonValue) -> None:
+        """Write a small JSON document with sorted keys: equal values give equal bytes."""
+        with self.writing(path) as temporary:
+            text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    def entries(self) -> list[FileEntry]:
+        """Every finished file, sorted by path."""
+        notes = (FileEntry.model_validate_json(p.read_bytes()) for p in self._notes.glob("*.json"))
+        return sorted(notes, key=lambda entry: entry.path)
+
+    def seconds(self) -> float:
+        """Wall time of this attempt and of the interrupted ones before it, as far as noted."""
+        return self._earlier_seconds() + monotonic() - self._started
+
+    def note_seconds(self) -> None:
+        """Remember the time spent so far, for an attempt that goes on after an interruption."""
+        with self._clock:
+            total = self.seconds()
+            temporary = self.root / f".tmp-{uuid.uuid4().hex}"
+            temporary.write_text(f"{total:.3f}")
+            temporary.replace(self.root / "seconds")
+            self._started = monotonic()
+
+    def _earlier_seconds(self) -> float:
+        try:
+            return float((self.root / "seconds").read_text())
+        except (FileNotFoundError, ValueError):
+            return 0.0
+
+    def _note(self, path: str) -> Path:
+        return self._notes / f"{hashlib.sha256(path.encode()).hexdigest()[:32]}.json"
+
+    def _write_note(self, entry: FileEntry) -> None:
+        note = self._note(entry.path)
+        temporary = note.with_name(f".tmp-{uuid.uuid4().hex}")
+        temporary.write_text(entry.model_dump_json())
+        temporary.replace(note)
+        self.note_seconds()
+
+
+def _describe(file: Path, path: str, volatile: bool) -> FileEntry:
+    """Hash and sync a file that was just written (it is read back from the page cache)."""
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        os.fsync(stream.fileno())
+    rows = pq.read_metadata(file).num_rows if path.endswith(".parquet") else None
+    return FileEntry(
+        path=path, size=file.stat().st_size, sha256=digest, rows=rows, volatile=volatile
+    )

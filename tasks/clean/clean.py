@@ -1,0 +1,133 @@
+"""One shard of pages to documents and rejects."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from storage.parquet import read_table, write_rows
+from storage.records import DOCUMENT, REJECT, document_id
+from storage.warc import read_body
+from storage.workspace import Workspace
+from tasks.clean.config import CleanConfig
+from tasks.clean.extractors import Extraction
+from tasks.clean.filters import Candidate, Verdict
+from tasks.clean.language import LanguageDetector
+from tasks.clean.sandbox import ExtractionSandbox
+from tasks.clean.text import tidy
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PageShard:
+    """Where one shard of a crawl lies."""
+
+    pages: Path
+    fetches: Path
+    warc: Path
+
+
+@dataclass
+class _Output:
+    documents: list[Row] = field(default_factory=list)
+    rejects: list[Row] = field(default_factory=list)
+
+
+def clean_shard(
+    shard: PageShard,
+    config: CleanConfig,
+    workspace: Workspace,
+    documents_path: str,
+    rejects_path: str,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Clean one shard of pages into `documents_path` and `rejects_path`, each page in one of them.
+
+    Output depends on the pages' content alone; rows are sorted by id.
+    """
+    if workspace.entry(documents_path) and workspace.entry(rejects_path):
+        return
+    output = _Output()
+    judge = _Judge(config)
+    offsets = {row["page_id"]: row for row in read_table([shard.fetches]).to_pylist()}
+    with ExtractionSandbox(config.extractor, config.sandbox) as sandbox:
+        for page in read_table([shard.pages]).to_pylist():
+            fetch = offsets[page["page_id"]]
+            body = read_body(shard.warc / fetch["warc_file"], fetch["warc_offset"])
+            judge.page(page, sandbox.extract(body, page["charset"], page["url"]), output)
+            advance()
+    documents = sorted(output.documents, key=lambda row: row["document_id"])
+    rejects = sorted(output.rejects, key=lambda row: (row["id"], row["url"]))
+    write_rows(workspace, documents_path, documents, DOCUMENT)
+    write_rows(workspace, rejects_path, rejects, REJECT)
+
+
+def count_reasons(paths: list[Path]) -> dict[str, int]:
+    """How many rejects there are for each reason."""
+    reasons = read_table(paths)["reason"].to_pylist() if paths else []
+    return dict(sorted(Counter(reasons).items()))
+
+
+class _Judge:
+    """Language, lines and filters: everything after extraction."""
+
+    def __init__(self, config: CleanConfig) -> None:
+        self._config = config
+        self._drop_lines = [re.compile(pattern) for pattern in config.drop_lines]
+        self._detector = LanguageDetector()
+
+    def page(self, page: Row, found: Extraction | Verdict, output: _Output) -> None:
+        """Put one page's document or reject into `output`."""
+        if isinstance(found, Verdict):
+            output.rejects.append(_reject(page["page_id"], page["url"], found))
+            return
+        text = tidy(found.text, self._drop_lines)
+        language, score = self._detector.detect(text)
+        candidate = Candidate(text, language)
+        verdict = self._judge(candidate, score)
+        identity = document_id(page["url"], text)
+        if verdict is not None:
+            output.rejects.append(_reject(identity, page["url"], verdict))
+            return
+        output.documents.append(
+            {
+                "document_id": identity,
+                "page_id": page["page_id"],
+                "url": page["url"],
+                "title": " ".join(tidy(found.title).split()),
+                "text": text,
+                "extractor": self._config.extractor.kind,
+                "language": language,
+                "language_score": score,
+                "num_words": len(candidate.words),
+                "repeated_share": candidate.repeated_share,
+            }
+        )
+
+    def _judge(self, candidate: Candidate, score: float) -> Verdict | None:
+        if not candidate.text:
+            return Verdict("no_text", "0 characters", ">= 1")
+        wanted = self._config.languages
+        if wanted and candidate.language not in wanted:
+            return Verdict("other_language", candidate.language, ", ".join(wanted))
+        if wanted and score < self._config.min_language_score:
+            least = f">= {self._config.min_language_score:g}"
+            return Verdict("unsure_language", f"{score:.4g}", least)
+        verdicts = (rule.judge(candidate) for rule in self._config.filters)
+        return next((verdict for verdict in verdicts if verdict is not None), None)
+
+
+def _reject(identity: str, url: str, verdict: Verdict) -> Row:
+    return {
+        "id": identity,
+        "url": url,
+        "stage": "clean",
+        "reason": verdict.reason,
+        "value": verdict.value,
+        "threshold": verdict.threshold,
+    }

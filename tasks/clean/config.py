@@ -1,0 +1,44 @@
+"""The knobs of the clean stage."""
+
+from __future__ import annotations
+
+from tasks.clean.extractors import Extractor, Trafilatura
+from tasks.clean.filters import Filter, GopherQuality, Length, Repetition
+from tasks.config import Config, Pattern, knob
+
+VERSION = 1
+INPUTS = ("crawl",)
+
+
+class Sandbox(Config):
+    """Limits of the child process in which a page's HTML is parsed."""
+
+    timeout_s: float = knob(30.0, "seconds for one page; a page over it is rejected", gt=0, le=600)
+    memory_bytes: int = knob(
+        4 << 30, "address space of the child process, in bytes", ge=256 << 20, le=1 << 40
+    )
+
+
+class CleanConfig(Config):
+    """Extract text, detect its language, drop what is poor, each with a reason."""
+
+    extractor: Extractor = knob(Trafilatura(), "how text is taken from HTML", discriminator="kind")
+    sandbox: Sandbox = knob(Sandbox(), "limits on the extraction of one page")
+    drop_lines: tuple[Pattern, ...] = knob(
+        (), "regular expressions; a line that matches one (search) is removed"
+    )
+    languages: tuple[str, ...] = knob(
+        (), "ISO 639 codes to keep, such as [en, vi]. Empty: keep every language"
+    )
+    min_language_score: float = knob(
+        0.65,
+        "probability of the detected language, 0-1, below which a document is dropped; "
+        "only asked where `languages` are given",
+        ge=0,
+        le=1,
+        source="FineWeb, arXiv:2406.17557 §3.3",
+    )
+    filters: tuple[Filter, ...] = knob(
+        (Length(), GopherQuality(), Repetition()),
+        "quality filters, in order; the first verdict counts",
+    )

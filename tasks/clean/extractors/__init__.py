@@ -1,0 +1,11 @@
+"""Ways to take text from HTML. A new one: a module here with a typed config, and one line below."""
+
+from __future__ import annotations
+
+from tasks.clean.extractors.extraction import Extraction
+from tasks.clean.extractors.resiliparse import Resiliparse
+from tasks.clean.extractors.trafilatura import Trafilatura
+
+Extractor = Trafilatura | Resiliparse
+
+__all__ = ["Extraction", "Extractor", "Resiliparse", "Trafilatura"]

@@ -1,0 +1,41 @@
+"""trafilatura: the best text of articles, by rules and fall-backs.
+
+Source: Barbaresi, ACL 2021 (trafilatura); https://trafilatura.readthedocs.io
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tasks.clean.extractors.extraction import Extraction
+from tasks.config import Config, knob
+
+
+class Trafilatura(Config):
+    """The quality default for articles, posts and news."""
+
+    kind: Literal["trafilatura"] = "trafilatura"
+    favor: Literal["balance", "precision", "recall"] = knob(
+        "precision",
+        "which error to avoid first",
+        source="181 pages of the article-extraction benchmark: F1 0.952 against 0.951 (balance)",
+    )
+    include_tables: bool = knob(True, "keep the text of tables")
+
+    def extract(self, html: str, url: str) -> Extraction:
+        """Title and main text of `html`."""
+        import trafilatura  # 1 s to import, and only wanted inside the sandbox
+
+        found = trafilatura.bare_extraction(
+            html,
+            url=url,
+            include_comments=False,
+            include_tables=self.include_tables,
+            favor_precision=self.favor == "precision",
+            favor_recall=self.favor == "recall",
+            deduplicate=False,  # a process-wide cache: output would depend on the order of pages
+            with_metadata=False,
+        )
+        if found is None:
+            return Extraction("", "")
+        return Extraction(getattr(found, "title", None) or "", getattr(found, "text", None) or "")

@@ -1,0 +1,23 @@
+"""Documents of a sensible length."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tasks.clean.filters.candidate import Candidate, Verdict, above, below
+from tasks.config import Config, knob
+
+
+class Length(Config):
+    """Drop what is too short or too long, in words separated by white space."""
+
+    kind: Literal["length"] = "length"
+    min_words: int = knob(50, "words", ge=0, source="Gopher, arXiv:2112.11446 table A1")
+    max_words: int = knob(100_000, "words", ge=1, source="Gopher, arXiv:2112.11446 table A1")
+
+    def judge(self, candidate: Candidate) -> Verdict | None:
+        """`too_few_words`, `too_many_words` or None."""
+        num_words = len(candidate.words)
+        return below("too_few_words", num_words, self.min_words) or above(
+            "too_many_words", num_words, self.max_words
+        )

@@ -1,0 +1,27 @@
+"""How cleaning is placed: one task for each shard of pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from storage.parquet import shard_name
+from storage.workspace import Workspace
+from tasks.clean.clean import PageShard, clean_shard
+from tasks.clean.config import CleanConfig
+from tasks.progress import track
+
+
+@task(task_run_name="clean shard {number} of {count}", cache_policy=NO_CACHE)
+def clean_pages(number: int, count: int, shard: PageShard, config: CleanConfig, work: Path) -> Path:
+    """Clean one shard of pages; returns the documents file."""
+    documents = shard_name("documents", number - 1, count)
+    workspace = Workspace(work)
+    total = pq.read_metadata(shard.pages).num_rows
+    with track(f"clean shard {number} of {count}", total, "pages") as bar:
+        rejects = shard_name("rejects", number - 1, count)
+        clean_shard(shard, config, workspace, documents, rejects, bar.advance)
+    return workspace.data / documents

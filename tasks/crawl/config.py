@@ -1,0 +1,18 @@
+"""The knobs of the crawl stage."""
+
+from __future__ import annotations
+
+from tasks.config import Config, knob
+from tasks.crawl.sources import Source
+
+VERSION = 1
+INPUTS: tuple[str, ...] = ()
+
+
+class CrawlConfig(Config):
+    """Fetch pages, keep them as WARC, index them."""
+
+    source: Source = knob(..., "where the pages come from")
+    num_shards: int = knob(
+        8, "Parquet files of the page index; later stages map their work over them", ge=1, le=4096
+    )

@@ -1,0 +1,34 @@
+"""The knobs of the finetune stage."""
+
+from __future__ import annotations
+
+from tasks.config import Config, knob
+from tasks.finetune.adapters import Adapter, Lora
+from tasks.finetune.pairs import Definitions, PairSource
+from tasks.lm.config import ComputeConfig
+
+VERSION = 1
+INPUTS = ("dedup", "pretrain")
+
+
+class FinetuneConfig(Config):
+    """Build instruction pairs from the documents, train an adapter on them, merge it."""
+
+    pairs: PairSource = knob(Definitions(), "where the instruction pairs come from")
+    held_out_share: float = knob(
+        0.05,
+        "share of names kept for validation, 0-1; which ones follows from the name alone",
+        gt=0,
+        lt=1,
+    )
+    adapter: Adapter = knob(Lora(), "the adapter method")
+    epochs: int = knob(2, "passes over the pairs", ge=1, le=1000)
+    batch_tokens: int = knob(1536, "padded tokens in one step", ge=16)
+    learning_rate: float = knob(2e-3, "AdamW's peak rate", gt=0, le=1)
+    warmup: float = knob(0.05, "share of the steps that warm up, 0-1", ge=0, le=1)
+    cooldown: float = knob(0.6, "share of the steps that cool down to zero, 0-1", ge=0, le=1)
+    compute: ComputeConfig = knob(ComputeConfig(), "device and arithmetic")
+    seed: int = knob(0, "of the adapter's initial weights and of the order of the pairs", ge=0)
+    checkpoint_steps: int = knob(
+        100, "steps between two checkpoints, which a killed run goes on from", ge=1, identity=False
+    )

@@ -1,0 +1,121 @@
+"""Instruction pairs: collected from documents, split by name, turned into padded batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from storage.errors import NothingLeft
+from storage.parquet import read_tables, write_rows
+from storage.records import PAIR
+from storage.workspace import Workspace
+from tasks.finetune.config import FinetuneConfig
+from tasks.lm.sequences import IGNORED
+from tasks.lm.tokens import END_OF_TURN, chat_prompt
+
+Pair = Mapping[str, str]
+TRAIN, VALIDATION = "pairs/train.parquet", "pairs/validation.parquet"
+
+
+def write_pairs(documents: Sequence[Path], config: FinetuneConfig, workspace: Workspace) -> None:
+    """Build the pairs, split them by name, write both sides as Parquet.
+
+    Raises NothingLeft if a side has no pair.
+    """
+    if workspace.entry(TRAIN) and workspace.entry(VALIDATION):
+        return
+    rows = (row for table in read_tables(documents) for row in table.to_pylist())
+    pairs = _unique(rows, config)
+    sides: dict[str, list[Pair]] = {TRAIN: [], VALIDATION: []}
+    for pair in pairs:
+        sides[VALIDATION if _is_held_out(pair["name"], config) else TRAIN].append(pair)
+    for path, side in sides.items():
+        if not side:
+            raise NothingLeft(
+                f"{len(pairs)} instruction pairs leave none for {path}; expected at least one on "
+                f"each side of finetune.held_out_share={config.held_out_share}. Check that "
+                f"finetune.pairs ({config.pairs.kind}) fits the documents, or change the share."
+            )
+    for path, side in sides.items():
+        write_rows(workspace, path, side, PAIR)
+
+
+def _unique(documents: Iterator[Mapping[str, Any]], config: FinetuneConfig) -> list[Pair]:
+    """One pair for each name and for each answer, public names first, sorted by name."""
+    found = [pair for document in documents for pair in config.pairs.build(document)]
+    found.sort(key=lambda pair: (_is_private(pair["name"]), pair["name"], pair["answer"]))
+    names: set[str] = set()
+    answers: set[str] = set()
+    kept: list[Pair] = []
+    for pair in found:
+        if pair["name"] not in names and pair["answer"] not in answers:
+            names.add(pair["name"])
+            answers.add(pair["answer"])
+            kept.append(pair)
+    return sorted(kept, key=lambda pair: pair["name"])
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") or "._" in name
+
+
+def _is_held_out(name: str, config: FinetuneConfig) -> bool:
+    return xxhash.xxh3_64_intdigest(name.encode()) / 2**64 < config.held_out_share
+
+
+@dataclass(frozen=True)
+class Example:
+    """Ids of a whole exchange; those from `answer_start` on are learnt."""
+
+    ids: list[int]
+    answer_start: int
+
+
+def encode_pairs(pairs: Sequence[Pair], tokenizer: Tokenizer, context: int) -> list[Example]:
+    """Tokenize pairs; an exchange longer than the model's context + 1 is left out."""
+    examples = []
+    for pair in pairs:
+        prompt = tokenizer.encode(chat_prompt(pair["prompt"]), add_special_tokens=False).ids
+        answer = tokenizer.encode(pair["answer"] + END_OF_TURN, add_special_tokens=False).ids
+        if len(prompt) + len(answer) <= context + 1:
+            examples.append(Example(prompt + answer, len(prompt)))
+    return examples
+
+
+def collate(examples: Sequence[Example], pad: int) -> tuple[Tensor, Tensor]:
+    """Right-padded inputs and targets (B, T); targets before the answer are ignored."""
+    width = max(len(example.ids) for example in examples) - 1
+    ids = torch.full((len(examples), width), pad)
+    targets = torch.full((len(examples), width), IGNORED)
+    for row, example in enumerate(examples):
+        last, start = len(example.ids) - 1, example.answer_start
+        ids[row, :last] = torch.tensor(example.ids[:-1])
+        targets[row, start - 1 : last] = torch.tensor(example.ids[start:])
+    return ids, targets
+
+
+def plan_batches(examples: Sequence[Example], config: FinetuneConfig) -> list[list[int]]:
+    """Indices of the examples of every step of all epochs: a pure function of its arguments.
+
+    Examples of similar length go together, up to `batch_tokens` padded tokens, in shuffled order.
+    """
+    lengths = np.array([len(example.ids) for example in examples])
+    plan: list[list[int]] = []
+    for epoch in range(config.epochs):
+        random = np.random.default_rng((config.seed, epoch))
+        batches: list[list[int]] = [[]]
+        for index in np.argsort(lengths + random.uniform(0, 4, len(lengths)), kind="stable"):
+            full = (len(batches[-1]) + 1) * lengths[index] > config.batch_tokens
+            if batches[-1] and full:
+                batches.append([])
+            batches[-1].append(int(index))
+        plan += [batches[i] for i in random.permutation(len(batches))]
+    return plan

@@ -1,0 +1,37 @@
+"""How fine-tuning is placed: one task for the pairs, one for the training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from storage.workspace import Workspace
+from tasks.finetune.config import FinetuneConfig
+
+
+@task(task_run_name="build instruction pairs", cache_policy=NO_CACHE)
+def build_pairs(documents: Sequence[Path], config: FinetuneConfig, work: Path) -> Path:
+    """Write train and validation pairs."""
+    from tasks.finetune.instructions import write_pairs  # torch: 2 s, only wanted where it trains
+
+    write_pairs(documents, config, Workspace(work))
+    return work
+
+
+@task(task_run_name="train {config.adapter.kind} adapter", cache_policy=NO_CACHE)
+def train_adapter(config: FinetuneConfig, base: Path, work: Path) -> dict[str, Any]:
+    """Train and save adapter and merged model; returns the run's figures."""
+    from tasks.finetune.instructions import TRAIN, VALIDATION
+    from tasks.finetune.train import FinetuneData, finetune
+
+    workspace = Workspace(work)
+    data = FinetuneData(workspace.data / TRAIN, workspace.data / VALIDATION, base)
+    with (
+        workspace.writing_folder("adapter") as adapter,
+        workspace.writing_folder("merged") as merged,
+    ):
+        return finetune(config, data, workspace.scratch / "snapshots", adapter, merged)

@@ -1,0 +1,50 @@
+"""Models on disk as transformers, PEFT, vLLM and llama.cpp read them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from storage.errors import DamagedArtifact
+from tasks.lm.models import Llama, Qwen3
+from tasks.lm.models.decoder import Decoder
+from tasks.lm.tokens import END_OF_TEXT, PAD, TOKENIZER_FILES, load_tokenizer, special_id
+
+_SHAPES = {"llama": Llama, "qwen3": Qwen3}
+
+
+def save_model(model: Decoder, tokenizer_folder: Path, folder: Path) -> None:
+    """Write weights, config.json, generation_config.json and tokenizer into `folder`."""
+    tokenizer = load_tokenizer(tokenizer_folder)
+    end_of_text, pad = special_id(tokenizer, END_OF_TEXT), special_id(tokenizer, PAD)
+    config = model.shape.hf_config(model.vocab_size, model.context, end_of_text, pad)
+    generation = {"bos_token_id": end_of_text, "eos_token_id": end_of_text, "pad_token_id": pad}
+    for name, value in (("config.json", config), ("generation_config.json", generation)):
+        (folder / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(tokenizer_folder / name, folder / name)
+
+
+def load_model(folder: Path) -> Decoder:
+    """The model of a folder that `save_model` or transformers wrote, in float32 on the CPU.
+
+    Raises DamagedArtifact for an architecture that this decoder does not speak.
+    """
+    config = json.loads((folder / "config.json").read_text())
+    if config["model_type"] not in _SHAPES:
+        raise DamagedArtifact(
+            f"{folder}/config.json says model_type={config['model_type']!r}; expected one of "
+            f"{', '.join(_SHAPES)}. Load that model with transformers instead."
+        )
+    shape = _SHAPES[config["model_type"]].from_hf(config)
+    model = Decoder(shape, config["vocab_size"], config["max_position_embeddings"])
+    weights = load_file(folder / "model.safetensors")
+    if shape.tie_embeddings:
+        weights.pop("lm_head.weight", None)
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    return model

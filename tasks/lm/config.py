@@ -1,0 +1,51 @@
+"""Knobs that all training shares. No torch here: recipes are read without it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tasks.config import Config, knob
+
+
+class ComputeConfig(Config):
+    """Device, arithmetic and threads."""
+
+    device: Literal["auto", "cpu", "cuda"] = knob(
+        "auto", "auto: the GPU if there is one", identity=False
+    )
+    precision: Literal["auto", "fp32", "bf16"] = knob(
+        "auto",
+        "arithmetic of the large products; weights and sums stay fp32. auto: bf16 on GPUs "
+        "and on CPUs with bf16 dot products (4-6 times faster on those), else fp32",
+    )
+    threads: int = knob(
+        0,
+        "CPU threads; 0: torch's own choice. Sums may differ in the last bit with their number",
+        ge=0,
+        le=1024,
+        identity=False,
+    )
+
+
+class OptimizerConfig(Config):
+    """Peak learning rates and their schedule: linear warm-up, constant, linear to zero."""
+
+    matrix_lr: float = knob(0.02, "Muon's rate, for matrices inside the layers", gt=0, le=1)
+    embedding_lr: float = knob(0.01, "AdamW's rate for the embedding", gt=0, le=1)
+    head_lr: float = knob(0.003, "AdamW's rate for the output head", gt=0, le=1)
+    gain_lr: float = knob(0.005, "AdamW's rate for the norms' gains", gt=0, le=1)
+    momentum: float = knob(0.95, "Muon's momentum", ge=0, lt=1)
+    beta1: float = knob(0.9, "AdamW's first decay", ge=0, lt=1)
+    beta2: float = knob(0.95, "AdamW's second decay", ge=0, lt=1)
+    weight_decay: float = knob(0.0, "decoupled, of matrices, embedding and head", ge=0, le=1)
+    warmup: float = knob(0.02, "share of the steps that warm up, 0-1", ge=0, le=1)
+    cooldown: float = knob(
+        0.7, "share of the steps that cool down, 0-1", ge=0, le=1, source="WSD, arXiv:2404.06395"
+    )
+
+    def rate_factor(self, step: int, num_steps: int) -> float:
+        """The factor (0-1) on all peak rates in `step` of 1..num_steps."""
+        done = step / (num_steps + 1)
+        if done < self.warmup:
+            return done / self.warmup
+        return min(1.0, (1.0 - done) / self.cooldown) if self.cooldown else 1.0

@@ -1,0 +1,84 @@
+"""The knobs that all decoder-only transformers share, and their `config.json`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import model_validator
+
+from tasks.config import Config, knob
+
+
+class DecoderShape(Config):
+    """A pre-norm decoder with rotary positions, SwiGLU and grouped-query attention, no biases."""
+
+    hf_type: ClassVar[str]
+    hf_architecture: ClassVar[str]
+    qk_norm: ClassVar[bool]
+
+    num_layers: int = knob(6, "transformer blocks", ge=1, le=512)
+    hidden_size: int = knob(256, "width of the residual stream", ge=8, le=65536, multiple_of=2)
+    intermediate_size: int = knob(768, "width of the feed-forward part", ge=8, le=1 << 20)
+    num_heads: int = knob(4, "query heads", ge=1, le=1024)
+    num_kv_heads: int = knob(4, "key and value heads; query heads share them evenly", ge=1, le=1024)
+    head_dim: int = knob(64, "width of a head", ge=2, le=1024, multiple_of=2)
+    rope_theta: float = knob(
+        10_000.0, "base of the rotary frequencies", gt=0, source="RoFormer, arXiv:2104.09864"
+    )
+    norm_eps: float = knob(1e-6, "added to the mean square in RMSNorm", gt=0)
+    tie_embeddings: bool = knob(False, "one matrix for the embedding and the output head")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> DecoderShape:
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(
+                f"num_heads={self.num_heads} is no multiple of num_kv_heads={self.num_kv_heads}; "
+                "expected query heads to share key and value heads evenly"
+            )
+        return self
+
+    def hf_config(
+        self, vocab_size: int, context: int, end_of_text: int, pad: int
+    ) -> dict[str, Any]:
+        """The `config.json` of the equal transformers model, with old and new rotary fields."""
+        return {
+            "architectures": [self.hf_architecture],
+            "model_type": self.hf_type,
+            "vocab_size": vocab_size,
+            "max_position_embeddings": context,
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size,
+            "num_hidden_layers": self.num_layers,
+            "num_attention_heads": self.num_heads,
+            "num_key_value_heads": self.num_kv_heads,
+            "head_dim": self.head_dim,
+            "rms_norm_eps": self.norm_eps,
+            "tie_word_embeddings": self.tie_embeddings,
+            "rope_theta": self.rope_theta,
+            "rope_parameters": {"rope_type": "default", "rope_theta": self.rope_theta},
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "attention_dropout": 0.0,
+            "mlp_bias": False,
+            "use_sliding_window": False,
+            "use_cache": True,
+            "dtype": "float32",
+            "bos_token_id": end_of_text,
+            "eos_token_id": end_of_text,
+            "pad_token_id": pad,
+        }
+
+    @classmethod
+    def from_hf(cls, config: dict[str, Any]) -> DecoderShape:
+        """The shape that a `config.json` of ours describes."""
+        return cls(
+            num_layers=config["num_hidden_layers"],
+            hidden_size=config["hidden_size"],
+            intermediate_size=config["intermediate_size"],
+            num_heads=config["num_attention_heads"],
+            num_kv_heads=config["num_key_value_heads"],
+            head_dim=config["head_dim"],
+            rope_theta=config["rope_parameters"]["rope_theta"],
+            norm_eps=config["rms_norm_eps"],
+            tie_embeddings=config["tie_word_embeddings"],
+        )

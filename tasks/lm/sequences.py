@@ -1,0 +1,56 @@
+"""Token sequences from Parquet, as batches that are a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from storage.parquet import read_tables
+
+IGNORED = -100
+
+
+class Sequences:
+    """Rows of at most `length` + 1 ids; shorter rows are padded with targets that do not count."""
+
+    def __init__(self, paths: Sequence[Path], length: int) -> None:
+        self.length = length
+        rows = [ids.values.to_numpy() for table in read_tables(paths) for ids in table["input_ids"]]
+        self._ids = np.full((len(rows), length + 1), IGNORED, dtype=np.int32)
+        for row, ids in zip(self._ids, rows, strict=True):
+            row[: len(ids)] = ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def num_targets(self) -> int:
+        return int((self._ids[:, 1:] >= 0).sum())
+
+    def batch(self, seed: int, step: int, batch_size: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets, each (batch_size, length), of a training step counted from 0.
+
+        Every epoch has its own permutation; a batch may reach from one epoch into the next.
+        """
+        positions = np.arange(step * batch_size, (step + 1) * batch_size)
+        rows = np.empty(batch_size, dtype=np.int64)
+        for epoch in np.unique(positions // len(self)):
+            order = np.random.default_rng((seed, int(epoch))).permutation(len(self))
+            inside = positions // len(self) == epoch
+            rows[inside] = order[positions[inside] % len(self)]
+        return self._tensors(self._ids[rows])
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All rows once, for evaluation."""
+        for start in range(0, len(self), batch_size):
+            yield self._tensors(self._ids[start : start + batch_size])
+
+    @staticmethod
+    def _tensors(rows: npt.NDArray[np.int32]) -> tuple[Tensor, Tensor]:
+        window = torch.from_numpy(rows.astype(np.int64))
+        return window[:, :-1].clamp_min(0), window[:, 1:].contiguous()

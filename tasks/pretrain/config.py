@@ -1,0 +1,24 @@
+"""The knobs of the pretrain stage."""
+
+from __future__ import annotations
+
+from tasks.config import Config, knob
+from tasks.lm.config import ComputeConfig, OptimizerConfig
+from tasks.lm.models import Model, Qwen3
+
+VERSION = 1
+INPUTS = ("shard", "tokenizer")
+
+
+class PretrainConfig(Config):
+    """Train a decoder from scratch within a token budget."""
+
+    model: Model = knob(Qwen3(), "the architecture and its size")
+    tokens: int = knob(2_000_000, "token budget, rounded down to whole steps", ge=1)
+    batch_sequences: int = knob(8, "sequences in one step", ge=1, le=65536)
+    optimizer: OptimizerConfig = knob(OptimizerConfig(), "learning rates and their schedule")
+    compute: ComputeConfig = knob(ComputeConfig(), "device and arithmetic")
+    seed: int = knob(0, "of the initial weights and of the order of the data", ge=0)
+    checkpoint_steps: int = knob(
+        100, "steps between two checkpoints, which a killed run goes on from", ge=1, identity=False
+    )

@@ -1,0 +1,22 @@
+"""The knobs of the shard stage."""
+
+from __future__ import annotations
+
+from tasks.config import Config, knob
+
+VERSION = 1
+INPUTS = ("dedup", "tokenizer")
+
+
+class ShardConfig(Config):
+    """Tokenize, split by document, pack into sequences."""
+
+    sequence_length: int = knob(1024, "tokens predicted in one sequence", ge=8, le=1 << 20)
+    validation_share: float = knob(
+        0.05,
+        "share of documents held out, 0-1; which ones follows from their URL, so a page that "
+        "changes stays on its side",
+        gt=0,
+        lt=1,
+    )
+    split_seed: int = knob(0, "of the choice of held-out documents", ge=0)

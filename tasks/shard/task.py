@@ -1,0 +1,47 @@
+"""How sharding is placed: one task for each shard of documents, one for the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from storage.parquet import shard_name
+from storage.workspace import Workspace
+from tasks.lm.tokens import load_tokenizer
+from tasks.progress import track
+from tasks.shard.config import ShardConfig
+from tasks.shard.shard import ShardPaths, measure_baselines, shard_documents
+
+
+@task(task_run_name="tokenize shard {number} of {count}", cache_policy=NO_CACHE)
+def tokenize(
+    number: int, count: int, documents: Path, tokenizer: Path, config: ShardConfig, work: Path
+) -> tuple[Path, Path]:
+    """Tokenize and pack one shard; returns the train and the validation file."""
+    paths = ShardPaths(
+        shard_name("train", number - 1, count), shard_name("validation", number - 1, count)
+    )
+    workspace = Workspace(work)
+    total = pq.read_metadata(documents).num_rows
+    with track(f"tokenize shard {number} of {count}", total, "documents") as bar:
+        shard_documents(documents, load_tokenizer(tokenizer), config, workspace, paths, bar.advance)
+    return workspace.data / paths.train, workspace.data / paths.validation
+
+
+@task(task_run_name="measure baselines", cache_policy=NO_CACHE)
+def baselines(
+    documents: Sequence[Path],
+    shards: Sequence[tuple[Path, Path]],
+    tokenizer: Path,
+    config: ShardConfig,
+) -> dict[str, Any]:
+    """What unigram counts and xz make of the held-out documents."""
+    train, validation = zip(*shards, strict=True)
+    vocab_size = load_tokenizer(tokenizer).get_vocab_size()
+    return asdict(measure_baselines(documents, train, validation, config, vocab_size))
