@@ -47,7 +47,6 @@ FETCH = pa.schema(
 DOCUMENT = pa.schema(
     [
         _column("document_id", pa.string(), "xxh3-128 of canonical URL and text"),
-        _column("page_id", pa.string(), "the page the text was extracted from"),
         _column("url", pa.string(), "canonical URL"),
         _column("title", pa.string(), "title of the page, or empty"),
         _column("text", pa.string(), "extracted text, Unicode NFC"),
@@ -59,9 +58,18 @@ DOCUMENT = pa.schema(
     ]
 )
 
+# Most pages change without their text changing (a date, a token in a form): which page a document
+# came from stays out of the content digest, so that such a change ends at the clean stage.
+ORIGIN = pa.schema(
+    [
+        _column("document_id", pa.string(), "the document"),
+        _column("page_id", pa.string(), "the page its text was extracted from"),
+    ]
+)
+
 REJECT = pa.schema(
     [
-        _column("id", pa.string(), "document id, page id or, before either exists, the URL"),
+        _column("id", pa.string(), "document id or, where there is no document, the URL"),
         _column("url", pa.string(), "where it came from"),
         _column("stage", pa.string(), "the stage that dropped it"),
         _column("reason", pa.string(), "which rule dropped it, such as too_few_words"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.parquet import read_table, write_rows
-from storage.records import DOCUMENT, REJECT, document_id
+from storage.records import DOCUMENT, ORIGIN, REJECT, document_id
 from storage.warc import read_body
 from storage.workspace import Workspace
 from tasks.clean.config import CleanConfig
@@ -32,9 +32,19 @@ class PageShard:
     warc: Path
 
 
+@dataclass(frozen=True)
+class CleanPaths:
+    """Where one shard of output goes."""
+
+    documents: str
+    origins: str
+    rejects: str
+
+
 @dataclass
 class _Output:
     documents: list[Row] = field(default_factory=list)
+    origins: list[Row] = field(default_factory=list)
     rejects: list[Row] = field(default_factory=list)
 
 
@@ -42,15 +52,14 @@ def clean_shard(
     shard: PageShard,
     config: CleanConfig,
     workspace: Workspace,
-    documents_path: str,
-    rejects_path: str,
+    paths: CleanPaths,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
-    """Clean one shard of pages into `documents_path` and `rejects_path`, each page in one of them.
+    """Clean one shard of pages: each gives a document, with its origin, or a reject.
 
     Output depends on the pages' content alone; rows are sorted by id.
     """
-    if workspace.entry(documents_path) and workspace.entry(rejects_path):
+    if all(map(workspace.entry, (paths.documents, paths.origins, paths.rejects))):
         return
     output = _Output()
     judge = _Judge(config)
@@ -61,10 +70,12 @@ def clean_shard(
             body = read_body(shard.warc / fetch["warc_file"], fetch["warc_offset"])
             judge.page(page, sandbox.extract(body, page["charset"], page["url"]), output)
             advance()
-    documents = sorted(output.documents, key=lambda row: row["document_id"])
-    rejects = sorted(output.rejects, key=lambda row: (row["id"], row["url"]))
-    write_rows(workspace, documents_path, documents, DOCUMENT)
-    write_rows(workspace, rejects_path, rejects, REJECT)
+    output.documents.sort(key=lambda row: row["document_id"])
+    output.origins.sort(key=lambda row: row["document_id"])
+    output.rejects.sort(key=lambda row: (row["id"], row["url"]))
+    write_rows(workspace, paths.documents, output.documents, DOCUMENT)
+    write_rows(workspace, paths.origins, output.origins, ORIGIN, volatile=True)
+    write_rows(workspace, paths.rejects, output.rejects, REJECT)
 
 
 def count_reasons(paths: list[Path]) -> dict[str, int]:
@@ -79,14 +90,16 @@ class _Judge:
     def __init__(self, config: CleanConfig) -> None:
         self._config = config
         self._drop_lines = [re.compile(pattern) for pattern in config.drop_lines]
+        self._replace = [(re.compile(r.pattern), r.text) for r in config.replace]
         self._detector = LanguageDetector()
 
     def page(self, page: Row, found: Extraction | Verdict, output: _Output) -> None:
         """Put one page's document or reject into `output`."""
         if isinstance(found, Verdict):
-            output.rejects.append(_reject(page["page_id"], page["url"], found))
+            # Known by its URL: the page's id would change with every byte of it.
+            output.rejects.append(_reject(page["url"], page["url"], found))
             return
-        text = tidy(found.text, self._drop_lines)
+        text = tidy(found.text, self._drop_lines, self._replace)
         language, score = self._detector.detect(text)
         candidate = Candidate(text, language)
         verdict = self._judge(candidate, score)
@@ -94,10 +107,10 @@ class _Judge:
         if verdict is not None:
             output.rejects.append(_reject(identity, page["url"], verdict))
             return
+        output.origins.append({"document_id": identity, "page_id": page["page_id"]})
         output.documents.append(
             {
                 "document_id": identity,
-                "page_id": page["page_id"],
                 "url": page["url"],
                 "title": " ".join(tidy(found.title).split()),
                 "text": text,

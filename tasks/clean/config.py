@@ -19,6 +19,13 @@ class Sandbox(Config):
     )
 
 
+class Replacement(Config):
+    """A regular expression and what takes its place."""
+
+    pattern: Pattern = knob(..., "regular expression, searched in every line")
+    text: str = knob("", "what takes its place; may name groups as \\1")
+
+
 class CleanConfig(Config):
     """Extract text, detect its language, drop what is poor, each with a reason."""
 
@@ -26,6 +33,9 @@ class CleanConfig(Config):
     sandbox: Sandbox = knob(Sandbox(), "limits on the extraction of one page")
     drop_lines: tuple[Pattern, ...] = knob(
         (), "regular expressions; a line that matches one (search) is removed"
+    )
+    replace: tuple[Replacement, ...] = knob(
+        (), "replacements within lines, in order, before `drop_lines`"
     )
     languages: tuple[str, ...] = knob(
         (), "ISO 639 codes to keep, such as [en, vi]. Empty: keep every language"

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from storage.parquet import shard_name
 from storage.workspace import Workspace
-from tasks.clean.clean import PageShard, clean_shard
+from tasks.clean.clean import CleanPaths, PageShard, clean_shard
 from tasks.clean.config import CleanConfig
 from tasks.progress import track
 
@@ -18,10 +18,10 @@ from tasks.progress import track
 @task(task_run_name="clean shard {number} of {count}", cache_policy=NO_CACHE)
 def clean_pages(number: int, count: int, shard: PageShard, config: CleanConfig, work: Path) -> Path:
     """Clean one shard of pages; returns the documents file."""
-    documents = shard_name("documents", number - 1, count)
+    folders = ("documents", "origins", "rejects")
+    paths = CleanPaths(*(shard_name(folder, number - 1, count) for folder in folders))
     workspace = Workspace(work)
     total = pq.read_metadata(shard.pages).num_rows
     with track(f"clean shard {number} of {count}", total, "pages") as bar:
-        rejects = shard_name("rejects", number - 1, count)
-        clean_shard(shard, config, workspace, documents, rejects, bar.advance)
-    return workspace.data / documents
+        clean_shard(shard, config, workspace, paths, bar.advance)
+    return workspace.data / paths.documents

@@ -23,13 +23,19 @@ def decode(body: bytes, charset: str) -> str:
         return bytes_to_str(body, detected)
 
 
-def tidy(text: str, drop_lines: Sequence[re.Pattern[str]] = ()) -> str:
+def tidy(
+    text: str,
+    drop_lines: Sequence[re.Pattern[str]] = (),
+    replace: Sequence[tuple[re.Pattern[str], str]] = (),
+) -> str:
     """Unicode NFC, no control characters, plain spaces, no trailing space, no gaps of blank lines.
 
     Indentation stays: it carries meaning in code and lists.
     """
     text = unicodedata.normalize("NFC", _ODD_BREAKS.sub("\n", text).expandtabs(4))
     text = _CONTROLS.sub("", _SPACES.sub(" ", text))
+    for pattern, replacement in replace:
+        text = "\n".join(pattern.sub(replacement, line) for line in text.split("\n"))
     lines = (line.rstrip() for line in text.split("\n"))
     kept = (line for line in lines if not any(pattern.search(line) for pattern in drop_lines))
     return _BLANK_LINES.sub("\n\n", "\n".join(kept)).strip("\n")

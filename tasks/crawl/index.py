@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import xxhash
+
 from storage.parquet import shard_name, write_rows
 from storage.records import FETCH, PAGE, REJECT
 from storage.workspace import Workspace
@@ -18,7 +20,7 @@ from tasks.crawl.frontier import FetchedPage, Frontier, RejectedUrl
 def write_index(workspace: Workspace, num_shards: int) -> dict[str, Any]:
     """Write the artifact's files from the finished crawl in the workspace; return its counts.
 
-    A page's shard follows from its id, so an unchanged page stays in the same file.
+    A page's shard follows from its URL, so a page that changes stays in the same file.
     """
     frontier = Frontier(workspace.scratch / "frontier.sqlite")
     try:
@@ -28,7 +30,7 @@ def write_index(workspace: Workspace, num_shards: int) -> dict[str, Any]:
     with workspace.writing(f"warc/{WARC_FILE}", volatile=True) as temporary:
         shutil.copyfile(workspace.scratch / "warc" / WARC_FILE, temporary)
     for index in range(num_shards):
-        shard = [p for p in pages if int(p.page_id[:8], 16) % num_shards == index]
+        shard = [p for p in pages if xxhash.xxh3_64_intdigest(p.url.encode()) % num_shards == index]
         write_rows(workspace, shard_name("pages", index, num_shards), _pages(shard), PAGE)
         name = shard_name("fetches", index, num_shards)
         write_rows(workspace, name, _fetches(shard), FETCH, volatile=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
+import sysconfig
 import time
 import urllib.error
 import urllib.request
@@ -28,21 +28,20 @@ def serving(site: PydocSite | None) -> Iterator[None]:
     if site is None:
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="phusa-pydoc-") as folder:
-        process = _start(site.port, folder)
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.communicate()  # also closes the pipe
+    process = _start(site.port)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.communicate()  # also closes the pipe
 
 
-def _start(port: int, folder: str) -> subprocess.Popen[bytes]:
+def _start(port: int) -> subprocess.Popen[bytes]:
     """Start the server and wait until it answers.
 
-    No site-packages (`-S`), no working directory on the path (`-P`), a fixed hash seed so that
-    sets print alike each time, and an empty environment, which pydoc would publish as the value
-    of `os.environ`.
+    What it serves should be Python's documentation and nothing of this machine: no site-packages
+    (`-S`, `-P`), the standard library as working directory (pydoc lists any other), and an almost
+    empty environment (pydoc publishes `os.environ`). A fixed hash seed makes sets print alike.
     """
     deadline = time.monotonic() + _START_S
     while True:
@@ -51,7 +50,7 @@ def _start(port: int, folder: str) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            cwd=folder,
+            cwd=sysconfig.get_path("stdlib"),
             env={"PYTHONHASHSEED": "0", "PATH": os.defpath, "LANG": "C.UTF-8"},
         )
         if _answers(process, port, deadline):
