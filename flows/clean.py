@@ -11,6 +11,7 @@ from flows.stage_run import (
     RunOptions,
     StageResult,
     count_rows,
+    results,
     run_stage,
     threads,
 )
@@ -38,7 +39,7 @@ def clean(config: CleanConfig, options: RunOptions, inputs: Inputs | None = None
             clean_pages.submit(number, len(shards), shard, config, job.workspace.root)
             for number, shard in enumerate(shards, 1)
         ]
-        documents = [future.result() for future in futures]
+        documents = results(futures)
         rows_in, rows_out = count_rows(pages), count_rows(documents)
         rejects = sorted((job.workspace.data / "rejects").glob("part-*.parquet"))
         reasons = count_reasons(rejects)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from flows.plan import Selection, plan
 from flows.recipe import load_recipe
-from flows.render import artifacts_table, plan_table, show_artifact
+from flows.render import artifacts_table, make_console, plan_table, show_artifact
 from flows.stages import STAGES
 from storage.errors import Fault, PhusaError, RequestError
 from storage.lineage import Node, ancestors, descendants
@@ -75,7 +75,7 @@ def run(
     place = _store_of(recipe, store)
     selection = _selection(only, from_, force, input_)
     plan(parsed, place, selection)  # a wrong request ends here, before Prefect starts
-    console = Console()
+    console = make_console()
     started = time.monotonic()
     _settle_prefect()
     from flows.run import run_pipeline  # Prefect: 1.3 s, and only wanted here
@@ -182,7 +182,7 @@ def sample(
 
 def main() -> None:
     """Entry point: 0 done, 1 the run failed, 2 the request was wrong."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     try:
         app()
     except PhusaError as error:
@@ -258,7 +258,7 @@ def _answer(value: Any, as_json: bool, show_people: Callable[[Console], None]) -
     if as_json:
         print(json.dumps(value, indent=2, ensure_ascii=False))
     else:
-        show_people(Console())
+        show_people(make_console())
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from flows.recipe import Recipe
 from flows.render import size
+from flows.stages import STAGES
 from storage.manifest import Manifest
 from storage.store import Store
 
@@ -74,7 +75,7 @@ def _print_samples(console: Console, prompts: Sequence[str], base: Path, tuned: 
 def _stage_table(results: Sequence[Any]) -> Table:
     table = Table(
         "stage",
-        "version",
+        Column("version", no_wrap=True),
         "rows in",
         "rows out",
         "bytes",
@@ -89,7 +90,7 @@ def _stage_table(results: Sequence[Any]) -> Table:
             result.stage,
             result.version,
             f"{result.rows_in:,}",
-            f"{result.rows_out:,}",
+            f"{result.rows_out:,} {STAGES[result.stage].unit}",
             size(result.num_bytes),
             f"{result.seconds:.1f}",
             state,

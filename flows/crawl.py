@@ -11,6 +11,7 @@ from flows.stage_run import (
     RunOptions,
     StageResult,
     handed,
+    results,
     run_stage,
     threads,
 )
@@ -28,7 +29,9 @@ def crawl(config: CrawlConfig, options: RunOptions, inputs: Inputs | None = None
 
     def build(job: Job) -> Outcome:
         crawled = crawl_site.submit(config, job.workspace.root)
-        stats = index_pages.submit(config, handed(crawled)).result()
+        indexed = index_pages.submit(config, handed(crawled))
+        results([crawled])
+        stats = indexed.result()
         return Outcome(stats.pop("rows_in"), stats.pop("rows_out"), stats)
 
     return run_stage("crawl", config, inputs or {}, options, build)

@@ -12,6 +12,7 @@ from flows.stage_run import (
     StageResult,
     count_rows,
     handed,
+    results,
     run_stage,
     threads,
 )
@@ -39,8 +40,9 @@ def dedup(config: DedupConfig, options: RunOptions, inputs: Inputs | None = None
             filter_documents.submit(number, count, shard, handed(evidence), work)
             for number, shard in enumerate(shards, 1)
         ]
-        kept = [future.result() for future in futures]
-        stats = {"duplicates": count_rows([evidence.result()])}
+        results(signatures)
+        stats = {"duplicates": count_rows(results([evidence]))}
+        kept = results(futures)
         return Outcome(count_rows(shards), count_rows(kept), stats)
 
     return run_stage("dedup", config, inputs or {}, options, build)

@@ -11,6 +11,7 @@ from flows.stage_run import (
     RunOptions,
     StageResult,
     handed,
+    results,
     run_stage,
     threads,
 )
@@ -30,7 +31,9 @@ def finetune(
 
     def build(job: Job) -> Outcome:
         work = build_pairs.submit(job.files("dedup", "documents/"), config, job.workspace.root)
-        stats = train_adapter.submit(config, job.folder("pretrain"), handed(work)).result()
+        trained = train_adapter.submit(config, job.folder("pretrain"), handed(work))
+        results([work])
+        stats = trained.result()
         pairs = stats["pairs"] + stats["held_out_pairs"]
         return Outcome(pairs, stats["trainable_parameters"], stats)
 

@@ -134,7 +134,7 @@ def _step(
     last = store.latest(stage.name, recipe.name)
     running = [name for name in stage.inputs if steps[name].action == "run"]
     if running and not forced:
-        reason = f"{', '.join(running)} runs first; reused if that comes out unchanged"
+        reason = f"waits for {', '.join(running)}; reused if its inputs come out unchanged"
         return Step(stage, "run", reason, last)
     config = recipe.stage(stage.name)
     inputs = {name: steps[name].artifact for name in stage.inputs}

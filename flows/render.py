@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.tree import Tree
 
 from flows.plan import Step
 from storage.lineage import Node
 from storage.manifest import Manifest
+
+_PLAIN_WIDTH = 120
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console as wide as the terminal; wide enough for the tables where there is none."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=_PLAIN_WIDTH)
 
 
 def size(num_bytes: int) -> str:
@@ -34,11 +42,13 @@ def plan_table(steps: Sequence[Step]) -> Table:
 
 def artifacts_table(manifests: Iterable[Manifest]) -> Table:
     """One line for each artifact."""
-    table = Table("artifact", "made", "recipe", "rows", "bytes", "seconds", "content")
+    table = Table(
+        Column("artifact", no_wrap=True), "made", "recipe", "rows", "bytes", "seconds", "content"
+    )
     for manifest in manifests:
         table.add_row(
             manifest.label,
-            f"{manifest.created:%Y-%m-%d %H:%M}",
+            f"{manifest.created:%m-%d %H:%M}",
             manifest.run.recipe,
             f"{manifest.rows_out:,}",
             size(manifest.num_bytes),

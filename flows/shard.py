@@ -12,6 +12,7 @@ from flows.stage_run import (
     StageResult,
     count_rows,
     handed,
+    results,
     run_stage,
     threads,
 )
@@ -33,10 +34,9 @@ def shard(config: ShardConfig, options: RunOptions, inputs: Inputs | None = None
             tokenize.submit(number, len(documents), path, tokenizer, config, job.workspace.root)
             for number, path in enumerate(documents, 1)
         ]
-        stats = baselines.submit(
-            documents, [handed(f) for f in futures], tokenizer, config
-        ).result()
-        packed = [path for future in futures for path in future.result()]
-        return Outcome(count_rows(documents), count_rows(packed), stats)
+        shards = [handed(future) for future in futures]
+        measured = baselines.submit(documents, shards, tokenizer, config)
+        packed = [path for pair in results(futures) for path in pair]
+        return Outcome(count_rows(documents), count_rows(packed), measured.result())
 
     return run_stage("shard", config, inputs or {}, options, build)

@@ -96,6 +96,15 @@ def handed(future: PrefectFuture[T]) -> T:
     return cast("T", future)
 
 
+def results(futures: Iterable[PrefectFuture[T]]) -> list[T]:
+    """Wait for tasks and raise the error of the first that failed.
+
+    To be asked of upstream tasks first: one that only waited for a failed task says no more than
+    that it is not ready.
+    """
+    return [future.result() for future in futures]
+
+
 def count_rows(paths: Iterable[Path]) -> int:
     """Rows of Parquet files, from their footers."""
     return sum(pq.read_metadata(path).num_rows for path in paths)

@@ -24,13 +24,15 @@ from tasks.tokenizer import config as tokenizer
 class Stage:
     """What the planner needs to know of a stage.
 
-    `version` is raised by hand when the same configuration and inputs give another result.
+    `version` is raised by hand when the same configuration and inputs give another result; `unit`
+    names what its rows are.
     """
 
     name: str
     config: type[Config]
     version: int
     inputs: tuple[str, ...]
+    unit: str
 
     def fingerprint(self, config: Config, input_digests: Mapping[str, str]) -> str:
         """The cache key of this stage for a configuration and inputs' content."""
@@ -40,13 +42,15 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("crawl", crawl.CrawlConfig, crawl.VERSION, crawl.INPUTS),
-        Stage("clean", clean.CleanConfig, clean.VERSION, clean.INPUTS),
-        Stage("dedup", dedup.DedupConfig, dedup.VERSION, dedup.INPUTS),
-        Stage("tokenizer", tokenizer.TokenizerConfig, tokenizer.VERSION, tokenizer.INPUTS),
-        Stage("shard", shard.ShardConfig, shard.VERSION, shard.INPUTS),
-        Stage("pretrain", pretrain.PretrainConfig, pretrain.VERSION, pretrain.INPUTS),
-        Stage("finetune", finetune.FinetuneConfig, finetune.VERSION, finetune.INPUTS),
+        Stage("crawl", crawl.CrawlConfig, crawl.VERSION, crawl.INPUTS, "pages"),
+        Stage("clean", clean.CleanConfig, clean.VERSION, clean.INPUTS, "documents"),
+        Stage("dedup", dedup.DedupConfig, dedup.VERSION, dedup.INPUTS, "documents"),
+        Stage(
+            "tokenizer", tokenizer.TokenizerConfig, tokenizer.VERSION, tokenizer.INPUTS, "entries"
+        ),
+        Stage("shard", shard.ShardConfig, shard.VERSION, shard.INPUTS, "sequences"),
+        Stage("pretrain", pretrain.PretrainConfig, pretrain.VERSION, pretrain.INPUTS, "parameters"),
+        Stage("finetune", finetune.FinetuneConfig, finetune.VERSION, finetune.INPUTS, "parameters"),
     )
 }
 

@@ -69,7 +69,7 @@ class Store:
             return None
         try:
             manifest = self.manifest(name, version.decode())
-        except (UnknownArtifact, DamagedArtifact):
+        except (UnknownArtifact, DamagedArtifact, ValueError):  # ValueError: no version's name
             return None
         return None if self.damage(manifest) else manifest
 
@@ -109,7 +109,10 @@ class Store:
     def latest(self, name: str, recipe: str | None = None) -> Manifest | None:
         """The newest whole version of `name`, or None."""
         for version in reversed(self.versions(name)):
-            manifest = self.manifest(name, version)
+            try:
+                manifest = self.manifest(name, version)
+            except DamagedArtifact:
+                continue
             if recipe in (None, manifest.run.recipe) and not self.damage(manifest):
                 return manifest
         return None
@@ -198,10 +201,16 @@ class Store:
             present = self._backend.read(key)
             winner = self.find(manifest.name, manifest.fingerprint) if present else None
             if winner is not None and not replace:
-                self._backend.delete(_version_key(manifest.name, manifest.version))
+                self._withdraw(manifest)
                 return winner
             if self._backend.swap(key, manifest.version.encode(), present):
                 return manifest
+
+    def _withdraw(self, manifest: Manifest) -> None:
+        """Remove a version, its manifest first: a kill midway leaves nothing visible."""
+        key = _version_key(manifest.name, manifest.version)
+        self._backend.delete(f"{key}/manifest.json")
+        self._backend.delete(key)
 
     def _manifest_of(self, workspace: Workspace, draft: Draft) -> Manifest:
         created = utc_now()

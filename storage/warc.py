@@ -9,8 +9,10 @@ Source: ISO 28500:2017 (WARC 1.1).
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +24,7 @@ from warcio.warcwriter import WARCWriter
 from storage.errors import DamagedArtifact
 
 _TRANSFER_HEADERS = frozenset({"content-encoding", "transfer-encoding", "content-length"})
+_NOT_PRINTABLE = re.compile(r"[^\t\x20-\x7e]")
 
 
 class WarcSegment:
@@ -82,23 +85,45 @@ class WarcSegment:
 
 def _stored_headers(headers: Sequence[tuple[str, str]], length: int) -> list[tuple[str, str]]:
     kept = [
-        (f"X-Phusa-Original-{name}" if name.lower() in _TRANSFER_HEADERS else name, value)
+        (f"X-Phusa-Original-{name}" if name.lower() in _TRANSFER_HEADERS else name, _ascii(value))
         for name, value in headers
     ]
     return [*kept, ("Content-Length", str(length))]
 
 
+def _ascii(value: str) -> str:
+    """Latin-1 to percent escapes; warcio's own escaping leaves some and fails on them."""
+    return _NOT_PRINTABLE.sub(lambda char: f"%{ord(char[0]):02X}", value)
+
+
 def read_body(path: Path, offset: int) -> bytes:
     """The body of the response record that starts at `offset`.
 
-    Raises DamagedArtifact if no response record can be read there.
+    Raises DamagedArtifact if no whole response record can be read there.
     """
-    with path.open("rb") as stream:
-        stream.seek(offset)
-        records = ArchiveIterator(stream, record_types=WarcRecordType.response, parse_http=True)
-        for record in records:
-            return bytes(record.reader.read())
+    cause = None
+    try:
+        body = _body_at(path, offset)
+    except OSError as error:  # FastWARC's own errors carry no errno
+        if error.errno not in (None, errno.ENOENT):
+            raise
+        body, cause = None, error
+    if body is not None:
+        return body
     raise DamagedArtifact(
         f"{path} holds no response record at byte {offset}; expected the one that the fetch table "
         "names. The file was altered: build that crawl again with --force crawl."
-    )
+    ) from cause
+
+
+def _body_at(path: Path, offset: int) -> bytes | None:
+    """The body, or None if the record there is missing, no response, or not whole."""
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        record = next(iter(ArchiveIterator(stream, parse_http=True)), None)
+        if record is None or record.record_type != WarcRecordType.response:
+            return None
+        if record.http_headers is None or not record.verify_payload_digest():
+            return None
+        body = bytes(record.reader.read())
+        return body if record.http_headers.get("Content-Length") == str(len(body)) else None

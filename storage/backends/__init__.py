@@ -41,4 +41,4 @@ class Backend(Protocol):
         """A local path that holds the bytes at `key`."""
 
     def delete(self, prefix: str) -> None:
-        """Remove everything under `prefix`."""
+        """Remove the file at `prefix` or everything under it."""

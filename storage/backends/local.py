@@ -78,7 +78,11 @@ class LocalBackend:
                 shutil.copyfile(source, target)
 
     def delete(self, prefix: str) -> None:
-        shutil.rmtree(self.root / prefix, ignore_errors=True)
+        target = self.root / prefix
+        if target.is_file():
+            target.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(target, ignore_errors=True)
 
     def _write_temporary(self, target: Path, data: bytes) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)

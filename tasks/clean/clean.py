@@ -75,7 +75,7 @@ def clean_shard(
     output.rejects.sort(key=lambda row: (row["id"], row["url"]))
     write_rows(workspace, paths.documents, output.documents, DOCUMENT)
     write_rows(workspace, paths.origins, output.origins, ORIGIN, volatile=True)
-    write_rows(workspace, paths.rejects, output.rejects, REJECT)
+    write_rows(workspace, paths.rejects, output.rejects, REJECT, volatile=True)
 
 
 def count_reasons(paths: list[Path]) -> dict[str, int]:

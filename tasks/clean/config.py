@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from typing import Self
+
+from pydantic import model_validator
+
 from tasks.clean.extractors import Extractor, Trafilatura
 from tasks.clean.filters import Filter, GopherQuality, Length, Repetition
 from tasks.config import Config, Pattern, knob
@@ -24,6 +29,14 @@ class Replacement(Config):
 
     pattern: Pattern = knob(..., "regular expression, searched in every line")
     text: str = knob("", "what takes its place; may name groups as \\1")
+
+    @model_validator(mode="after")
+    def _groups_exist(self) -> Self:
+        try:
+            re.sub(self.pattern, self.text, "")
+        except (re.error, IndexError) as error:
+            raise ValueError(f"`text` does not fit `pattern` ({error})") from error
+        return self
 
 
 class CleanConfig(Config):

@@ -53,7 +53,7 @@ class ExtractionSandbox:
             _extract, args=(self._extractor, body, charset, url), timeout=self._limits.timeout_s
         )
         try:
-            return Extraction(*future.result())
+            found: Extraction | Verdict = future.result()
         except FutureTimeout:
             limit = f"{self._limits.timeout_s:g} s"
             return Verdict("extractor_timeout", f"over {limit}", limit)
@@ -62,14 +62,23 @@ class ExtractionSandbox:
         except MemoryError:
             limit = f"{self._limits.memory_bytes} bytes"
             return Verdict("extractor_memory", f"over {limit}", limit)
-        except Exception as error:  # an extractor may raise anything on a hostile page
-            return Verdict("extractor_failed", f"{type(error).__name__}: {error}"[:200], "no error")
+        return found
 
 
 def _limit_memory(num_bytes: int) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard != resource.RLIM_INFINITY:
+        num_bytes = min(num_bytes, hard)
     resource.setrlimit(resource.RLIMIT_AS, (num_bytes, num_bytes))
 
 
-def _extract(extractor: Extractor, body: bytes, charset: str, url: str) -> tuple[str, str]:
-    found = extractor.extract(decode(body, charset), url)
-    return found.title, found.text
+def _extract(extractor: Extractor, body: bytes, charset: str, url: str) -> Extraction | Verdict:
+    """Runs in the child. What an extractor raises stays here: an exception that cannot be pickled
+    and back would break the pool, and a SystemExit would be raised again in the parent.
+    """
+    try:
+        return extractor.extract(decode(body, charset), url)
+    except MemoryError:
+        raise
+    except BaseException as error:  # an extractor may raise anything on a hostile page
+        return Verdict("extractor_failed", f"{type(error).__name__}: {error}"[:200], "no error")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from collections.abc import Sequence
 
-from resiliparse.parse.encoding import bytes_to_str, detect_encoding
+from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
+
+_BOMS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 
 _SPACES = re.compile(r"[^\S\n]")  # every white space but the line feed
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\u200b\u2060\ufffe\uffff]")
@@ -15,12 +22,17 @@ _ODD_BREAKS = re.compile(r"\r\n?|[\u2028\u2029\x0b\x0c\x85]")
 
 
 def decode(body: bytes, charset: str) -> str:
-    """Decode a page: the header's charset if it is known, else the detected one; never raises."""
-    detected = detect_encoding(body) or "utf-8"
-    try:
-        return bytes_to_str(body, charset or detected, fallback_encodings=("utf-8", "cp1252"))
-    except LookupError:  # the header names a charset that does not exist
-        return bytes_to_str(body, detected)
+    """Decode a page by its byte order mark, else the header's charset, else its meta tag or bytes.
+
+    Never raises: a charset that no browser knows counts as none given.
+
+    Source: https://encoding.spec.whatwg.org; HTML standard §13.2.3.2
+    """
+    marked = next((name for mark, name in _BOMS.items() if body.startswith(mark)), None)
+    label = charset.encode("ascii", "ignore").decode()
+    named = marked or map_encoding_to_html5(label, fallback_utf8=False)
+    encoding = named or detect_encoding(body, from_html_meta=True) or "utf-8"
+    return str(bytes_to_str(body, encoding, fallback_encodings=("utf-8", "cp1252")))
 
 
 def tidy(
@@ -32,8 +44,9 @@ def tidy(
 
     Indentation stays: it carries meaning in code and lists.
     """
-    text = unicodedata.normalize("NFC", _ODD_BREAKS.sub("\n", text).expandtabs(4))
-    text = _CONTROLS.sub("", _SPACES.sub(" ", text))
+    # Controls go first: one between a letter and its accent would keep the two from composing.
+    text = _CONTROLS.sub("", _SPACES.sub(" ", _ODD_BREAKS.sub("\n", text).expandtabs(4)))
+    text = unicodedata.normalize("NFC", text)
     for pattern, replacement in replace:
         text = "\n".join(pattern.sub(replacement, line) for line in text.split("\n"))
     lines = (line.rstrip() for line in text.split("\n"))

@@ -5,30 +5,30 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
 
 from storage.errors import SiteUnreachable
 from storage.records import page_id
 from storage.warc import WarcSegment
-from tasks.crawl.fetch import Fetched, Fetcher
+from tasks.crawl.fetch import Fetched, Fetcher, http_client
 from tasks.crawl.frontier import FetchedPage, Frontier, Queued, RejectedUrl
 from tasks.crawl.links import HTML_TYPES, media_type, page_links
 from tasks.crawl.sources.web import WebSource
 from tasks.crawl.urls import Scope, canonical_url
+from tasks.crawl.watch import Watch
 from tasks.progress import track
 
 WARC_FILE = "pages.warc.gz"
 _WINDOW = 32  # URLs fetched ahead of the one that is committed next
-_GONE_AFTER = 10  # connection failures in a row, after all retries, that mean the site is gone
+_MAX_REDIRECTS = 10  # in a row; a site that redirects for ever is left there
 
 
 def crawl(source: WebSource, folder: Path) -> None:
     """Crawl into `folder` (frontier.sqlite and warc/), going on where an earlier call stopped.
 
-    Raises SiteUnreachable if not one page could be fetched and a seed failed.
+    Raises SiteUnreachable if not one page could be fetched, or a seed's site stops answering.
     """
     frontier = Frontier(folder / "frontier.sqlite")
     try:
@@ -69,16 +69,16 @@ class _Crawl:
         self._segment = segment
         self._scope = Scope(source.seeds, source.include, source.exclude)
         self._num_pages = frontier.num_pages()
-        self._failures = 0  # connection failures in a row
 
     async def run(self) -> None:
-        headers = {"User-Agent": self._source.user_agent}
-        limits = httpx.Limits(max_connections=64)
-        timeout = httpx.Timeout(self._source.timeout_s)
-        async with httpx.AsyncClient(headers=headers, limits=limits, timeout=timeout) as client:
-            await self._drain(Fetcher(client, self._source))
+        async with http_client(self._source) as client:
+            fetcher = Fetcher(client, self._source)
+            watch = Watch(self._source.seeds, fetcher.fetch)
+            await self._drain(fetcher, watch)
+            if 0 < self._num_pages < self._source.max_pages:
+                await watch.close()
 
-    async def _drain(self, fetcher: Fetcher) -> None:
+    async def _drain(self, fetcher: Fetcher, watch: Watch) -> None:
         """Keep a window of requests under way and commit their results in queue order."""
         window: deque[_Flight] = deque()
         last = 0
@@ -95,22 +95,12 @@ class _Crawl:
                     flight = window.popleft()
                     response = await flight.response
                     kept = self._commit(flight.queued, response)
-                    self._check_alive(response)
+                    await watch.saw(response)
                     bar.retarget(self._expected())
                     bar.advance(kept, waiting=self._frontier.num_waiting())
             finally:
                 for flight in window:
                     flight.response.cancel()
-
-    def _check_alive(self, response: Fetched | RejectedUrl) -> None:
-        gone = isinstance(response, RejectedUrl) and response.reason == "unreachable"
-        self._failures = self._failures + 1 if gone else 0
-        if self._failures == _GONE_AFTER:
-            raise SiteUnreachable(
-                f"{_GONE_AFTER} URLs in a row could not be reached, the last {response.url}, after "
-                f"{self._num_pages} pages; expected the site to answer. When it is back, run the "
-                "same command: the crawl goes on and tries these again."
-            )
 
     def _expected(self) -> int:
         return min(self._source.max_pages, self._num_pages + self._frontier.num_waiting())
@@ -121,7 +111,10 @@ class _Crawl:
         follow = [link for link in links if self._scope.admits(link)]
         is_redirect = isinstance(result, RejectedUrl) and result.reason == "redirected"
         depth = queued.depth if is_redirect else queued.depth + 1
-        self._frontier.commit(result, follow if depth <= self._source.max_depth else (), depth)
+        redirects = queued.redirects + 1 if is_redirect else 0
+        if depth > self._source.max_depth or redirects > _MAX_REDIRECTS:
+            follow = []
+        self._frontier.commit(result, follow, depth, redirects)
         self._num_pages += isinstance(result, FetchedPage)
         return int(isinstance(result, FetchedPage))
 
@@ -170,6 +163,8 @@ class _Crawl:
 
 
 def _redirect(url: str, location: str) -> tuple[RejectedUrl, list[str]]:
+    with suppress(UnicodeDecodeError):  # most servers that send more than ASCII send UTF-8
+        location = location.encode("latin-1").decode()
     reject = RejectedUrl(url, "redirected", location or "no Location", "200")
     try:
         return reject, [canonical_url(location, url)] if location else []

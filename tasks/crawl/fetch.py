@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 import time
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
+from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 
+from tasks.crawl.addresses import Addresses
+from tasks.crawl.body import ACCEPT_ENCODING, read_at_most
 from tasks.crawl.frontier import RejectedUrl
 from tasks.crawl.robots import Robots
 from tasks.crawl.sources.web import WebSource
@@ -35,9 +35,15 @@ class Fetched:
     robots: str
 
 
-class _TooLarge(Exception):
-    def __init__(self, seen: int) -> None:
-        self.seen = seen
+def http_client(source: WebSource) -> httpx.AsyncClient:
+    """A client that says who it is and forgets cookies: a page must not depend on those before."""
+    client = httpx.AsyncClient(
+        headers={"User-Agent": source.user_agent, "Accept-Encoding": ACCEPT_ENCODING},
+        limits=httpx.Limits(max_connections=64),
+        timeout=httpx.Timeout(source.timeout_s),
+    )
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return client
 
 
 class Fetcher:
@@ -46,16 +52,16 @@ class Fetcher:
     def __init__(self, client: httpx.AsyncClient, source: WebSource) -> None:
         self._client = client
         self._source = source
-        self._robots = Robots(client, source.user_agent)
+        self._addresses = Addresses(source.allow_private_addresses)
+        self._robots = Robots(client, source.user_agent, self._addresses, source.timeout_s)
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(source.connections_per_host)
         )
         self._next_start: dict[str, float] = defaultdict(float)
-        self._private: dict[str, bool] = {}
 
     async def fetch(self, url: str) -> Fetched | RejectedUrl:
         """The response, or the reason why there is none. Never raises for what a server does."""
-        if not self._source.allow_private_addresses and await self._is_private(url):
+        if await self._addresses.refuses(url):
             return RejectedUrl(url, "private_address", host_of(url), "a public address")
         async with self._slots[host_of(url)]:
             robots = await self._robots.verdict(url)
@@ -70,52 +76,33 @@ class Fetcher:
         return _refused(result)
 
     async def _request(self, url: str, robots: str) -> Fetched | RejectedUrl:
-        started = datetime.now(UTC)
+        started, limit = datetime.now(UTC), self._source.max_page_bytes
         try:
             async with (
                 asyncio.timeout(self._source.timeout_s),
                 self._client.stream("GET", url) as response,
             ):
-                body = await self._read(response)
+                body = await read_at_most(response, limit + 1)
         except TimeoutError:
-            limit = f"{self._source.timeout_s:g} s"
-            return RejectedUrl(url, "timed_out", f"over {limit}", limit, True)
-        except _TooLarge as error:
-            limit = str(self._source.max_page_bytes)
-            return RejectedUrl(url, "too_large", f"over {error.seen} bytes", limit)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            longest = f"{self._source.timeout_s:g} s"
+            return RejectedUrl(url, "timed_out", f"over {longest}", longest, True)
+        except httpx.DecodingError as error:
+            return RejectedUrl(url, "undecodable", str(error), "gzip or no encoding")
+        except httpx.InvalidURL as error:  # its own, or that of its redirect
+            return RejectedUrl(url, "invalid_url", str(error), "a URL that can be fetched")
+        except (httpx.HTTPError, UnicodeError) as error:
             return RejectedUrl(url, "unreachable", type(error).__name__, "a response", True)
+        if len(body) > limit:
+            return RejectedUrl(url, "too_large", f"over {limit} bytes", str(limit))
         headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in response.headers.raw]
         return Fetched(
             url, response.status_code, response.reason_phrase, headers, body, started, robots
         )
 
-    async def _read(self, response: httpx.Response) -> bytes:
-        chunks: list[bytes] = []
-        seen = 0
-        async for chunk in response.aiter_bytes(65536):
-            seen += len(chunk)
-            if seen > self._source.max_page_bytes:
-                raise _TooLarge(seen)
-            chunks.append(chunk)
-        return b"".join(chunks)
-
     async def _wait_turn(self, host: str, delay_s: float) -> None:
         start = max(time.monotonic(), self._next_start[host])
         self._next_start[host] = start + delay_s
         await asyncio.sleep(start - time.monotonic())
-
-    async def _is_private(self, url: str) -> bool:
-        host = urlsplit(url).hostname or ""
-        if host not in self._private:
-            loop = asyncio.get_running_loop()
-            try:
-                found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            except socket.gaierror:
-                return False  # the request itself will say that there is no such host
-            addresses = (ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in found)
-            self._private[host] = any(not address.is_global for address in addresses)
-        return self._private[host]
 
 
 def _worth_retrying(result: Fetched | RejectedUrl) -> bool:
@@ -125,7 +112,7 @@ def _worth_retrying(result: Fetched | RejectedUrl) -> bool:
 def _backoff_s(result: Fetched | RejectedUrl, attempt: int) -> float:
     if isinstance(result, Fetched):
         for name, value in result.headers:
-            if name.lower() == "retry-after" and value.isdigit():
+            if name.lower() == "retry-after" and value.isdecimal():
                 return min(float(value), _MAX_RETRY_AFTER_S)
     return 0.5 * 2.0**attempt
 

@@ -18,7 +18,7 @@ from pathlib import Path
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS urls (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, url TEXT UNIQUE NOT NULL, depth INTEGER NOT NULL,
-    done INTEGER NOT NULL DEFAULT 0);
+    redirects INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS queue ON urls (done, seq);
 CREATE TABLE IF NOT EXISTS pages (
     url TEXT PRIMARY KEY, page_id TEXT, content_type TEXT, charset TEXT, body_digest TEXT,
@@ -31,11 +31,12 @@ CREATE TABLE IF NOT EXISTS rejects (
 
 @dataclass(frozen=True)
 class Queued:
-    """A URL that waits for its turn."""
+    """A URL that waits for its turn; `redirects` of them in a row led to it."""
 
     seq: int
     url: str
     depth: int
+    redirects: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,19 @@ class Frontier:
     def after(self, seq: int, limit: int) -> list[Queued]:
         """The next waiting URLs beyond sequence number `seq`."""
         rows = self._db.execute(
-            "SELECT seq, url, depth FROM urls WHERE done = 0 AND seq > ? ORDER BY seq LIMIT ?",
+            "SELECT seq, url, depth, redirects FROM urls WHERE done = 0 AND seq > ? "
+            "ORDER BY seq LIMIT ?",
             (seq, limit),
         )
         return [Queued(*row) for row in rows]
 
-    def commit(self, result: FetchedPage | RejectedUrl, links: Iterable[str], depth: int) -> None:
+    def commit(
+        self,
+        result: FetchedPage | RejectedUrl,
+        links: Iterable[str],
+        depth: int,
+        redirects: int = 0,
+    ) -> None:
         """Note what became of one URL and queue the links it led to, all or nothing."""
         with self._db:
             self._db.execute("BEGIN")
@@ -118,7 +126,7 @@ class Frontier:
             else:
                 self._db.execute("INSERT INTO rejects VALUES (?, ?, ?, ?, ?)", astuple(result))
             self._db.execute("UPDATE urls SET done = 1 WHERE url = ?", (result.url,))
-            self._add(links, depth)
+            self._add(links, depth, redirects)
 
     def num_pages(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM pages").fetchone()[0])
@@ -143,7 +151,8 @@ class Frontier:
         ):
             yield RejectedUrl(url, reason, value, threshold, bool(passing))
 
-    def _add(self, urls: Iterable[str], depth: int) -> None:
+    def _add(self, urls: Iterable[str], depth: int, redirects: int = 0) -> None:
         self._db.executemany(
-            "INSERT OR IGNORE INTO urls (url, depth) VALUES (?, ?)", ((url, depth) for url in urls)
+            "INSERT OR IGNORE INTO urls (url, depth, redirects) VALUES (?, ?, ?)",
+            ((url, depth, redirects) for url in urls),
         )

@@ -26,7 +26,7 @@ def page_links(body: bytes, charset: str, url: str) -> Iterator[str]:
     Parsed by lxml: resiliparse's element collections look each item up from the start, which took
     4 s for the 2 000 links of one page.
     """
-    parser = etree.HTMLParser(encoding=_known(charset) or detect_encoding(body) or "utf-8")
+    parser = _parser(charset) or _parser(detect_encoding(body) or "") or _parser("utf-8")
     try:
         root = etree.fromstring(body, parser)
     except etree.LxmlError:
@@ -35,7 +35,7 @@ def page_links(body: bytes, charset: str, url: str) -> Iterator[str]:
         return
     base = _base(root, url)
     seen: set[str] = set()
-    for anchor in root.iter("a"):
+    for anchor in root.iterfind(".//a[@href]"):
         try:
             link = canonical_url(anchor.get("href", ""), base)
         except ValueError:
@@ -47,7 +47,7 @@ def page_links(body: bytes, charset: str, url: str) -> Iterator[str]:
 
 def _base(root: etree._Element, url: str) -> str:
     """What links are relative to: the first `base` that is a URL, else the page's own."""
-    for element in root.iter("base"):
+    for element in root.iterfind(".//base[@href]"):
         try:
             return canonical_url(element.get("href", ""), url)
         except ValueError:
@@ -55,10 +55,9 @@ def _base(root: etree._Element, url: str) -> str:
     return url
 
 
-def _known(charset: str) -> str:
-    """`charset` if there is such an encoding, else nothing."""
+def _parser(charset: str) -> etree.HTMLParser | None:
+    """A parser for `charset`, or None where libxml2 knows no such encoding (Python's `idna`)."""
     try:
-        "".encode(charset)
+        return etree.HTMLParser(encoding=charset) if charset else None
     except (LookupError, ValueError):
-        return ""
-    return charset
+        return None

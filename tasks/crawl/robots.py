@@ -12,7 +12,12 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 from protego import Protego
 
+from tasks.crawl.addresses import Addresses
+from tasks.crawl.body import read_at_most
+
 _MAX_BYTES = 500 * 1024
+_MAX_REDIRECTS = 5  # RFC 9309 §2.3.1.2
+_MAX_DELAY_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,13 @@ class Verdict:
 class Robots:
     """The robots.txt of every host of one crawl, fetched once each."""
 
-    def __init__(self, client: httpx.AsyncClient, user_agent: str) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, user_agent: str, addresses: Addresses, timeout_s: float
+    ) -> None:
         self._client = client
         self._user_agent = user_agent
+        self._addresses = addresses
+        self._timeout_s = timeout_s
         self._rules: dict[str, asyncio.Task[Protego | Verdict]] = {}
 
     async def verdict(self, url: str) -> Verdict:
@@ -42,19 +51,33 @@ class Robots:
         rules = await self._rules[root]
         if isinstance(rules, Verdict):
             return rules
-        delay = float(rules.crawl_delay(self._user_agent) or 0.0)
+        delay = min(float(rules.crawl_delay(self._user_agent) or 0.0), _MAX_DELAY_S)
         if rules.can_fetch(url, self._user_agent):
             return Verdict(True, "allowed", delay)
         return Verdict(False, "disallowed", delay)
 
     async def _fetch(self, url: str) -> Protego | Verdict:
         try:
-            response = await self._client.get(url, follow_redirects=True)
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._follow(url)
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             return Verdict(False, f"robots.txt unreachable ({type(error).__name__})", passing=True)
-        if response.status_code >= 500:
-            status = response.status_code
-            return Verdict(False, f"robots.txt answered {status}", passing=True)
-        if response.status_code >= 400:
-            return Verdict(True, f"no robots.txt ({response.status_code})")
-        return Protego.parse(response.content[:_MAX_BYTES].decode("utf-8", "replace"))
+
+    async def _follow(self, url: str) -> Protego | Verdict:
+        for _ in range(_MAX_REDIRECTS + 1):
+            if await self._addresses.refuses(url):
+                return Verdict(False, "robots.txt at a private address")
+            async with self._client.stream("GET", url) as response:
+                if response.next_request is None:
+                    return await _rules(response)
+                url = str(response.next_request.url)
+        return Verdict(False, f"robots.txt redirects over {_MAX_REDIRECTS} times")
+
+
+async def _rules(response: httpx.Response) -> Protego | Verdict:
+    status = response.status_code
+    if status >= 500:
+        return Verdict(False, f"robots.txt answered {status}", passing=True)
+    if status >= 400:
+        return Verdict(True, f"no robots.txt ({status})")
+    return Protego.parse((await read_at_most(response, _MAX_BYTES)).decode("utf-8", "replace"))

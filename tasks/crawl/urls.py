@@ -1,17 +1,22 @@
 """One spelling for each URL, and the question whether it is in scope.
 
-courlan's `normalize_url` does the spelling (case, ports, escapes, query order, trackers); its
-stricter `clean_url` also drops pages that look unlike articles, which a crawl within scope wants.
-Fragments and dot segments are resolved here, since courlan keeps both.
+courlan's `normalize_url` does the spelling (case, ports, non-ASCII); its stricter `clean_url` also
+drops pages that look unlike articles, which a crawl within scope wants. Here is what it leaves:
+fragments, dot segments, escapes (RFC 3986 §6.2.2), and queries, of which it drops every parameter
+without a value (`?page2`) and mangles every byte that is not UTF-8.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import quote_plus, unquote_to_bytes, urldefrag, urljoin, urlsplit
 
 from courlan import normalize_url
+from courlan.clean import TRACKERS_RE
+
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})?")
+_UNRESERVED = re.compile("[A-Za-z0-9._~-]")
 
 
 def canonical_url(url: str, base: str | None = None) -> str:
@@ -21,12 +26,33 @@ def canonical_url(url: str, base: str | None = None) -> str:
     """
     absolute = urldefrag(urljoin(base, url.strip()) if base else url.strip()).url
     parts = urlsplit(absolute)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError(f"{url!r} is not a URL that can be fetched; expected http(s)://host/…")
-    spelled = str(normalize_url(absolute))
-    resolved = urljoin(spelled, urlsplit(spelled).path or "/")
-    query = urlsplit(spelled).query
+    spelled = str(normalize_url(parts._replace(query="")))
+    path = _ESCAPE.sub(_shortest_escape, urlsplit(spelled).path) or "/"
+    resolved = urljoin(spelled, path)
+    query = _spelled_query(parts.query)
     return f"{resolved}?{query}" if query else resolved
+
+
+def _shortest_escape(escape: re.Match[str]) -> str:
+    char = chr(int(escape[1] or "25", 16))  # a bare % stands for itself
+    return char if _UNRESERVED.fullmatch(char) else f"%{ord(char):02X}"
+
+
+def _spelled_query(query: str) -> str:
+    """The parameters without trackers, by name, each escaped in one way."""
+    pairs = (part.partition("=") for part in query.split("&") if part)
+    kept = [
+        (_spelled(name), equals, _spelled(value))
+        for name, equals, value in pairs
+        if not TRACKERS_RE.search(name.lower())
+    ]
+    return "&".join("".join(parts) for parts in sorted(kept, key=lambda parts: parts[0]))
+
+
+def _spelled(part: str) -> str:
+    return quote_plus(unquote_to_bytes(part.replace("+", " ")))
 
 
 def host_of(url: str) -> str:

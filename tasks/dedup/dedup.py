@@ -8,9 +8,7 @@ half of the deletions wrong in unverified clusters (marin #6854, #7591).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.parquet import read_table, write_rows, write_table
+from storage.parquet import read_table, read_tables, write_rows, write_table
 from storage.records import DUPLICATE
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig, KeepRule
-from tasks.dedup.shingles import Shingled, jaccard
+from tasks.dedup.matcher import Found, Matcher, Signed
+from tasks.dedup.shingles import Shingled
 
 Row = dict[str, Any]
+_HASHES = "hashes"
 
 _ORDER: Mapping[KeepRule, Callable[[Row], Any]] = {
     "longest": lambda row: -row["num_words"],
@@ -34,20 +34,22 @@ _ORDER: Mapping[KeepRule, Callable[[Row], Any]] = {
 
 
 def sign_shard(documents: Path, config: DedupConfig, target: Path) -> None:
-    """Write the candidate keys of one shard of documents: one list column for each method.
+    """Write the shingles of one shard of documents and, for each method, their candidate keys.
 
     The target lies in scratch; it is replaced as a whole, so a torn one cannot be read.
     """
     if target.exists():
         return
     table = pq.read_table(documents, columns=["document_id", "text"])
+    keys_type = pa.list_(pa.uint64())
     shingled = [Shingled(text, config.shingle_words) for text in table["text"].to_pylist()]
-    columns: dict[str, Any] = {"document_id": table["document_id"]}
+    columns: dict[str, Any] = {
+        "document_id": table["document_id"],
+        _HASHES: pa.array([document.hashes for document in shingled], keys_type),
+    }
     for method in config.methods:
         keys = method.prepare(config.threshold)
-        columns[method.kind] = pa.array(
-            [keys(document) for document in shingled], pa.list_(pa.uint64())
-        )
+        columns[method.kind] = pa.array([keys(document) for document in shingled], keys_type)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(".tmp")
     pq.write_table(pa.table(columns), temporary)
@@ -65,18 +67,41 @@ def match(
     """Decide which documents go, and write the evidence for each as `duplicates_path`."""
     if workspace.entry(duplicates_path):
         return
-    rows: list[Row] = read_table(documents).to_pylist()
-    keys = {row["document_id"]: row for row in read_table(signatures).to_pylist()}
+    rows: list[Row] = read_table(documents).drop_columns(["text"]).to_pylist()
     rows.sort(key=lambda row: (*(_ORDER[rule](row) for rule in config.keep), row["document_id"]))
-    matcher = _Matcher(config)
-    found = []
+    signed = _read_signatures(signatures, {row["document_id"]: row["url"] for row in rows})
+    matcher = Matcher(list(signed.values()), config)
+    duplicates = []
     for row in rows:
-        duplicate = matcher.place(row, keys[row["document_id"]])
-        if duplicate is not None:
-            found.append(duplicate)
+        document = signed[row["document_id"]]
+        found = matcher.place(document)
+        if found is not None:
+            duplicates.append(_evidence(document, found))
         advance()
-    found.sort(key=lambda row: row["document_id"])
-    write_rows(workspace, duplicates_path, found, DUPLICATE)
+    duplicates.sort(key=lambda row: row["document_id"])
+    write_rows(workspace, duplicates_path, duplicates, DUPLICATE)
+
+
+def _read_signatures(paths: Sequence[Path], urls: Mapping[str, str]) -> dict[str, Signed]:
+    signed = {}
+    for table in read_tables(paths):
+        hashes = (of_one.values.to_numpy() for of_one in table[_HASHES])
+        for row in table.drop_columns([_HASHES]).to_pylist():
+            identity = row.pop("document_id")
+            keys = {method: frozenset(of_one) for method, of_one in row.items()}
+            signed[identity] = Signed(identity, urls[identity], keys, next(hashes))
+    return signed
+
+
+def _evidence(document: Signed, found: Found) -> Row:
+    return {
+        "document_id": document.document_id,
+        "url": document.url,
+        "kept_id": found.kept.document_id,
+        "kept_url": found.kept.url,
+        "similarity": found.similarity,
+        "method": found.method,
+    }
 
 
 def filter_shard(documents: Path, duplicates: Path, workspace: Workspace, path: str) -> None:
@@ -86,55 +111,3 @@ def filter_shard(documents: Path, duplicates: Path, workspace: Workspace, path: 
     dropped = pq.read_table(duplicates, columns=["document_id"])["document_id"]
     table = pq.read_table(documents)
     write_table(workspace, path, table.filter(pc.invert(pc.is_in(table["document_id"], dropped))))
-
-
-@dataclass(frozen=True)
-class _Kept:
-    row: Row
-    shingled: Shingled
-
-
-class _Matcher:
-    """Holds the kept documents by the keys under which a later one could meet them."""
-
-    def __init__(self, config: DedupConfig) -> None:
-        self._config = config
-        self._buckets: dict[tuple[str, int], list[_Kept]] = defaultdict(list)
-
-    def place(self, row: Row, keys: Row) -> Row | None:
-        """Keep the document (None), or say which kept one it duplicates."""
-        kept = _Kept(row, Shingled(row["text"], self._config.shingle_words))
-        own_keys = [(m.kind, key) for m in self._config.methods for key in keys[m.kind]]
-        best = self._best(kept, self._candidates(own_keys))
-        if best is None:
-            for key in own_keys:
-                self._buckets[key].append(kept)
-        return best
-
-    def _candidates(self, own_keys: Sequence[tuple[str, int]]) -> dict[str, tuple[str, _Kept]]:
-        """The kept documents that share a key, each with the first method that found it."""
-        found: dict[str, tuple[str, _Kept]] = {}
-        for method, key in own_keys:
-            for other in self._buckets.get((method, key), ()):
-                found.setdefault(other.row["document_id"], (method, other))
-        return found
-
-    def _best(self, kept: _Kept, candidates: dict[str, tuple[str, _Kept]]) -> Row | None:
-        """Evidence for the most similar candidate over the threshold, ties by id."""
-        measured = [
-            (-jaccard(kept.shingled.hashes, other.shingled.hashes), identity, method, other)
-            for identity, (method, other) in candidates.items()
-        ]
-        if not measured:
-            return None
-        negative, identity, method, other = min(measured, key=lambda item: item[:2])
-        if -negative < self._config.threshold:
-            return None
-        return {
-            "document_id": kept.row["document_id"],
-            "url": kept.row["url"],
-            "kept_id": identity,
-            "kept_url": other.row["url"],
-            "similarity": -negative,
-            "method": method,
-        }

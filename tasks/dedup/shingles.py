@@ -1,12 +1,14 @@
 """Documents as sets of word shingles, and the exact similarity of two of them.
 
-Words are lower case, with digits and letters of every script and their tone marks: folding marks
-away would merge Vietnamese words that differ in tone only.
+Words are lower case, with digits and letters of every script and their marks: folding marks away
+would merge Vietnamese words that differ in tone only, and Thai ones that differ in a vowel.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-_WORD = re.compile(r"\w+")
+# `\w` of Python's re leaves out combining marks. Those past U+FFFF would make it 15 times slower.
+_MARKS = "".join(c for c in map(chr, range(0x300, 0x10000)) if unicodedata.category(c)[0] == "M")
+_WORD = re.compile(rf"\w[\w{_MARKS}]*")
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,17 @@ class Shingled:
         return np.unique(hashes)
 
 
-def jaccard(a: npt.NDArray[np.uint64], b: npt.NDArray[np.uint64]) -> float:
-    """|A ∩ B| / |A ∪ B| of two sorted sets of hashes, 0-1."""
-    shared = np.intersect1d(a, b, assume_unique=True).size
-    union = a.size + b.size - shared
-    return shared / union if union else 1.0
+def similarities(
+    own: npt.NDArray[np.uint64], others: Sequence[npt.NDArray[np.uint64]]
+) -> npt.NDArray[np.float64]:
+    """|A ∩ B| / |A ∪ B|, 0-1, of one sorted set of hashes A and each of the others B.
+
+    No set is empty: even a document without words has one shingle. All are measured in one pass:
+    boilerplate puts thousands of unlike documents into one bucket.
+    """
+    sizes = np.array([other.size for other in others])
+    together = np.concatenate(others)
+    places = np.searchsorted(own, together)
+    found = own[np.minimum(places, own.size - 1)] == together
+    shared = np.add.reduceat(found, np.cumsum(sizes) - sizes, dtype=np.int64)
+    return np.asarray(shared / (own.size + sizes - shared))

@@ -112,10 +112,12 @@ def plan_batches(examples: Sequence[Example], config: FinetuneConfig) -> list[li
     for epoch in range(config.epochs):
         random = np.random.default_rng((config.seed, epoch))
         batches: list[list[int]] = [[]]
+        longest = 0
         for index in np.argsort(lengths + random.uniform(0, 4, len(lengths)), kind="stable"):
-            full = (len(batches[-1]) + 1) * lengths[index] > config.batch_tokens
-            if batches[-1] and full:
+            longest = max(longest, lengths[index])  # the jitter lets shorter ones follow longer
+            if batches[-1] and (len(batches[-1]) + 1) * longest > config.batch_tokens:
                 batches.append([])
+                longest = lengths[index]
             batches[-1].append(int(index))
         plan += [batches[i] for i in random.permutation(len(batches))]
     return plan

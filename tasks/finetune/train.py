@@ -12,16 +12,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from storage.errors import Fault, NothingLeft, RequestError, TrainingDiverged
 from tasks.finetune.config import FinetuneConfig
 from tasks.finetune.instructions import Example, Pair, collate, encode_pairs, plan_batches
 from tasks.lm.checkpoint import load_model, save_model
+from tasks.lm.config import rate_factor
 from tasks.lm.device import Compute, set_up
 from tasks.lm.models.decoder import Decoder
 from tasks.lm.sequences import IGNORED
 from tasks.lm.snapshot import Snapshots
+from tasks.lm.tensors import os_errors_unwrapped
 from tasks.lm.tokens import PAD, load_tokenizer, special_id
 from tasks.progress import note, track
 
@@ -42,14 +44,16 @@ def finetune(
 ) -> dict[str, Any]:
     """Train, write the PEFT adapter and the merged model into the given folders; return figures.
 
-    Goes on from the newest snapshot in `scratch`. Raises TrainingDiverged if the loss is no longer
-    finite, NothingLeft if no pair fits the model's context.
+    Goes on from the newest snapshot in `scratch`. Raises RequestError if the adapter's targets are
+    not in the model, NothingLeft if no pair fits its context, TrainingDiverged if the loss is no
+    longer finite.
     """
     compute = set_up(config.compute)
     run = _Run(config, compute, data)
     before = run.held_out_bits_per_byte()
     run.train(Snapshots(scratch))
     after = run.held_out_bits_per_byte()
+    _check_finite(f"after the last step the held-out bits per byte are {after}", after)
     run.save(adapter, merged)
     return {
         "pairs": len(run.train_examples),
@@ -107,14 +111,11 @@ class _Run:
             note(f"finetune: goes on from step {first:,} of {len(plan):,}")
         with track("finetune", len(plan), "steps", done=first) as bar:
             for step in range(first, len(plan)):
+                factor = rate_factor(step + 1, len(plan), config.warmup, config.cooldown)
                 for group in optimizer.param_groups:
-                    group["lr"] = config.learning_rate * _rate_factor(config, step + 1, len(plan))
+                    group["lr"] = config.learning_rate * factor
                 loss = self._step(optimizer, [self.train_examples[i] for i in plan[step]])
-                if not math.isfinite(loss):
-                    raise TrainingDiverged(
-                        f"the loss is {loss} at step {step + 1} of {len(plan)}; expected a finite "
-                        "number. Lower finetune.learning_rate and run again."
-                    )
+                _check_finite(f"the loss is {loss} at step {step + 1} of {len(plan)}", loss)
                 history.append(loss)
                 bar.advance(1, loss=loss)
                 if (step + 1) % config.checkpoint_steps == 0 and step + 1 < len(plan):
@@ -148,39 +149,59 @@ class _Run:
 
     def save(self, adapter: Path, merged: Path) -> None:
         """Write the adapter for `PeftModel`, and the base with the adapter merged in float32."""
-        self._peft.save_pretrained(adapter, save_embedding_layers=False)
+        with os_errors_unwrapped():
+            self._peft.save_pretrained(adapter, save_embedding_layers=False)
         (adapter / "README.md").unlink(missing_ok=True)  # an empty form; the lineage is the card
         _settle_adapter_config(adapter / "adapter_config.json")
         self._peft.to("cpu")
-        save_model(self._peft.merge_and_unload(), self._data.base, merged)
+        save_model(self._merge(), self._data.base, merged)
+
+    def _merge(self) -> Decoder:
+        """The decoder with the adapter in its weights.
+
+        An adapter on a tied embedding leaves the head as it was, so that merging unties the two.
+        """
+        head = self._decoder.head.detach().clone()
+        model: Decoder = self._peft.merge_and_unload()
+        if not model.shape.tie_embeddings or "embed_tokens" not in self._config.adapter.targets:
+            return model
+        shape = model.shape.model_copy(update={"tie_embeddings": False})
+        untied = Decoder(shape, model.vocab_size, model.context)
+        untied.load_state_dict({**model.state_dict(), "lm_head.weight": head})
+        return untied
 
 
-def _rate_factor(config: FinetuneConfig, step: int, num_steps: int) -> float:
-    """The factor (0-1) on the rate in `step` of 1..num_steps: linear up, constant, linear down."""
-    done = step / (num_steps + 1)
-    up = done / config.warmup if config.warmup else 1.0
-    down = (1 - done) / config.cooldown if config.cooldown else 1.0
-    return min(1.0, up, down)
+def _check_finite(finding: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise TrainingDiverged(
+            f"{finding}; expected a finite number. Lower finetune.learning_rate and run again."
+        )
 
 
 def _check_targets(model: Decoder, config: FinetuneConfig) -> None:
-    known = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    kinds = (nn.Linear, nn.Embedding)
+    known = {n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, kinds)}
     missing = sorted(set(config.adapter.targets).difference(known))
     if missing:
         raise RequestError(
             Fault(
                 "finetune.adapter.targets",
                 ", ".join(missing),
-                "modules of the model (a tied model has no lm_head)",
+                f"some of {', '.join(sorted(known))} (a tied model has no lm_head)",
                 "Leave them out.",
             )
         )
 
 
 def _settle_adapter_config(path: Path) -> None:
-    """PEFT writes sets in the order of this process's hash seed: sort them, and name the task."""
+    """Make the file say how to open the adapter, in equal bytes from every process.
+
+    PEFT writes sets in the order of the process's hash seed, and names the class it trained: ours,
+    where whoever opens the adapter has transformers'.
+    """
     config = json.loads(path.read_text())
     config["target_modules"] = sorted(config["target_modules"])
     config["task_type"] = "CAUSAL_LM"
     config["base_model_name_or_path"] = None
+    config["auto_mapping"] = None
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

@@ -5,15 +5,33 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 
 from storage.errors import DamagedArtifact
 from tasks.lm.models import Llama, Qwen3
 from tasks.lm.models.decoder import Decoder
-from tasks.lm.tokens import END_OF_TEXT, PAD, TOKENIZER_FILES, load_tokenizer, special_id
+from tasks.lm.tensors import os_errors_unwrapped
+from tasks.lm.tokens import (
+    END_OF_TEXT,
+    END_OF_TURN,
+    PAD,
+    TOKENIZER_FILES,
+    load_tokenizer,
+    special_id,
+)
 
 _SHAPES = {"llama": Llama, "qwen3": Qwen3}
+# What the decoder can be told or takes for granted; an absent key has the value it takes.
+_SPOKEN: dict[str, tuple[object, ...]] = {
+    "model_type": tuple(_SHAPES),
+    "rope_type": ("default",),
+    "hidden_act": ("silu",),
+    "attention_bias": (False,),
+    "mlp_bias": (False,),
+    "use_sliding_window": (False,),
+}
 
 
 def save_model(model: Decoder, tokenizer_folder: Path, folder: Path) -> None:
@@ -21,11 +39,13 @@ def save_model(model: Decoder, tokenizer_folder: Path, folder: Path) -> None:
     tokenizer = load_tokenizer(tokenizer_folder)
     end_of_text, pad = special_id(tokenizer, END_OF_TEXT), special_id(tokenizer, PAD)
     config = model.shape.hf_config(model.vocab_size, model.context, end_of_text, pad)
-    generation = {"bos_token_id": end_of_text, "eos_token_id": end_of_text, "pad_token_id": pad}
+    stops = [end_of_text, special_id(tokenizer, END_OF_TURN)]  # a tuned model ends its turns
+    generation = {"bos_token_id": end_of_text, "eos_token_id": stops, "pad_token_id": pad}
     for name, value in (("config.json", config), ("generation_config.json", generation)):
         (folder / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
     weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with os_errors_unwrapped():
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     for name in TOKENIZER_FILES:
         shutil.copyfile(tokenizer_folder / name, folder / name)
 
@@ -36,11 +56,7 @@ def load_model(folder: Path) -> Decoder:
     Raises DamagedArtifact for an architecture that this decoder does not speak.
     """
     config = json.loads((folder / "config.json").read_text())
-    if config["model_type"] not in _SHAPES:
-        raise DamagedArtifact(
-            f"{folder}/config.json says model_type={config['model_type']!r}; expected one of "
-            f"{', '.join(_SHAPES)}. Load that model with transformers instead."
-        )
+    _check_spoken(folder / "config.json", config)
     shape = _SHAPES[config["model_type"]].from_hf(config)
     model = Decoder(shape, config["vocab_size"], config["max_position_embeddings"])
     weights = load_file(folder / "model.safetensors")
@@ -48,3 +64,16 @@ def load_model(folder: Path) -> Decoder:
         weights.pop("lm_head.weight", None)
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     return model
+
+
+def _check_spoken(file: Path, config: dict[str, Any]) -> None:
+    found = {**config, "rope_type": config.get("rope_parameters", {}).get("rope_type")}
+    wrong = [
+        f"{key}={found[key]!r} (expected {' or '.join(map(repr, spoken))})"
+        for key, spoken in _SPOKEN.items()
+        if key in found and found[key] not in spoken
+    ]
+    if wrong:
+        raise DamagedArtifact(
+            f"{file} says {', '.join(wrong)}. Load that model with transformers instead."
+        )

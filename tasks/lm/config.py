@@ -30,9 +30,9 @@ class ComputeConfig(Config):
 class OptimizerConfig(Config):
     """Peak learning rates and their schedule: linear warm-up, constant, linear to zero."""
 
-    matrix_lr: float = knob(0.02, "Muon's rate, for matrices inside the layers", gt=0, le=1)
-    embedding_lr: float = knob(0.01, "AdamW's rate for the embedding", gt=0, le=1)
-    head_lr: float = knob(0.003, "AdamW's rate for the output head", gt=0, le=1)
+    matrix_lr: float = knob(0.012, "Muon's rate, for matrices inside the layers", gt=0, le=1)
+    embedding_lr: float = knob(0.02, "AdamW's rate for the embedding", gt=0, le=1)
+    head_lr: float = knob(0.012, "AdamW's rate for the output head", gt=0, le=1)
     gain_lr: float = knob(0.005, "AdamW's rate for the norms' gains", gt=0, le=1)
     momentum: float = knob(0.95, "Muon's momentum", ge=0, lt=1)
     beta1: float = knob(0.9, "AdamW's first decay", ge=0, lt=1)
@@ -45,7 +45,15 @@ class OptimizerConfig(Config):
 
     def rate_factor(self, step: int, num_steps: int) -> float:
         """The factor (0-1) on all peak rates in `step` of 1..num_steps."""
-        done = step / (num_steps + 1)
-        if done < self.warmup:
-            return done / self.warmup
-        return min(1.0, (1.0 - done) / self.cooldown) if self.cooldown else 1.0
+        return rate_factor(step, num_steps, self.warmup, self.cooldown)
+
+
+def rate_factor(step: int, num_steps: int, warmup: float, cooldown: float) -> float:
+    """The factor (0-1) on a peak rate in `step` of 1..num_steps: linear up, constant, linear down.
+
+    `warmup` and `cooldown` are shares of the steps; where they overlap, the lower line holds.
+    """
+    done = step / (num_steps + 1)
+    up = done / warmup if warmup else 1.0
+    down = (1.0 - done) / cooldown if cooldown else 1.0
+    return min(1.0, up, down)

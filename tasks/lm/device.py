@@ -32,7 +32,7 @@ def set_up(config: ComputeConfig) -> Compute:
     """
     has_gpu = torch.cuda.is_available()
     if config.device == "cuda" and not has_gpu:
-        remedy = "Use --set pretrain.compute.device=auto, or a machine with a CUDA GPU."
+        remedy = "Set this stage's compute.device to auto, or use a machine with a CUDA GPU."
         raise RequestError(Fault("compute.device", "no CUDA GPU", "one", remedy))
     if config.threads:
         torch.set_num_threads(config.threads)

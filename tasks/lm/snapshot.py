@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from storage.errors import full_disk_named
+from tasks.lm.tensors import os_errors_unwrapped
 
 _KEPT = 2
 
@@ -40,7 +41,7 @@ class Snapshots:
                     tensors[f"optimizer.{index}.{key}.{name}"] = value.detach().cpu()
         target = self._folder / f"step-{step:09d}.safetensors"
         temporary = target.with_suffix(".tmp")
-        with full_disk_named(target):
+        with full_disk_named(target), os_errors_unwrapped():
             metadata = {"step": str(step), "history": json.dumps(history)}
             save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
             with temporary.open("rb") as stream:
@@ -51,20 +52,27 @@ class Snapshots:
 
     def load(self, model: nn.Module, optimizers: Sequence[Optimizer]) -> tuple[int, list[Any]]:
         """Restore the newest whole snapshot and return its step and history; (0, []) if none."""
+        wanted = {f"model.{name}": p.shape for name, p in _trained(model).items()}
         for file in self._files():
             try:
-                with safe_open(file, framework="pt") as snapshot:
-                    metadata = snapshot.metadata()
-                    tensors = {key: snapshot.get_tensor(key) for key in snapshot.keys()}  # noqa: SIM118
-            except (SafetensorError, OSError):
-                continue
-            _restore(model, optimizers, tensors)
-            return int(metadata["step"]), json.loads(metadata["history"])
+                step, history, tensors = _read(file)
+            except (SafetensorError, OSError, KeyError, ValueError):
+                continue  # torn, or not a snapshot
+            if wanted == {k: t.shape for k, t in tensors.items() if k.startswith("model.")}:
+                _restore(model, optimizers, tensors)
+                return step, history
         return 0, []
 
     def _files(self) -> list[Path]:
         """Newest first."""
         return sorted(self._folder.glob("step-*.safetensors"), reverse=True)
+
+
+def _read(file: Path) -> tuple[int, list[Any], dict[str, Tensor]]:
+    with safe_open(file, framework="pt") as snapshot:
+        metadata = snapshot.metadata() or {}
+        step, history = int(metadata["step"]), json.loads(metadata["history"])
+        return step, history, {key: snapshot.get_tensor(key) for key in snapshot.keys()}  # noqa: SIM118
 
 
 def _trained(model: nn.Module) -> dict[str, Tensor]:

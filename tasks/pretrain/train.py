@@ -68,6 +68,7 @@ def pretrain(config: PretrainConfig, data: TrainingData, scratch: Path) -> Train
     loop = _Loop(config, compute, model, train, num_steps, Snapshots(scratch))
     history = loop.run()
     score = bits_per_byte(model, validation, data.validation_bytes, compute)
+    _check_finite(f"after the last step the validation bits per byte are {score}", score)
     stats: dict[str, Any] = {
         "parameters": model.num_parameters,
         "tokens": tokens,
@@ -87,6 +88,14 @@ def _check_budget(config: PretrainConfig, data: TrainingData, num_steps: int) ->
             f"pretrain.tokens={config.tokens} is less than one step of {step} tokens "
             f"({config.batch_sequences} sequences of {data.sequence_length}); expected at least "
             "one step. Raise the budget or lower pretrain.batch_sequences."
+        )
+
+
+def _check_finite(finding: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise TrainingDiverged(
+            f"{finding}; expected a finite number. Lower pretrain.optimizer.matrix_lr or lengthen "
+            "pretrain.optimizer.warmup, and run again."
         )
 
 
@@ -136,13 +145,7 @@ class _Loop:
         loss = train_step(
             self._model, self._optimizers, ids.to(device), targets.to(device), self._compute.dtype
         )
-        if not math.isfinite(loss):
-            raise TrainingDiverged(
-                f"the loss is {loss} at step {step + 1} of {self._num_steps}; expected a finite "
-                "number. Lower pretrain.optimizer.matrix_lr or lengthen "
-                "pretrain.optimizer.warmup, and run again: it starts from the last snapshot "
-                "unless the recipe changed."
-            )
+        _check_finite(f"the loss is {loss} at step {step + 1} of {self._num_steps}", loss)
         return {"step": step + 1, "loss": loss, "rate_factor": factor}
 
 

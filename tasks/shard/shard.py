@@ -52,6 +52,7 @@ def shard_documents(
         return
     schema = sequence_schema(tokenizer.get_vocab_size())
     end_of_text = special_id(tokenizer, END_OF_TEXT)
+    tokenizer.encode_special_tokens = True  # a page that writes of <|endoftext|> does not end there
     packers = {False: _Packer(config, end_of_text), True: _Packer(config, end_of_text)}
     table = pq.read_table(documents, columns=["document_id", "url", "text"])
     for batch in table.to_batches(max_chunksize=_BATCH_DOCUMENTS):
@@ -100,7 +101,8 @@ class _Packer:
 
     def _spans(self, first: int, start: int, end: int) -> list[Row]:
         spans = []
-        for document_id, begin, stop in self._documents[first:]:
+        for index in range(first, len(self._documents)):
+            document_id, begin, stop = self._documents[index]
             if begin >= end:
                 break
             if max(begin, start) < min(stop, end):
@@ -141,7 +143,7 @@ def measure_baselines(
             raise NothingLeft(
                 f"the {name} split has no token; expected at least one document on each side of "
                 f"shard.validation_share={config.validation_share}. Crawl more pages, change the "
-                "share, or draw again with --set shard.split_seed=1."
+                f"share, or draw again with --set shard.split_seed={config.split_seed + 1}."
             )
     held_out = [
         text.encode()

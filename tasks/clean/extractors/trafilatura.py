@@ -26,16 +26,18 @@ class Trafilatura(Config):
         """Title and main text of `html`."""
         import trafilatura  # 1 s to import, and only wanted inside the sandbox
 
+        tree = trafilatura.load_html(html)
+        if tree is None:
+            return Extraction("", "")
+        title = tree.findtext(".//title") or ""
         found = trafilatura.bare_extraction(
-            html,
+            tree,
             url=url,
             include_comments=False,
             include_tables=self.include_tables,
             favor_precision=self.favor == "precision",
             favor_recall=self.favor == "recall",
             deduplicate=False,  # a process-wide cache: output would depend on the order of pages
-            with_metadata=False,
+            with_metadata=False,  # 40 % more time: it looks for dates and authors
         )
-        if found is None:
-            return Extraction("", "")
-        return Extraction(getattr(found, "title", None) or "", getattr(found, "text", None) or "")
+        return Extraction(title, getattr(found, "text", None) or "")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
 from tasks.config import Config, Pattern, knob
+from tasks.crawl.addresses import is_local_name
 from tasks.crawl.urls import canonical_url
 
 
@@ -36,6 +38,7 @@ class WebSource(Config):
         None,
         "e-mail address or URL in the user agent, so that a site's owner can reach you; "
         "required for public hosts",
+        pattern=r"^[!-~][ -~]*$",
         identity=False,
     )
     allow_private_addresses: bool = knob(
@@ -58,9 +61,9 @@ class WebSource(Config):
 
     @model_validator(mode="after")
     def _reachable_by_owners(self) -> WebSource:
-        for seed in self.seeds:
-            canonical_url(seed)
-        if self.contact is None and not self.allow_private_addresses:
+        hosts = [urlsplit(canonical_url(seed)).hostname or "" for seed in self.seeds]
+        at_home = self.allow_private_addresses and all(map(is_local_name, hosts))
+        if self.contact is None and not at_home:
             raise ValueError(
                 "`contact` is missing; expected an e-mail address or URL, because public hosts "
                 "are only crawled by someone whom their owners can reach"

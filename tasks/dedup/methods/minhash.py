@@ -6,6 +6,7 @@ Source: Broder 1997; datasketch 2.0, scheme `affine32` (its older scheme wraps i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 import datasketch
@@ -18,6 +19,7 @@ SCHEME = "affine32"
 # Every candidate is measured before it counts, so a false candidate costs microseconds and a missed
 # one costs a duplicate: the bands are chosen for recall.
 _FALSE_CANDIDATE_WEIGHT, _MISSED_PAIR_WEIGHT = 0.1, 0.9
+_HIGHEST_BAND_THRESHOLD = 0.95  # closer to 1, datasketch wants one single band, and refuses it
 
 
 class MinHash(Config):
@@ -31,12 +33,7 @@ class MinHash(Config):
 
     def bands(self, threshold: float) -> tuple[int, int]:
         """Number of bands and rows per band for a similarity threshold (0-1)."""
-        lsh = datasketch.MinHashLSH(
-            threshold=threshold,
-            num_perm=self.num_perm,
-            weights=(_FALSE_CANDIDATE_WEIGHT, _MISSED_PAIR_WEIGHT),
-        )
-        return lsh.b, lsh.r
+        return _bands(min(threshold, _HIGHEST_BAND_THRESHOLD), self.num_perm)
 
     def prepare(self, threshold: float) -> Callable[[Shingled], list[int]]:
         """A function from a document to the 64-bit keys that its candidates share."""
@@ -60,3 +57,13 @@ class MinHash(Config):
             ]
 
         return keys
+
+
+@cache  # 1 024 functions take datasketch seconds
+def _bands(threshold: float, num_perm: int) -> tuple[int, int]:
+    lsh = datasketch.MinHashLSH(
+        threshold=threshold,
+        num_perm=num_perm,
+        weights=(_FALSE_CANDIDATE_WEIGHT, _MISSED_PAIR_WEIGHT),
+    )
+    return lsh.b, lsh.r

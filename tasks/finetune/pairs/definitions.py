@@ -11,10 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import field_validator
+
 from tasks.config import Config, Pattern, knob
 
+# A second name has its own line: `weekheader = formatweekheader(width)`.
 _SIGNATURE = re.compile(
-    r"(?:async )?([A-Za-z_]\w*)\(.*\)(?: -> .*| from .*| method of .*| unbound .*)?$"
+    r"(?:async )?(?:[A-Za-z_]\w* = )?([A-Za-z_]\w*)\(.*\)"
+    r"(?: -> .*| from .*| method of .*| unbound .*)?$"
 )
 _CLASS = re.compile(r"class ([A-Za-z_]\w*)(?:\(|$)")
 _MEMBERS = re.compile(r"[A-Z][\w ]* (?:defined here|inherited from [\w.]+):$")
@@ -38,7 +42,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        return self.signature.removeprefix("async ").split("(")[0]
+        return self.signature.removeprefix("async ").split("(")[0].split(" = ")[0]
 
 
 class Definitions(Config):
@@ -53,6 +57,20 @@ class Definitions(Config):
     question: str = knob("What is {name}?", "the user's message; {name} is the dotted name")
     aliases: Mapping[str, str] = knob({}, "modules that are known by another name")
     max_answer_characters: int = knob(400, "longer answers are left out", ge=16)
+
+    @field_validator("subject")
+    @classmethod
+    def _has_group(cls, subject: str) -> str:
+        if not re.compile(subject).groups:
+            raise ValueError(f"{subject!r} has no group; expected one around the module's name")
+        return subject
+
+    @field_validator("question")
+    @classmethod
+    def _asks_for_the_name(cls, question: str) -> str:
+        if "{name}" not in question:
+            raise ValueError(f"{question!r} has no {{name}}; expected it where the name goes")
+        return question
 
     def build(self, document: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         """The pairs of one document (a row of the documents table), as rows of `records.PAIR`."""
@@ -76,7 +94,7 @@ class Definitions(Config):
 def entries(text: str) -> Iterator[Entry]:
     """The callables that a page defines itself; inherited members are passed over."""
     lines = [line.strip() if line.startswith("   ") else line for line in text.split("\n")]
-    owner, own = "", True
+    owner, own, described = "", True, 0
     for index, line in enumerate(lines):
         if found := _CLASS.match(line):
             owner, own = found[1], False
@@ -86,8 +104,9 @@ def entries(text: str) -> Iterator[Entry]:
             own = False
         elif _MEMBERS.match(line):
             own = line.endswith("defined here:") and not line.startswith("Data")
-        elif own and (found := _SIGNATURE.match(line)):
-            yield Entry(owner, line, _paragraph(lines, index + 1, found[1]))
+        elif own and index >= described and (found := _SIGNATURE.match(line)):
+            described = _after_calls(lines, index + 1, found[1])
+            yield Entry(owner, line, _paragraph(lines, described))
 
 
 def is_boilerplate(description: str) -> bool:
@@ -102,11 +121,15 @@ def is_boilerplate(description: str) -> bool:
     )
 
 
-def _paragraph(lines: list[str], start: int, name: str) -> str:
-    """The paragraph at `start`; repeated call lines such as `fill(text) -> str` are passed over."""
+def _after_calls(lines: list[str], start: int, name: str) -> int:
+    """Where the description begins: call lines such as `fill(text) -> str` are passed over."""
     if start < len(lines) and lines[start].startswith(f"{name}("):
         while start < len(lines) and (not lines[start] or lines[start].startswith(f"{name}(")):
             start += 1
+    return start
+
+
+def _paragraph(lines: list[str], start: int) -> str:
     end = start
     while end < len(lines) and not _ends_paragraph(lines[end]):
         end += 1

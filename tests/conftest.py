@@ -1,0 +1,130 @@
+"""What all tests share: a small website on loopback, and one Prefect server for the session."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.site import TinySite
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def tiny_site() -> Iterator[TinySite]:
+    """A website of some sixty pages of made-up reference documentation."""
+    with TinySite() as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def prefect_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a process that talks to this session's own, real Prefect server."""
+    home = tmp_path_factory.mktemp("prefect")
+    port = _free_port()
+    env = {
+        **os.environ,
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "DO_NOT_TRACK": "1",
+    }
+    log = (home / "server.log").open("wb")
+    command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
+    server = subprocess.Popen(
+        command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+    )
+    try:
+        _wait_until_healthy(f"{env['PREFECT_API_URL']}/health", server, home / "server.log")
+        yield env
+    finally:
+        server.terminate()
+        server.wait(30)
+        log.close()
+
+
+@pytest.fixture
+def tiny_recipe(tmp_path: Path, tiny_site: TinySite) -> Path:
+    """A recipe over the tiny website that runs in seconds."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(recipe_of(tiny_site)))
+    return path
+
+
+def recipe_of(site: TinySite) -> dict[str, Any]:
+    """Every stage at its smallest."""
+    return {
+        "name": "tiny",
+        "workers": 2,
+        "prompts": ["What is silt.mod1.fold?"],
+        "crawl": {
+            "source": {
+                "kind": "web",
+                "seeds": [site.url],
+                "exclude": [r"/private/"],
+                "allow_private_addresses": True,
+                "delay_s": 0,
+            },
+            "num_shards": 3,
+        },
+        "clean": {
+            "extractor": {"kind": "resiliparse"},
+            "filters": [{"kind": "length", "min_words": 20}],
+        },
+        "tokenizer": {"vocab_size": 384},
+        "shard": {"sequence_length": 64, "validation_share": 0.15},
+        "pretrain": {
+            "model": {
+                "kind": "qwen3",
+                "num_layers": 2,
+                "hidden_size": 32,
+                "intermediate_size": 64,
+                "num_heads": 2,
+                "num_kv_heads": 1,
+                "head_dim": 16,
+            },
+            "tokens": 20_480,
+            "batch_sequences": 4,
+            "checkpoint_steps": 10,
+            "compute": {"threads": 1},
+        },
+        "finetune": {
+            "adapter": {"kind": "lora", "rank": 4, "alpha": 8},
+            "epochs": 1,
+            "batch_tokens": 256,
+            "checkpoint_steps": 5,
+            "compute": {"threads": 1},
+            "held_out_share": 0.15,
+        },
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert server.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise AssertionError(f"the Prefect server did not start: {log.read_text()}")

@@ -1,0 +1,167 @@
+"""The command line: exit codes, JSON, help, and clear ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, recipe_of
+from tests.flows.conftest import Phusa
+from tests.site import TinySite
+
+COMMANDS = ("run", "plan", "artifacts", "show", "sample")
+
+
+def call(*words: object, **env: str) -> subprocess.CompletedProcess[str]:
+    """A command that must end before Prefect starts, so it needs no server."""
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *map(str, words)],
+        cwd=ROOT,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command: str) -> None:
+    done = call(command, "--help", COLUMNS="200")
+    assert done.returncode == 0 and f"phusa {command} " in done.stdout and "Example" in done.stdout
+
+
+def test_light_commands_import_neither_prefect_nor_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, flows.cli\n"
+        "heavy = {'prefect', 'torch', 'transformers', 'peft', 'datasets', 'trafilatura'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_wrong_requests_end_at_once_with_exit_code_2(tiny_recipe: Path, tmp_path: Path) -> None:
+    store = ("--store", tmp_path / "store")
+    wrong = {
+        "no such file": ("run", tmp_path / "none.yaml", *store),
+        "Did you mean `threshold`?": ("run", tiny_recipe, *store, "--set", "dedup.treshold=1"),
+        "unknown stage `dedupe`": ("run", tiny_recipe, *store, "--only", "dedupe"),
+        "no artifact clean@latest made by recipe 'tiny'": (
+            "run",
+            tiny_recipe,
+            *store,
+            "--only",
+            "dedup",
+        ),
+        "STAGE=VERSION": ("plan", tiny_recipe, *store, "--input", "tokenizer"),
+        "no artifact nothing@latest": ("show", "nothing", *store),
+        "no artifact model@7": ("sample", "model@7", "hello", *store),
+    }
+    for said, words in wrong.items():
+        done = call(*words)
+        assert done.returncode == 2, (words, done.stdout, done.stderr)
+        assert "the request was refused" in done.stderr
+        assert said in " ".join(done.stderr.split()), done.stderr
+    assert call("run", tiny_recipe, "--no-such-option").returncode == 2
+    assert not (tmp_path / "store").exists()  # nothing was begun
+
+
+def test_answers_in_json(phusa: Phusa, tiny_recipe: Path, tmp_path: Path) -> None:
+    store = ("--store", tmp_path / "store")
+    planned = json.loads(phusa("plan", tiny_recipe, "--json", *store).stdout)
+    assert [row["action"] for row in planned] == ["run"] * 7
+    assert json.loads(phusa("artifacts", "--json", *store).stdout) == []
+    said = phusa("run", tiny_recipe, "--only", "crawl", *store).stdout
+    assert "built" in said
+    phusa("run", tiny_recipe, "--only", "clean", *store)
+    shown = json.loads(phusa("show", "crawl", "--json", *store).stdout)
+    assert shown["used_by"][0]["artifact"].startswith("clean@")
+    assert shown["config"]["source"]["kind"] == "web" and shown["rows_out"] == 57
+    version = shown["version"]
+    assert json.loads(phusa("show", f"crawl@{version[:-2]}", "--json", *store).stdout) == shown
+    people = phusa("show", "clean", *store).stdout
+    assert "made from" in people and f"crawl@{version}" in people
+    assert version in phusa("artifacts", *store).stdout
+    assert "no model in it" in call("sample", "crawl", "x", *store).stderr
+
+
+def test_store_from_the_environment_and_by_default(tiny_recipe: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    done = call("artifacts", "--json", PHUSA_STORE=str(other))
+    assert done.returncode == 0 and json.loads(done.stdout) == []
+    assert call("plan", tiny_recipe).returncode == 0
+
+
+def broken(tmp_path: Path, site: TinySite, **changes: object) -> Path:
+    raw = recipe_of(site)
+    for path, value in changes.items():
+        node = raw
+        *parents, last = path.split("__")
+        for part in parents:
+            node = node.setdefault(part, {})
+        node[last] = value
+    path = tmp_path / "broken.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "said", "sealed"),
+    [
+        ({"crawl__source__seeds": ["http://127.0.0.1:9/"]}, "no page was fetched", []),
+        ({"crawl__source__seeds": ["{site}notes.txt"]}, "not_html", []),
+        ({"clean__languages": ["tlh"]}, "none of 57 pages became a document", ["crawl"]),
+        (
+            {"tokenizer__vocab_size": 50_000},
+            "--set tokenizer.vocab_size=",
+            ["clean", "crawl", "dedup"],
+        ),
+    ],
+)
+def test_runs_that_cannot_go_on_end_clearly(
+    phusa: Phusa,
+    tmp_path: Path,
+    tiny_site: TinySite,
+    changes: dict[str, object],
+    said: str,
+    sealed: list[str],
+) -> None:
+    if "{site}" in str(changes):
+        changes = {"crawl__source__seeds": [f"{tiny_site.url}notes.txt"]}
+    recipe = broken(tmp_path, tiny_site, crawl__source__retries=0, **changes)
+    store = tmp_path / "store"
+    done = phusa("run", recipe, "--store", store, code=1)
+    assert "the run failed" in done.stderr and said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    listed = json.loads(phusa("artifacts", "--json", "--store", store).stdout)
+    assert [row["name"] for row in listed] == sealed
+
+
+def test_a_full_disk_ends_clearly_and_seals_nothing(
+    phusa: Phusa, prefect_env: dict[str, str], tiny_recipe: Path, tmp_path: Path
+) -> None:
+    """A limit on file size makes the kernel refuse the write, as a full disk does."""
+    store = tmp_path / "store"
+    limited = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000));"
+        "from flows.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "run", str(tiny_recipe), "--store", str(store)],
+        cwd=ROOT,
+        env=prefect_env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "no space left" in done.stderr and "Traceback" not in done.stderr
+    assert json.loads(phusa("artifacts", "--json", "--store", store).stdout) == []
+    phusa("run", tiny_recipe, "--store", store, "--only", "crawl")  # with room it goes on

@@ -1,0 +1,391 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from storage.errors import DamagedArtifact, UnknownArtifact
+from storage.manifest import Manifest, content_digest
+from storage.store import Draft, Store
+from storage.workspace import Workspace
+
+Seal = Callable[..., Manifest]
+KEY = "f" * 64
+
+
+def _manifest_path(store: Store, manifest: Manifest) -> Path:
+    return store.root / "versions" / manifest.name / manifest.version / "manifest.json"
+
+
+# --- looking up ---------------------------------------------------------------------------------
+
+
+def test_what_is_committed_is_found_by_another_store(store: Store, seal: Seal) -> None:
+    made = seal(store)
+    found = Store(store.root).find("clean", KEY)
+    assert found == made
+    assert (store.folder(made) / "part/a.txt").read_text() == "hello"
+    assert [entry.path for entry in made.files] == ["log.txt", "part/a.txt"]
+    assert made.digest == content_digest(made.files)
+    assert made.rows_out == 2 and made.config == {"min_words": 5}
+    assert store.files(made, "part/") == [store.folder(made) / "part/a.txt"]
+    assert store.find("clean", "0" * 64) is None
+    assert store.find("dedup", KEY) is None
+
+
+def test_commit_drops_the_workspace(store: Store, seal: Seal) -> None:
+    seal(store)
+    assert [p.name for p in (store.root / "work/clean").iterdir() if p.is_dir()] == []
+
+
+def test_resolve_by_name_latest_version_and_unique_beginning(store: Store, seal: Seal) -> None:
+    old, new = seal(store, fingerprint="a"), seal(store, fingerprint="b")
+    assert store.resolve("clean") == new
+    assert store.resolve("clean@latest") == new
+    assert store.resolve(old.label) == old
+    other = new.version
+    unique = next(
+        old.version[:i] for i in range(len(old.version)) if not other.startswith(old.version[:i])
+    )
+    assert store.resolve(f"clean@{unique}") == old
+
+
+def test_an_ambiguous_beginning_is_refused(store: Store, seal: Seal) -> None:
+    versions = [seal(store, fingerprint=key).version for key in "ab"]
+    with pytest.raises(UnknownArtifact) as caught:
+        store.resolve("clean@20")
+    assert all(version in str(caught.value) for version in versions)
+
+
+@pytest.mark.parametrize("reference", ["clean@1999", "clean@", "clean"])
+def test_unknown_says_what_there_is(store: Store, seal: Seal, reference: str) -> None:
+    wanted = "clean" if reference == "clean@1999" else "crawl"
+    made = seal(store, wanted)
+    with pytest.raises(UnknownArtifact) as caught:
+        store.resolve(reference)
+    assert (made.version if wanted == "clean" else "names held: crawl") in str(caught.value)
+    assert "phusa artifacts" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_latest_may_be_restricted_to_a_recipe(store: Store, seal: Seal) -> None:
+    demo = seal(store, fingerprint="a", recipe="demo")
+    seal(store, fingerprint="b", recipe="web")
+    assert store.resolve("clean", "demo") == demo
+    with pytest.raises(UnknownArtifact, match="made by recipe 'other'"):
+        store.resolve("clean", "other")
+
+
+def test_versions_are_listed_oldest_first(store: Store, seal: Seal) -> None:
+    made = [seal(store, fingerprint=str(i)) for i in range(3)]
+    crawled = seal(store, "crawl")
+    assert sorted(store.versions("clean")) == sorted(m.version for m in made)
+    assert [m.created for m in store.manifests()] == [
+        m.created for m in [*sorted(made, key=lambda m: m.version), crawled]
+    ]
+    assert store.names() == ["clean", "crawl"]
+    assert store.versions("nothing") == []
+
+
+# --- damage -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["part/a.txt", "log.txt"])
+@pytest.mark.parametrize("harm", ["missing", "truncated"])
+def test_damaged_files_are_noticed_and_built_again(
+    store: Store, seal: Seal, file: str, harm: str
+) -> None:
+    damaged = seal(store)
+    path = store.folder(damaged) / file
+    path.unlink() if harm == "missing" else os.truncate(path, 1)
+    (line,) = store.damage(damaged)
+    assert line.startswith(f"{file}: ")
+    assert ("missing" if harm == "missing" else "1 bytes, expected") in line
+    assert store.find("clean", KEY) is None
+    assert store.latest("clean") is None
+    again = seal(store)
+    assert again.version != damaged.version
+    assert again.digest == damaged.digest
+    assert store.find("clean", KEY) == again
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"schema_version": 1}', b"\xff\x00"])
+def test_a_damaged_manifest_says_what_to_do(store: Store, seal: Seal, content: bytes) -> None:
+    made = seal(store)
+    _manifest_path(store, made).write_bytes(content)
+    for look in (store.manifest, lambda n, v: store.resolve(f"{n}@{v}")):
+        with pytest.raises(DamagedArtifact, match="Remove that version's folder") as caught:
+            look("clean", made.version)
+        assert made.label in str(caught.value)
+    assert store.find("clean", KEY) is None
+    assert store.latest("clean") is None
+
+
+def test_latest_passes_over_what_is_damaged(store: Store, seal: Seal) -> None:
+    whole, torn, short = (seal(store, fingerprint=key) for key in "abc")
+    _manifest_path(store, torn).write_bytes(b"{")
+    os.truncate(store.folder(short) / "part/a.txt", 1)
+    assert store.latest("clean") == whole
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\0\0", b"\xff\xfe", b"20261121-000000-000-0000"])
+def test_a_damaged_reference_is_built_over(store: Store, seal: Seal, content: bytes) -> None:
+    seal(store)
+    (store.root / "refs/recipes/clean" / KEY).write_bytes(content)
+    assert store.find("clean", KEY) is None
+    again = seal(store)
+    assert store.find("clean", KEY) == again
+
+
+# --- building -----------------------------------------------------------------------------------
+
+
+def test_a_build_goes_on_where_it_stopped(store: Store) -> None:
+    with store.building("clean", KEY) as workspace, workspace.writing("a.txt") as path:
+        path.write_text("done")
+    with store.building("clean", KEY) as workspace:
+        assert workspace.entry("a.txt") is not None
+    with store.building("clean", "other") as workspace:
+        assert workspace.entry("a.txt") is None
+
+
+def test_a_second_builder_waits(store: Store) -> None:
+    order = []
+    assert not store.is_being_built("clean", KEY)
+
+    def second() -> None:
+        with Store(store.root).building("clean", KEY):
+            order.append("second")
+
+    with store.building("clean", KEY):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        assert store.is_being_built("clean", KEY)
+        assert not store.is_being_built("clean", "other")
+        waiting.join(0.2)
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]
+    assert not store.is_being_built("clean", KEY)
+
+
+def test_a_killed_builder_holds_no_lock(
+    store: Store, python: Callable[..., SimpleNamespace]
+) -> None:
+    code = """
+import os, signal, sys
+from storage.store import Store
+with Store(sys.argv[1]).building("clean", "key"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert python(code, store.root).wait().status == -9
+    assert not store.is_being_built("clean", "key")
+
+
+# --- commit -------------------------------------------------------------------------------------
+
+
+def test_replace_swaps_the_reference_and_keeps_the_old_version(store: Store, seal: Seal) -> None:
+    old = seal(store, text="old")
+    new = seal(store, text="new", replace=True)
+    assert store.find("clean", KEY) == new
+    assert set(store.versions("clean")) == {old.version, new.version}
+    assert (store.folder(old) / "part/a.txt").read_text() == "old"
+    assert store.resolve(old.label) == old
+
+
+def test_the_loser_of_a_race_adopts_the_winner(store: Store, seal: Seal) -> None:
+    winner = seal(store, text="same")
+    loser = seal(Store(store.root), text="same")  # did not look before it built
+    assert loser == winner
+    assert store.versions("clean") == [winner.version]
+    assert list((store.root / "versions/clean").iterdir()) == [
+        store.root / "versions/clean" / winner.version
+    ]
+
+
+def test_stores_on_many_threads_racing_end_with_one_artifact(
+    store: Store, draft: Callable[..., Draft]
+) -> None:
+    """Workspaces of their own, as on several hosts: there is no lock, only the compare-and-swap."""
+    start = threading.Barrier(6)
+
+    def build(number: int) -> Manifest:
+        workspace = Workspace(store.root / f"elsewhere-{number}")
+        with workspace.writing("a.txt") as path:
+            path.write_text("same")
+        start.wait()
+        return Store(store.root).commit(workspace, draft())
+
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(build, range(6)))
+    assert len({manifest.version for manifest in made}) == 1
+    assert store.versions("clean") == [made[0].version]
+    assert store.find("clean", KEY) == made[0]
+
+
+COMMIT = """
+import os, signal, sys
+from pathlib import Path
+from storage.manifest import CodeRef, RunRef
+from storage.store import Draft, Store
+from storage.workspace import Workspace
+
+store = Store(sys.argv[1])
+workspace = Workspace(Path(sys.argv[2]))
+for name in ("a", "b"):
+    with workspace.writing(f"{name}.txt") as path:
+        path.write_text(name * 1000)
+draft = Draft(
+    name="clean", fingerprint="f" * 64, config={}, inputs={}, rows_in=1, rows_out=1, stats={},
+    code=CodeRef(stage_version=1, source_sha256="0"), run=RunRef(recipe="demo", host="t"),
+)
+"""
+
+KILLED = """
+backend = store._backend
+def die_at(name, when):
+    call = getattr(backend, name)
+    def dying(*args):
+        if when == "after":
+            call(*args)
+        os.kill(os.getpid(), signal.SIGKILL)
+    setattr(backend, name, dying)
+
+import storage.backends.local as local
+step, when = sys.argv[3], sys.argv[4]
+if step == "link":
+    os.link = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+elif step == "rename":
+    Path.replace = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+elif step == "rmtree":
+    import shutil
+    shutil.rmtree = lambda *args, **kw: os.kill(os.getpid(), signal.SIGKILL)
+else:
+    die_at(step, when)
+store.commit(workspace, draft)
+"""
+
+# (step, when, versions that the store shows afterwards)
+MOMENTS = [
+    ("link", "before", 0),
+    ("put_file", "after", 0),
+    ("create", "before", 0),
+    ("create", "after", 1),  # sealed, and not yet the recipe's
+    ("rename", "before", 1),
+    ("swap", "after", 1),
+    ("rmtree", "before", 1),
+]
+
+
+@pytest.mark.parametrize(("step", "when", "visible"), MOMENTS)
+def test_kill_at_each_step_of_commit(
+    store: Store,
+    tmp_path: Path,
+    python: Callable[..., SimpleNamespace],
+    draft: Callable[..., Draft],
+    step: str,
+    when: str,
+    visible: int,
+) -> None:
+    work = tmp_path / "work"
+    ended = python(COMMIT + KILLED, store.root, work, step, when).wait()
+    assert ended.status == -9, ended.err
+    shown = [m for m in store.manifests() if not store.damage(m)]
+    assert len(shown) == len(store.versions("clean")) == visible
+    found = store.find("clean", KEY)
+    assert (found is not None) == ((step, when) in {("swap", "after"), ("rmtree", "before")})
+
+    workspace = Workspace(work)  # what a second attempt finds there
+    assert [entry.path for entry in workspace.entries()] == ["a.txt", "b.txt"]
+    again = store.commit(workspace, draft())
+    assert store.find("clean", KEY) == again
+    assert again == found or found is None
+    assert (store.folder(again) / "b.txt").read_text() == "b" * 1000
+    assert all(not store.damage(manifest) for manifest in store.manifests())
+
+
+def test_kill_while_the_loser_withdraws_leaves_no_torn_version(
+    store: Store, tmp_path: Path, python: Callable[..., SimpleNamespace], seal: Seal
+) -> None:
+    winner = seal(store)
+    killed = """
+import shutil
+def torn(path, **kw):  # the data goes first, which is what shutil may do
+    os.unlink(next(p for p in Path(path).rglob("a.txt")))
+    os.kill(os.getpid(), signal.SIGKILL)
+shutil.rmtree = torn
+store.commit(workspace, draft)
+"""
+    ended = python(COMMIT + killed, store.root, tmp_path / "work").wait()
+    assert ended.status == -9, ended.err
+    assert store.versions("clean") == [winner.version]
+
+
+RACE = """
+print("ready", flush=True)
+sys.stdin.readline()
+print(store.commit(workspace, draft).version)
+"""
+
+
+def test_two_processes_racing_end_with_one_artifact(store: Store, tmp_path: Path) -> None:
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", COMMIT + RACE, str(store.root), str(tmp_path / str(i))],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(3)
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    versions = {racer.communicate(timeout=30)[0].strip() for racer in racers}
+    assert len(versions) == 1
+    assert store.versions("clean") == list(versions)
+
+
+FULL = """
+import resource
+from storage.errors import StoreFull
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+try:
+    store.commit(workspace, draft)
+except StoreFull as error:
+    print("full")
+"""
+
+
+def test_a_full_disk_seals_nothing_and_the_same_workspace_commits_later(
+    store: Store,
+    tmp_path: Path,
+    python: Callable[..., SimpleNamespace],
+    draft: Callable[..., Draft],
+) -> None:
+    ended = python(COMMIT + FULL, store.root, tmp_path / "work").wait()
+    assert ended.out == "full\n", ended.err
+    assert store.versions("clean") == []
+    sealed = store.commit(Workspace(tmp_path / "work"), draft())
+    assert store.find("clean", KEY) == sealed
+
+
+def test_manifest_survives_its_own_json(store: Store, seal: Seal) -> None:
+    upstream = seal(store, "crawl")
+    made = seal(store, inputs=(upstream,))
+    assert Manifest.model_validate_json(made.to_json()) == made
+    assert made.inputs["crawl"].digest == upstream.digest
+    assert made.num_bytes == len("hello") + len("when")

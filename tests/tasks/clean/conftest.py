@@ -1,0 +1,78 @@
+"""A crawl's shard, written by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from storage.parquet import write_rows
+from storage.records import FETCH, PAGE, page_id
+from storage.warc import WarcSegment
+from storage.workspace import Workspace
+from tasks.clean.clean import PageShard
+
+settings.register_profile("patient", deadline=None)  # the machine may be busy
+settings.load_profile("patient")
+
+
+@dataclass(frozen=True)
+class Page:
+    url: str
+    body: bytes
+    charset: str = ""
+
+    @property
+    def page_id(self) -> str:
+        return page_id(self.url, hashlib.sha256(self.body).hexdigest())
+
+
+WriteShard = Callable[[Sequence[Page]], PageShard]
+
+
+@pytest.fixture
+def write_shard(tmp_path: Path) -> WriteShard:
+    """Writes pages as a crawl does, in the order given, and returns where they lie."""
+
+    def write(pages: Sequence[Page]) -> PageShard:
+        crawl = Workspace(tmp_path / f"crawl-{len(list(tmp_path.iterdir()))}")
+        now = datetime(2026, 1, 2, tzinfo=UTC)
+        warc = WarcSegment(crawl.data / "warc" / "pages.warc.gz", 0, "tests")
+        page_rows, fetch_rows = [], []
+        for page in pages:
+            offset = warc.append(page.url, now, 200, "OK", [], page.body)
+            digest = hashlib.sha256(page.body).hexdigest()
+            page_rows.append(
+                {
+                    "page_id": page.page_id,
+                    "url": page.url,
+                    "content_type": "text/html",
+                    "charset": page.charset,
+                    "body_digest": digest,
+                    "num_bytes": len(page.body),
+                }
+            )
+            fetch_rows.append(
+                {
+                    "page_id": page.page_id,
+                    "fetched_at": now,
+                    "status": 200,
+                    "depth": 0,
+                    "robots": "allowed",
+                    "warc_file": "pages.warc.gz",
+                    "warc_offset": offset,
+                }
+            )
+        warc.close()
+        write_rows(crawl, "pages.parquet", page_rows, PAGE)
+        write_rows(crawl, "fetches.parquet", fetch_rows[::-1], FETCH)
+        return PageShard(
+            crawl.data / "pages.parquet", crawl.data / "fetches.parquet", crawl.data / "warc"
+        )
+
+    return write

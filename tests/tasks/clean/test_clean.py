@@ -1,0 +1,247 @@
+"""One shard of a crawl to documents, origins and rejects."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from storage.errors import DamagedArtifact
+from storage.records import DOCUMENT, ORIGIN, REJECT, document_id
+from storage.workspace import Workspace
+from tasks.clean.clean import CleanPaths, PageShard, clean_shard, count_reasons
+from tasks.clean.config import CleanConfig, Replacement, Sandbox
+from tasks.clean.extractors import Resiliparse
+from tasks.clean.filters import Length, Repetition
+from tests.tasks.clean.bad_extractors import Obedient
+from tests.tasks.clean.conftest import Page, WriteShard
+
+Row = dict[str, Any]
+PATHS = CleanPaths("documents/a.parquet", "origins/a.parquet", "rejects/a.parquet")
+FILES = (PATHS.documents, PATHS.origins, PATHS.rejects)
+SCHEMAS = (DOCUMENT, ORIGIN, REJECT)
+WORDS = ["river", "spring", "hill", "town", "water", "stone", "bridge", "mill", "road", "field"]
+
+
+def _html(text: str, title: str = "A title") -> bytes:
+    return f"<html><head><title>{title}</title></head><body><main><p>{text}</p></main>".encode()
+
+
+def _prose(seed: int, sentences: int = 12) -> str:
+    draw = random.Random(seed)
+    return " ".join(
+        f"The {draw.choice(WORDS)} of the {draw.choice(WORDS)} is near the {draw.choice(WORDS)} "
+        f"and we have seen {draw.randrange(1000)}."
+        for _ in range(sentences)
+    )
+
+
+VIETNAMESE = "Hôm nay trời đẹp, chúng tôi đi dạo trong công viên rồi ăn phở với bạn bè. " * 5
+PAGES = (
+    *(Page(f"http://a/{n}", _html(_prose(n))) for n in range(6)),
+    Page("http://a/vi", _html(VIETNAMESE), "utf-8"),
+    Page("http://a/cp1252", _html(_prose(50) + " caf\xe9").decode().encode("cp1252"), "latin1"),
+    Page("http://a/short", _html("The end of the story.")),
+    Page("http://a/repeats", _html("<br>".join(["The same of the line and that."] * 20))),
+    Page("http://a/empty", b""),
+    Page("http://a/binary", bytes(range(256)) * 8),
+    Page("http://a/spaces", _html(" &nbsp;\n ")),
+)
+CONFIG = CleanConfig(
+    extractor=Resiliparse(),
+    languages=("en", "vi"),
+    min_language_score=0.3,
+    filters=(Length(min_words=20), Repetition()),
+)
+
+
+def _clean(shard: PageShard, root: Path, config: CleanConfig = CONFIG) -> tuple[list[Row], ...]:
+    workspace = Workspace(root)
+    clean_shard(shard, config, workspace, PATHS)
+    return tuple(pq.read_table(workspace.data / file).to_pylist() for file in FILES)
+
+
+def _bytes(root: Path) -> list[bytes]:
+    return [(root / "data" / file).read_bytes() for file in FILES]
+
+
+@pytest.fixture
+def shard(write_shard: WriteShard) -> PageShard:
+    return write_shard(PAGES)
+
+
+def test_every_page_ends_in_exactly_one_place(shard: PageShard, tmp_path: Path) -> None:
+    documents, origins, rejects = _clean(shard, tmp_path / "out")
+    ends = [row["url"] for row in (*documents, *rejects)]
+    assert sorted(ends) == sorted(page.url for page in PAGES)
+    reasons = {row["url"].rpartition("/")[2]: row["reason"] for row in rejects}
+    assert reasons["short"] == "too_few_words"
+    assert reasons["repeats"] == "repeated_lines"
+    assert reasons["empty"] == reasons["spaces"] == "no_text"
+    assert {row["url"].rpartition("/")[2] for row in documents} == {
+        *map(str, range(6)),
+        "vi",
+        "cp1252",
+    }
+    assert all(row["stage"] == "clean" and row["value"] and row["threshold"] for row in rejects)
+    pages = {page.url: page.page_id for page in PAGES}
+    urls = {row["document_id"]: row["url"] for row in documents}
+    assert {row["document_id"]: row["page_id"] for row in origins} == {
+        key: pages[url] for key, url in urls.items()
+    }
+
+
+def test_a_document_is_what_its_page_says(shard: PageShard, tmp_path: Path) -> None:
+    documents, _, _ = _clean(shard, tmp_path / "out")
+    by_url = {row["url"]: row for row in documents}
+    row = by_url["http://a/3"]
+    assert row["text"] == _prose(3)
+    assert row["document_id"] == document_id("http://a/3", row["text"])
+    assert (row["title"], row["extractor"], row["language"]) == ("A title", "resiliparse", "en")
+    assert row["num_words"] == len(_prose(3).split())
+    assert row["repeated_share"] == 0
+    assert 0.3 <= row["language_score"] <= 1
+    assert by_url["http://a/vi"]["language"] == "vi"
+    assert by_url["http://a/vi"]["text"] == VIETNAMESE.strip()
+    assert by_url["http://a/cp1252"]["text"].endswith("café")
+
+
+def test_files_follow_their_schemas_and_are_sorted(shard: PageShard, tmp_path: Path) -> None:
+    documents, origins, rejects = _clean(shard, tmp_path / "out")
+    for file, schema in zip(FILES, SCHEMAS, strict=True):
+        assert pq.read_schema(tmp_path / "out" / "data" / file).equals(schema)
+    assert [r["document_id"] for r in documents] == sorted(r["document_id"] for r in documents)
+    assert [r["document_id"] for r in origins] == [r["document_id"] for r in documents]
+    keys = [(row["id"], row["url"]) for row in rejects]
+    assert keys == sorted(keys)
+    entries = {entry.path: entry.volatile for entry in Workspace(tmp_path / "out").entries()}
+    assert entries == {PATHS.documents: False, PATHS.origins: True, PATHS.rejects: True}
+
+
+def test_output_depends_neither_on_order_nor_on_the_run(
+    write_shard: WriteShard, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    _clean(write_shard(PAGES), first)
+    shuffled = random.Random(1).sample(PAGES, len(PAGES))
+    _clean(write_shard(shuffled), second)
+    assert _bytes(first) == _bytes(second)
+
+
+def test_a_page_whose_text_stays_gives_the_same_documents(
+    write_shard: WriteShard, tmp_path: Path
+) -> None:
+    changed = [Page(p.url, p.body.replace(b"<main>", b"<main id=x>"), p.charset) for p in PAGES]
+    first, second = (
+        _clean(write_shard(PAGES), tmp_path / "1"),
+        _clean(write_shard(changed), tmp_path / "2"),
+    )
+    assert first[0] == second[0]
+    assert first[2] == second[2]
+    assert first[1] != second[1]
+
+
+def test_a_finished_shard_is_skipped(shard: PageShard, tmp_path: Path) -> None:
+    _clean(shard, tmp_path / "out")
+    shard.pages.unlink()  # nothing is read again
+    workspace = Workspace(tmp_path / "out")
+    clean_shard(shard, CONFIG, workspace, PATHS, advance=_never)
+
+
+@pytest.mark.parametrize("lost", FILES)
+def test_a_half_finished_shard_is_made_again(shard: PageShard, tmp_path: Path, lost: str) -> None:
+    _clean(shard, tmp_path / "out")
+    before = _bytes(tmp_path / "out")
+    file = tmp_path / "out" / "data" / lost
+    file.write_bytes(file.read_bytes()[:-5])  # torn
+    _clean(shard, tmp_path / "out")
+    assert _bytes(tmp_path / "out") == before
+
+
+def _never() -> None:
+    raise AssertionError("a finished shard was worked on")
+
+
+def test_progress_counts_every_page(shard: PageShard, tmp_path: Path) -> None:
+    counted: list[int] = []
+    clean_shard(shard, CONFIG, Workspace(tmp_path / "o"), PATHS, lambda: counted.append(1))
+    assert len(counted) == len(PAGES)
+
+
+def test_an_empty_shard_gives_empty_files(write_shard: WriteShard, tmp_path: Path) -> None:
+    assert _clean(write_shard([]), tmp_path / "out") == ([], [], [])
+    for file, schema in zip(FILES, SCHEMAS, strict=True):
+        assert pq.read_schema(tmp_path / "out" / "data" / file).equals(schema)
+
+
+def test_bad_pages_cost_themselves_only(write_shard: WriteShard, tmp_path: Path) -> None:
+    orders = ("kill", "raise", "hang", "exit")
+    pages = [Page(f"http://a/{n}", body.encode()) for n, body in enumerate([*orders, "hello all"])]
+    config = CleanConfig(filters=(), sandbox=Sandbox(timeout_s=1.5)).model_copy(
+        update={"extractor": Obedient()}
+    )
+    documents, _, rejects = _clean(write_shard(pages), tmp_path / "out", config)
+    assert [row["text"] for row in documents] == ["hello all of http://a/4"]
+    assert [(row["id"], row["reason"]) for row in rejects] == [
+        ("http://a/0", "extractor_crashed"),
+        ("http://a/1", "extractor_failed"),
+        ("http://a/2", "extractor_timeout"),
+        ("http://a/3", "extractor_crashed"),
+    ]
+
+
+def _verdicts(rejects: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
+    return {
+        row["url"].rpartition("/")[2]: (row["reason"], row["value"], row["threshold"])
+        for row in rejects
+    }
+
+
+def test_languages_and_their_scores(write_shard: WriteShard, tmp_path: Path) -> None:
+    shard = write_shard(PAGES)
+    only = CONFIG.model_copy(update={"languages": ("vi", "fr"), "min_language_score": 0.0})
+    documents, _, rejects = _clean(shard, tmp_path / "vi", only)
+    assert [row["language"] for row in documents] == ["vi"]
+    assert _verdicts(rejects)["3"] == ("other_language", "en", "vi, fr")
+    sure = CONFIG.model_copy(update={"min_language_score": 1.0})
+    documents, _, rejects = _clean(shard, tmp_path / "sure", sure)
+    reason, value, threshold = _verdicts(rejects)["3"]
+    assert (reason, threshold) == ("unsure_language", ">= 1")
+    assert 0.3 < float(value) < 1
+    every = CONFIG.model_copy(update={"languages": (), "min_language_score": 1.0})
+    documents, _, _ = _clean(shard, tmp_path / "every", every)
+    assert {"en", "vi"} <= {row["language"] for row in documents}
+
+
+def test_lines_are_replaced_and_dropped(write_shard: WriteShard, tmp_path: Path) -> None:
+    body = "<p>The object at 0x7f12 of the story</p><p>Menu: all of it</p><p>The end</p>"
+    config = CleanConfig(
+        extractor=Resiliparse(main_content=False),
+        filters=(),
+        drop_lines=("^Menu:",),
+        replace=(Replacement(pattern=" at 0x[0-9a-f]+"),),
+    )
+    shard = write_shard([Page("http://a/", f"<title>t</title><body>{body}".encode())])
+    documents, _, _ = _clean(shard, tmp_path / "out", config)
+    assert documents[0]["text"].split("\n\n") == ["The object of the story", "The end"]
+
+
+def test_a_damaged_crawl_is_named(shard: PageShard, tmp_path: Path) -> None:
+    (shard.warc / "pages.warc.gz").write_bytes(b"")
+    with pytest.raises(DamagedArtifact, match=r"pages\.warc\.gz holds no response record"):
+        _clean(shard, tmp_path / "out")
+    assert not Workspace(tmp_path / "out").entries()
+
+
+def test_reasons_are_counted(write_shard: WriteShard, tmp_path: Path) -> None:
+    shard = write_shard(PAGES)
+    _, _, rejects = _clean(shard, tmp_path / "out")
+    counts = count_reasons([tmp_path / "out" / "data" / PATHS.rejects])
+    assert sum(counts.values()) == len(rejects)
+    assert list(counts) == sorted(counts)
+    assert counts["no_text"] >= 2
+    assert count_reasons([]) == {}

@@ -1,0 +1,186 @@
+"""Resuming equals never having stopped, and a torn file costs one snapshot and not the run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.optim import Optimizer
+
+from tasks.lm.config import OptimizerConfig
+from tasks.lm.models.decoder import Decoder
+from tasks.lm.optimizer import build_optimizers, set_rates
+from tasks.lm.snapshot import Snapshots
+
+NUM_STEPS = 10
+Run = tuple[Decoder, list[Optimizer]]
+
+
+@pytest.fixture
+def start(make_model: Callable[..., Decoder]) -> Callable[[], Run]:
+    """A new process's objects; weights other than the trained ones, so that loading shows."""
+
+    def begin(seed: int = 0) -> Run:
+        model = make_model(seed=seed, num_layers=1)
+        return model, build_optimizers(model, OptimizerConfig(matrix_lr=0.01))
+
+    return begin
+
+
+def _train(run: Run, first: int, last: int, dtype: torch.dtype = torch.float32) -> list[float]:
+    model, optimizers = run
+    losses = []
+    for step in range(first, last):
+        set_rates(optimizers, 1 - step / NUM_STEPS)
+        ids = torch.randint(280, (2, 17), generator=torch.Generator().manual_seed(step))
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss = model.summed_loss(ids[:, :-1], ids[:, 1:], dtype) / 32
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def _weights(run: Run) -> dict[str, torch.Tensor]:
+    return {name: t.clone() for name, t in run[0].state_dict().items()}
+
+
+def _equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_resume_is_bit_exact(start: Callable[..., Run], tmp_path: Path, dtype: torch.dtype) -> None:
+    unbroken = start()
+    history = _train(unbroken, 0, NUM_STEPS, dtype)
+
+    stopped = start()
+    losses = _train(stopped, 0, 5, dtype)
+    Snapshots(tmp_path / "s").save(5, *stopped, losses)
+
+    resumed = start(seed=9)
+    step, before = Snapshots(tmp_path / "s").load(*resumed)
+    assert (step, before) == (5, losses)
+    assert _equal(_weights(resumed), _weights(stopped))
+    assert before + _train(resumed, step, NUM_STEPS, dtype) == history
+    assert _equal(_weights(resumed), _weights(unbroken))
+    assert not _equal(_weights(resumed), _weights(stopped))
+
+
+def _save_two(start: Callable[..., Run], folder: Path) -> dict[str, torch.Tensor]:
+    """Snapshots after 3 and 6 steps; returns the weights after 3."""
+    run = start()
+    _train(run, 0, 3)
+    Snapshots(folder).save(3, *run, [{"loss": 1.5}])
+    older = _weights(run)
+    _train(run, 3, 6)
+    Snapshots(folder).save(6, *run, [{"loss": 1.5}, {"loss": 1.0}])
+    return older
+
+
+def _torn(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def _emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def _foreign(file: Path) -> None:
+    save_file({"model.norm.weight": torch.ones(3)}, file)
+
+
+def _of_another_model(file: Path) -> None:
+    save_file({"model.norm.weight": torch.ones(3)}, file, {"step": "6", "history": "[]"})
+
+
+@pytest.mark.parametrize("damage", [_torn, _emptied, _foreign, _of_another_model])
+def test_the_last_good_one_wins(
+    start: Callable[..., Run], tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    older = _save_two(start, tmp_path)
+    damage(tmp_path / "step-000000006.safetensors")
+    run = start(seed=9)
+    assert Snapshots(tmp_path).load(*run) == (3, [{"loss": 1.5}])
+    assert _equal(_weights(run), older)
+
+
+def test_nothing_to_load_leaves_the_model_alone(start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start(seed=9)
+    before = _weights(run)
+    (tmp_path / "step-000000004.tmp").write_bytes(b"half a snapshot")
+    _emptied(tmp_path / "step-000000002.safetensors")
+    assert Snapshots(tmp_path).load(*run) == (0, [])
+    assert _equal(_weights(run), before)
+
+
+def test_two_are_kept(start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start()
+    for step in (1, 2, 10, 100):
+        Snapshots(tmp_path).save(step, *run, [])
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["step-000000010.safetensors", "step-000000100.safetensors"]
+
+
+def test_only_what_is_trained_is_kept(start: Callable[..., Run], tmp_path: Path) -> None:
+    def frozen(seed: int) -> tuple[Decoder, list[Optimizer]]:
+        model, _ = start(seed=seed)
+        model.requires_grad_(False)
+        model.lm_head.weight.requires_grad_()
+        return model, [torch.optim.AdamW([model.lm_head.weight], lr=0.1)]
+
+    run = frozen(0)
+    _train_head(*run, 0, 3)
+    Snapshots(tmp_path).save(3, *run, [0.5])
+    with safe_open(tmp_path / "step-000000003.safetensors", framework="pt") as snapshot:
+        names = set(snapshot.keys())
+    assert {name for name in names if name.startswith("model.")} == {"model.lm_head.weight"}
+    assert {f"optimizer.0.0.{name}" for name in ("step", "exp_avg", "exp_avg_sq")} < names
+
+    resumed = frozen(9)
+    base = resumed[0].model.embed_tokens.weight.clone()
+    assert Snapshots(tmp_path).load(*resumed) == (3, [0.5])
+    assert torch.equal(resumed[0].model.embed_tokens.weight, base)
+    assert torch.equal(resumed[0].lm_head.weight, run[0].lm_head.weight)
+    resumed[0].model.load_state_dict(run[0].model.state_dict())
+    _train_head(*run, 3, 6)
+    _train_head(*resumed, 3, 6)
+    assert torch.equal(resumed[0].lm_head.weight, run[0].lm_head.weight)
+
+
+def _train_head(model: Decoder, optimizers: Sequence[Optimizer], first: int, last: int) -> None:
+    for step in range(first, last):
+        ids = torch.randint(280, (2, 9), generator=torch.Generator().manual_seed(step))
+        optimizers[0].zero_grad()
+        model.summed_loss(ids[:, :-1], ids[:, 1:], torch.float32).backward()
+        optimizers[0].step()
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    script = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from storage.errors import StoreFull
+from tasks.lm.snapshot import Snapshots
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    Snapshots(Path(sys.argv[1])).save(1, torch.nn.Linear(100, 100), [], [])
+except StoreFull as error:
+    print("StoreFull:", error)
+"""
+    command: list[Any] = [sys.executable, "-c", script, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("StoreFull: no space left while writing to"), done.stdout
+    assert not list(tmp_path.glob("*.safetensors"))

@@ -1,0 +1,231 @@
+"""The pretraining loop: it learns, it repeats itself to the bit, and a kill -9 changes nothing."""
+
+from __future__ import annotations
+
+import math
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pydantic import TypeAdapter
+
+from storage.errors import CorpusTooSmall, TrainingDiverged
+from tasks.lm.models.decoder import Decoder
+from tasks.pretrain import train as loop
+from tasks.pretrain.config import PretrainConfig
+from tasks.pretrain.train import Trained, TrainingData, pretrain, train_step
+
+# A process that ends itself, without a word, where its Nth step would begin.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pydantic import TypeAdapter
+from tasks.pretrain import train as loop
+from tasks.pretrain.config import PretrainConfig
+
+config, data, scratch, left = sys.argv[1:]
+left = int(left)
+step = loop.train_step
+
+def counted(*args):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*args)
+
+loop.train_step = counted
+data = TypeAdapter(loop.TrainingData).validate_json(data)
+loop.pretrain(PretrainConfig.model_validate_json(config), data, Path(scratch))
+"""
+
+
+def _weights_equal(a: Trained, b: Trained) -> bool:
+    first, second = a.model.state_dict(), b.model.state_dict()
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def _changed(config: PretrainConfig, **knobs: Any) -> PretrainConfig:
+    return PretrainConfig.model_validate({**config.model_dump(), **knobs})
+
+
+def test_it_learns_what_unigrams_cannot(
+    tiny_pretraining: PretrainConfig, pretrain_data: TrainingData, scratch: Path
+) -> None:
+    config = _changed(tiny_pretraining, tokens=120 * 4 * 24, checkpoint_steps=1000)
+    trained = pretrain(config, pretrain_data, scratch)
+    unigram_bits = math.log2(30)
+    assert trained.history[0]["loss"] == pytest.approx(math.log(261), rel=1e-4)  # the zero head
+    assert trained.history[-1]["loss"] < 0.6 * unigram_bits * math.log(2)
+    assert trained.stats["validation_bits_per_byte"] < 0.6 * unigram_bits
+    assert [row["step"] for row in trained.history] == list(range(1, 121))
+    assert trained.stats["last_loss"] == trained.history[-1]["loss"]
+    assert trained.stats["tokens"] == 120 * 4 * 24
+    num_targets = 2 * (29 * 24 + 11)  # two shards, the last sequence of each is short
+    assert trained.stats["epochs"] == pytest.approx(120 * 4 * 24 / num_targets, abs=1e-3)
+    assert trained.stats["parameters"] == trained.model.num_parameters
+    assert trained.stats["tokens_per_second"] > 0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_two_runs_are_one(
+    tiny_pretraining: PretrainConfig, pretrain_data: TrainingData, tmp_path: Path, precision: str
+) -> None:
+    config = _changed(tiny_pretraining, compute={"device": "cpu", "precision": precision})
+    first = pretrain(config, pretrain_data, tmp_path / "a")
+    torch.manual_seed(99)  # nothing may come from the global generator
+    second = pretrain(config, pretrain_data, tmp_path / "b")
+    assert first.history == second.history
+    assert _weights_equal(first, second)
+    other = pretrain(_changed(config, seed=1), pretrain_data, tmp_path / "c")
+    assert not _weights_equal(first, other)
+
+
+def test_a_killed_run_ends_like_one_that_was_not(
+    tiny_pretraining: PretrainConfig,
+    pretrain_data: TrainingData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compute = {"device": "cpu", "precision": "bf16", "threads": 1}
+    config = _changed(tiny_pretraining, compute=compute)
+    unbroken = pretrain(config, pretrain_data, tmp_path / "unbroken")
+
+    done = random.randrange(4, 20)
+    data = TypeAdapter(TrainingData).dump_json(pretrain_data).decode()
+    scratch = tmp_path / "killed"
+    command: list[Any] = [
+        sys.executable,
+        "-c",
+        KILLED,
+        config.model_dump_json(),
+        data,
+        scratch,
+        done,
+    ]
+    killed = subprocess.run([str(part) for part in command], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+
+    calls = 0
+
+    def counted(*args: Any) -> float:
+        nonlocal calls
+        calls += 1
+        return train_step(*args)
+
+    monkeypatch.setattr(loop, "train_step", counted)
+    resumed = pretrain(config, pretrain_data, scratch)
+    assert calls == 20 - done // 3 * 3, f"killed after {done} steps, snapshots every 3"
+    assert resumed.history == unbroken.history, f"killed after {done} steps"
+    assert _weights_equal(resumed, unbroken), f"killed after {done} steps"
+    score = "validation_bits_per_byte"
+    assert resumed.stats[score] == unbroken.stats[score]
+
+
+def test_a_budget_below_one_step_is_too_small(
+    tiny_pretraining: PretrainConfig, pretrain_data: TrainingData, scratch: Path
+) -> None:
+    step = 4 * 24
+    with pytest.raises(CorpusTooSmall, match=f"tokens={step - 1} is less than one step of {step}"):
+        pretrain(_changed(tiny_pretraining, tokens=step - 1), pretrain_data, scratch)
+    smallest = pretrain(_changed(tiny_pretraining, tokens=2 * step - 1), pretrain_data, scratch)
+    assert len(smallest.history) == 1
+    assert smallest.stats["tokens"] == step
+
+
+def test_weights_that_are_no_numbers_stop_the_run(
+    tiny_pretraining: PretrainConfig,
+    pretrain_data: TrainingData,
+    scratch: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def poisoned(model: Decoder, seed: int) -> None:
+        torch.nn.init.constant_(model.model.norm.weight, math.inf)
+
+    monkeypatch.setattr(loop, "init_weights", poisoned)
+    with pytest.raises(TrainingDiverged, match="the loss is nan at step 1 of 20; expected"):
+        pretrain(tiny_pretraining, pretrain_data, scratch)
+    assert not list(scratch.iterdir())
+
+
+def test_a_loss_that_grows_beyond_numbers_stops_the_run(
+    tiny_pretraining: PretrainConfig,
+    pretrain_data: TrainingData,
+    scratch: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    losses = iter([5.0, 4.0, 9.0, 80.0, math.inf])
+    monkeypatch.setattr(loop, "train_step", lambda *_: next(losses))
+    with pytest.raises(TrainingDiverged, match="the loss is inf at step 5 of 20"):
+        pretrain(tiny_pretraining, pretrain_data, scratch)
+    assert [file.name for file in scratch.iterdir()] == ["step-000000003.safetensors"]
+
+
+def test_a_last_step_that_breaks_the_model_stops_the_run(
+    tiny_pretraining: PretrainConfig,
+    pretrain_data: TrainingData,
+    scratch: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def breaking(model: Decoder, *_: Any) -> float:
+        torch.nn.init.constant_(model.model.norm.weight, math.nan)
+        return 5.0
+
+    monkeypatch.setattr(loop, "train_step", breaking)
+    with pytest.raises(TrainingDiverged, match="validation bits per byte are nan"):
+        pretrain(_changed(tiny_pretraining, tokens=4 * 24), pretrain_data, scratch)
+
+
+@pytest.fixture
+def fresh(tiny_pretraining: PretrainConfig) -> Callable[[], Decoder]:
+    def build() -> Decoder:
+        torch.manual_seed(0)
+        return Decoder(tiny_pretraining.model, 261, 24)
+
+    return build
+
+
+def _stepped(model: Decoder, ids: list[list[int]], targets: list[list[int]]) -> float:
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.5)]
+    return train_step(model, optimizers, torch.tensor(ids), torch.tensor(targets), torch.float32)
+
+
+def test_padding_changes_nothing(fresh: Callable[[], Decoder]) -> None:
+    ids, targets = [[4, 5, 6], [7, 8, 9]], [[5, 6, 7], [8, -100, -100]]
+    plain, padded = fresh(), fresh()
+    with torch.no_grad():
+        logits = plain(torch.tensor(ids)).flatten(0, 1)
+        expected = F.cross_entropy(logits, torch.tensor(targets).flatten())  # 4 true targets
+    loss = _stepped(plain, ids, targets)
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+
+    wide = [[*row, 0, 0, 0] for row in [*ids, [0, 0, 0]]]
+    gap = [-100] * 3
+    more = _stepped(padded, wide, [[*row, *gap] for row in [*targets, gap]])
+    assert more == pytest.approx(loss, rel=1e-5)
+    for name, weight in plain.state_dict().items():
+        torch.testing.assert_close(padded.state_dict()[name], weight, atol=1e-6, rtol=1e-5)
+    assert not torch.equal(plain.lm_head.weight, fresh().lm_head.weight)
+
+
+def test_a_batch_of_padding_alone_moves_nothing(fresh: Callable[[], Decoder]) -> None:
+    model = fresh()
+    assert _stepped(model, [[0, 0]], [[-100, -100]]) == 0
+    before = fresh().state_dict()
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_it_learns_on_a_gpu(
+    tiny_pretraining: PretrainConfig, pretrain_data: TrainingData, scratch: Path
+) -> None:
+    config = _changed(tiny_pretraining, tokens=120 * 4 * 24, compute={"device": "cuda"})
+    trained = pretrain(config, pretrain_data, scratch)
+    assert trained.stats["validation_bits_per_byte"] < 0.6 * math.log2(30)

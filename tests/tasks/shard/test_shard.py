@@ -1,0 +1,358 @@
+"""Packing, the split by document, and the baselines."""
+
+from __future__ import annotations
+
+import lzma
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+
+from storage.errors import DamagedArtifact, NothingLeft
+from storage.parquet import write_rows
+from storage.records import DOCUMENT, document_id, sequence_schema
+from storage.workspace import Workspace
+from tasks.lm.tokens import END_OF_TEXT, SPECIAL_TOKENS
+from tasks.shard.config import ShardConfig
+from tasks.shard.shard import (
+    ShardPaths,
+    _Packer,
+    is_held_out,
+    measure_baselines,
+    shard_documents,
+)
+from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
+from tasks.tokenizer.train import train_tokenizer
+
+Row = dict[str, Any]
+PATHS = ShardPaths("train/a.parquet", "validation/a.parquet")
+EOT = 0
+
+
+def _tokenizer(num_words: int = 50) -> Tokenizer:
+    """One id for each word `w0`, `w1`, ..., behind the special tokens."""
+    words = [*SPECIAL_TOKENS, "unknown", *(f"w{n}" for n in range(num_words))]
+    vocabulary = {word: index for index, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="unknown"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens([AddedToken(t, special=True) for t in SPECIAL_TOKENS])
+    return tokenizer
+
+
+def _document(url: str, text: str) -> Row:
+    facts = {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0}
+    plain = {field.name: "" for field in DOCUMENT} | facts
+    return plain | {"document_id": document_id(url, text), "url": url, "text": text}
+
+
+def _ids(text: str) -> list[int]:
+    return [len(SPECIAL_TOKENS) + 1 + int(word[1:]) for word in text.split()]
+
+
+def _shard(
+    rows: Sequence[Row], root: Path, config: ShardConfig, tokenizer: Tokenizer | None = None
+) -> tuple[list[Row], list[Row]]:
+    workspace = Workspace(root)
+    write_rows(workspace, "documents.parquet", rows, DOCUMENT)
+    documents = workspace.data / "documents.parquet"
+    shard_documents(documents, tokenizer or _tokenizer(), config, workspace, PATHS)
+    train, validation = (
+        pq.read_table(workspace.data / path).to_pylist() for path in (PATHS.train, PATHS.validation)
+    )
+    return train, validation
+
+
+def _rows(num: int, length: int = 7) -> list[Row]:
+    return [
+        _document(f"http://a/{n}", " ".join(f"w{(n * 7 + k) % 50}" for k in range(n % length + 1)))
+        for n in range(num)
+    ]
+
+
+def _stream(rows: Sequence[Row]) -> list[int]:
+    """Rows put together again; each begins with the last id of the one before."""
+    stream: list[int] = []
+    for row in rows:
+        if stream:
+            assert row["input_ids"][0] == stream[-1]
+        stream += row["input_ids"][1 if stream else 0 :]
+    return stream
+
+
+DOCUMENTS = st.lists(st.lists(st.integers(1, 300), max_size=40), max_size=12)
+
+
+@given(DOCUMENTS, st.integers(8, 20))
+def test_packing(documents: list[list[int]], length: int) -> None:
+    packer = _Packer(ShardConfig(sequence_length=length), EOT)
+    stream = [EOT]
+    for number, ids in enumerate(documents):
+        packer.add(str(number), ids)
+        stream += [*ids, EOT]
+    rows = packer.rows()
+    assert _stream(rows) == (stream if documents else [])
+    for row in rows[:-1]:
+        assert len(row["input_ids"]) == length + 1
+    for row in rows:
+        assert 2 <= len(row["input_ids"]) <= length + 1
+        _check_spans(row)
+    assert _targets(rows) == {str(number): ids for number, ids in enumerate(documents) if ids}
+
+
+def _check_spans(row: Row) -> None:
+    """Spans are in order, apart, inside the row, and hold no end of text."""
+    place = 0
+    for span in row["spans"]:
+        assert place <= span["start"] < span["end"] <= len(row["input_ids"])
+        assert EOT not in row["input_ids"][span["start"] : span["end"]]
+        place = span["end"]
+    covered = sum(span["end"] - span["start"] for span in row["spans"])
+    assert covered == sum(token != EOT for token in row["input_ids"])
+
+
+def _targets(rows: Sequence[Row]) -> dict[str, list[int]]:
+    """The tokens of each document as they are predicted: every position but a row's first."""
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        for span in row["spans"]:
+            ids = row["input_ids"][max(span["start"], 1) : span["end"]]
+            found.setdefault(span["document_id"], []).extend(ids)
+    return {name: ids for name, ids in found.items() if ids}
+
+
+def test_packing_by_hand() -> None:
+    packer = _Packer(ShardConfig(sequence_length=8), EOT)
+    packer.add("a", [1, 2, 3])
+    packer.add("b", [4, 5, 6, 7])
+    assert packer.rows() == [
+        {
+            "input_ids": [EOT, 1, 2, 3, EOT, 4, 5, 6, 7],
+            "spans": [
+                {"document_id": "a", "start": 1, "end": 4},
+                {"document_id": "b", "start": 5, "end": 9},
+            ],
+        },
+        {"input_ids": [7, EOT], "spans": [{"document_id": "b", "start": 0, "end": 1}]},
+    ]
+    assert _Packer(ShardConfig(sequence_length=8), EOT).rows() == []
+
+
+def test_many_short_documents_pack_in_linear_time() -> None:
+    packer = _Packer(ShardConfig(sequence_length=8), EOT)
+    for number in range(60_000):
+        packer.add(str(number), [1, 2])
+    assert len(packer.rows()) == 60_000 * 3 // 8  # quadratic, this would take minutes
+
+
+def test_every_document_is_on_one_side_and_whole(tmp_path: Path) -> None:
+    rows, config = _rows(300), ShardConfig(sequence_length=16, validation_share=0.3)
+    train, validation = _shard(rows, tmp_path, config)
+    sides = {False: _targets(train), True: _targets(validation)}
+    assert not sides[False].keys() & sides[True].keys()
+    assert sides[False]
+    assert sides[True]
+    for row in rows:
+        side = sides[is_held_out(row["url"], config)]
+        assert side[row["document_id"]] == _ids(row["text"])
+    assert len(sides[False]) + len(sides[True]) == len(rows)
+    for packed in (train, validation):
+        stream = _stream(packed)
+        assert (stream[0], stream[-1]) == (EOT, EOT)
+        assert max(len(row["input_ids"]) for row in packed) == 17
+
+
+def test_documents_keep_their_order(tmp_path: Path) -> None:
+    rows, config = _rows(40), ShardConfig(sequence_length=8, validation_share=0.2)
+    train, validation = _shard(rows, tmp_path, config)
+    for packed, side in ((train, False), (validation, True)):
+        expected = [EOT]
+        for row in rows:
+            if is_held_out(row["url"], config) == side:
+                expected += [*_ids(row["text"]), EOT]
+        assert _stream(packed) == expected
+
+
+@pytest.mark.parametrize("token", SPECIAL_TOKENS)
+def test_a_text_cannot_smuggle_in_a_special_token(tmp_path: Path, token: str) -> None:
+    tokenizer = train_tokenizer([], TokenizerConfig(vocab_size=SMALLEST_VOCABULARY))
+    text = f"how {token} ends a text"
+    rows = [_document("http://a/0", text)]
+    config = ShardConfig(sequence_length=64, validation_share=1e-9)
+    train, _ = _shard(rows, tmp_path, config, tokenizer)
+    first, *inner, last = _stream(train)
+    assert first == last == EOT
+    assert min(inner) >= len(SPECIAL_TOKENS)
+    assert tokenizer.decode(inner) == text
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "kind"),
+    [(300, pa.uint16()), (1 << 16, pa.uint16()), ((1 << 16) + 1, pa.uint32())],
+)
+def test_ids_are_stored_in_two_bytes_where_all_fit(vocab_size: int, kind: pa.DataType) -> None:
+    schema = sequence_schema(vocab_size)
+    assert schema.field("input_ids").type == pa.list_(kind)
+    rows = [{"input_ids": [vocab_size - 1], "spans": []}]
+    assert pa.Table.from_pylist(rows, schema=schema).to_pylist() == rows
+
+
+@pytest.mark.parametrize(("num_words", "kind"), [(50, pa.uint16()), (70_000, pa.uint32())])
+def test_the_file_has_the_width_of_the_vocabulary(
+    tmp_path: Path, num_words: int, kind: pa.DataType
+) -> None:
+    text = f"w{num_words - 1}"
+    rows = [_document(f"http://a/{n}", text) for n in range(30)]
+    config = ShardConfig(sequence_length=8, validation_share=0.3)
+    train, _ = _shard(rows, tmp_path, config, _tokenizer(num_words))
+    assert pq.read_schema(tmp_path / "data" / PATHS.train).field(0).type == pa.list_(kind)
+    assert train[0]["input_ids"][1] == len(SPECIAL_TOKENS) + 1 + num_words - 1
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.5])
+def test_the_split_has_about_the_share_asked_for(share: float) -> None:
+    config = ShardConfig(validation_share=share)
+    held_out = sum(is_held_out(f"http://a.org/{n}.html", config) for n in range(20_000))
+    assert abs(held_out / 20_000 - share) < 4 * math.sqrt(share / 20_000)
+
+
+def test_the_split_follows_from_url_and_seed() -> None:
+    urls = [f"http://a/{n}" for n in range(500)]
+
+    def held_out(**knobs: Any) -> set[str]:
+        return {url for url in urls if is_held_out(url, ShardConfig(**knobs))}
+
+    assert held_out() == held_out(sequence_length=64)
+    assert held_out(split_seed=1) != held_out()
+    assert held_out() < held_out(validation_share=0.2), "a larger share only adds"
+    # Pinned: a page must stay on its side from one version to the next.
+    assert [n for n in range(60) if f"http://a/{n}" in held_out()] == PINNED
+
+
+PINNED = [7, 32, 35, 41, 49, 53]
+
+
+def test_a_page_that_changes_stays_on_its_side(tmp_path: Path) -> None:
+    config = ShardConfig(sequence_length=8, validation_share=0.4)
+    before = _rows(50)
+    after = [_document(row["url"], row["text"] + " w49") for row in before]
+    sides = []
+    for name, rows in (("before", before), ("after", after)):
+        _, validation = _shard(rows, tmp_path / name, config)
+        urls = {row["document_id"]: row["url"] for row in rows}
+        sides.append({urls[document] for document in _targets(validation)})
+    assert sides[0] == sides[1] != set()
+
+
+def test_a_finished_shard_is_skipped_and_a_half_finished_one_made_again(tmp_path: Path) -> None:
+    rows, config = _rows(40), ShardConfig(sequence_length=8, validation_share=0.3)
+    _shard(rows, tmp_path, config)
+    workspace = Workspace(tmp_path)
+    files = [workspace.data / path for path in (PATHS.train, PATHS.validation)]
+    before = [file.read_bytes() for file in files]
+    shard_documents(Path("nowhere"), _tokenizer(), config, workspace, PATHS, _never)
+    files[1].write_bytes(before[1][:-4])  # torn
+    _shard(rows, tmp_path, config)
+    assert [file.read_bytes() for file in files] == before
+
+
+def _never() -> None:
+    raise AssertionError("a finished shard was worked on")
+
+
+def test_a_tokenizer_without_end_of_text_is_refused(tmp_path: Path) -> None:
+    foreign = Tokenizer(models.WordLevel({"w1": 0, "unknown": 1}, unk_token="unknown"))
+    with pytest.raises(DamagedArtifact, match="endoftext"):
+        _shard(_rows(3), tmp_path, ShardConfig(), foreign)
+
+
+def test_progress_counts_every_document(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write_rows(workspace, "d.parquet", _rows(600), DOCUMENT)
+    counted: list[int] = []
+    shard_documents(
+        workspace.data / "d.parquet",
+        _tokenizer(),
+        ShardConfig(),
+        workspace,
+        PATHS,
+        lambda: counted.append(1),
+    )
+    assert len(counted) == 600
+
+
+def test_baselines_by_hand(tmp_path: Path) -> None:
+    config = ShardConfig(sequence_length=8, validation_share=0.3)
+    rows, tokenizer = _rows(60), _tokenizer()
+    _shard(rows, tmp_path, config, tokenizer)
+    data = tmp_path / "data"
+    vocab_size = tokenizer.get_vocab_size()
+    found = measure_baselines(
+        [data / "documents.parquet"],
+        [data / PATHS.train],
+        [data / PATHS.validation],
+        config,
+        vocab_size,
+    )
+    held_out = [row for row in rows if is_held_out(row["url"], config)]
+    kept = [row for row in rows if not is_held_out(row["url"], config)]
+    seen = Counter(token for row in kept for token in (*_ids(row["text"]), EOT))
+    asked = [token for row in held_out for token in (*_ids(row["text"]), EOT)]
+    num_bytes = sum(len(row["text"].encode()) for row in held_out)
+    smoothed = seen.total() + vocab_size
+    bits = sum(-math.log2((seen[token] + 1) / smoothed) for token in asked)
+    packed = lzma.compress(b"\n".join(row["text"].encode() for row in held_out), preset=9)
+
+    assert found.validation_documents == len(held_out)
+    assert found.validation_bytes == num_bytes
+    assert found.validation_tokens == len(asked)
+    assert found.train_tokens == seen.total()
+    assert found.unigram_bits_per_byte == pytest.approx(bits / num_bytes)
+    assert found.xz_bits_per_byte == pytest.approx(8 * len(packed) / num_bytes)
+
+
+def test_baselines_add_up_over_shards(tmp_path: Path) -> None:
+    config, rows = ShardConfig(sequence_length=8, validation_share=0.3), _rows(60)
+    halves = {"1": rows[:30], "2": rows[30:], "empty": []}
+    for name, half in halves.items():
+        _shard(half, tmp_path / name, config)
+    _shard(rows, tmp_path / "all", config)
+
+    def measure(*names: str) -> Any:
+        folders = [tmp_path / name / "data" for name in names]
+        return measure_baselines(
+            [folder / "documents.parquet" for folder in folders],
+            [folder / PATHS.train for folder in folders],
+            [folder / PATHS.validation for folder in folders],
+            config,
+            _tokenizer().get_vocab_size(),
+        )
+
+    assert measure("1", "2", "empty") == measure("all")
+
+
+@pytest.mark.parametrize("side", ["train", "validation"])
+def test_an_empty_side_is_refused_with_a_remedy(tmp_path: Path, side: str) -> None:
+    config = ShardConfig(sequence_length=8, validation_share=0.5, split_seed=4)
+    rows = [row for row in _rows(40) if is_held_out(row["url"], config) == (side == "train")]
+    _shard(rows, tmp_path, config)
+    data = tmp_path / "data"
+    with pytest.raises(NothingLeft, match=f"the {side} split has no token.*split_seed=5"):
+        measure_baselines(
+            [data / "documents.parquet"],
+            [data / PATHS.train],
+            [data / PATHS.validation],
+            config,
+            100,
+        )
+
+
+def test_end_of_text_is_the_first_special_token() -> None:
+    assert _tokenizer().token_to_id(END_OF_TEXT) == EOT

@@ -1,0 +1,34 @@
+"""A corpus of many words, and tokenizers trained on it."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+from hypothesis import settings
+from tokenizers import Tokenizer
+
+from tasks.lm.tokens import Split
+from tasks.tokenizer.config import TokenizerConfig
+from tasks.tokenizer.train import train_tokenizer
+
+settings.register_profile("patient", deadline=None)  # the machine may be busy
+settings.load_profile("patient")
+
+
+@cache
+def corpus(num_documents: int = 40) -> tuple[str, ...]:
+    """Made-up words of several scripts, with numbers, code and line breaks."""
+    draw = random.Random(5)
+    syllables = [c + v for c in "bcdghklmnprst" for v in ("a", "e", "i", "o", "u", "ế", "ă")]
+    words = ["".join(draw.choices(syllables, k=draw.randrange(1, 5))) for _ in range(600)]
+    words += ["don't", "we'll", "日本語", "привет", "def", "f(x):", "\n    return", "\n\n"]
+    return tuple(
+        " ".join(draw.choices(words, k=120)) + f"\n{draw.randrange(10_000)}"
+        for _ in range(num_documents)
+    )
+
+
+@cache
+def trained(split: Split = "qwen2", vocab_size: int = 400) -> Tokenizer:
+    return train_tokenizer(corpus(), TokenizerConfig(split=split, vocab_size=vocab_size))
