@@ -43,9 +43,8 @@ def seconds(work: Callable[[], object], repeats: int = 12) -> float:
 
 def compare(key: str, what: str, ours: Callable[[], object], peer: Callable[[], object]) -> None:
     mine, theirs = seconds(ours), seconds(peer)
-    record(
-        key, what, f"{mine * 1e3:.1f} ms", f"{theirs * 1e3:.1f} ms", f"{theirs / mine:.1f}x", COMMAND
-    )
+    times = (f"{mine * 1e3:.1f} ms", f"{theirs * 1e3:.1f} ms")
+    record(key, what, *times, f"{theirs / mine:.1f}x", COMMAND)
 
 
 def attention() -> None:
@@ -130,7 +129,8 @@ def whole_step() -> None:
 
 def _llama() -> dict[str, object]:
     config = SHAPE.hf_config(VOCABULARY, LENGTH, 0, 1)
-    return {key: value for key, value in config.items() if key not in ("architectures", "model_type")}
+    named = ("architectures", "model_type")
+    return {key: value for key, value in config.items() if key not in named}
 
 
 if __name__ == "__main__":

@@ -228,7 +228,7 @@ def _selection(
 
 def _settle_prefect() -> None:
     """Quiet, private defaults for a run from the command line; what the user has set wins."""
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # errors end on our own console
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # 13 s were seen for a cold start of the ephemeral server on two cores; the default is 20.

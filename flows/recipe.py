@@ -107,7 +107,7 @@ def _apply(raw: dict[str, Any], override: str) -> Fault | None:
         "PATH=VALUE, such as dedup.threshold=0.8",
         "Name a knob by its path in the recipe (docs/recipes.md); list items go by their index.",
     )
-    if not equals:
+    if not equals or not all(path.split(".")):
         return fault
     try:
         value = yaml.safe_load(text)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.plan import hit_reason, run_reason
 from flows.stages import STAGES, Stage, source_sha256
+from storage.errors import full_disk_named
 from storage.manifest import CodeRef, InputRef, Manifest, RunRef
 from storage.store import Draft, Store
 from storage.workspace import Workspace
@@ -132,7 +133,7 @@ def run_stage(
         if store.is_being_built(name, key):
             note(f"{name}: another run is building the same artifact; waiting for it")
         last = store.latest(name, options.recipe)
-        with store.building(name, key) as workspace:
+        with full_disk_named(store.root), store.building(name, key) as workspace:
             hit = None if options.force else store.find(name, key)
             if hit is None:
                 plain = identity(config)

@@ -18,6 +18,7 @@ A message states the value found, what was expected, and the remedy.
 from __future__ import annotations
 
 import errno
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,14 +94,20 @@ class DamagedArtifact(RunError):
 
 @contextmanager
 def full_disk_named(where: object) -> Iterator[None]:
-    """Turn the operating system's "no space" errors into `StoreFull`, naming the place."""
+    """Turn "no space" errors, the system's and SQLite's, into `StoreFull`, naming the place."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except (OSError, sqlite3.OperationalError) as error:
+        if not _means_no_space(error):
             raise
         raise StoreFull(
-            f"no space left while writing to {where} ({error.strerror}); "
+            f"no space left while writing to {where} ({error}); "
             "expected room for the stage's output. Free some space or choose another store "
             "with --store PATH, then run the same command: it goes on where it stopped."
         ) from error
+
+
+def _means_no_space(error: OSError | sqlite3.OperationalError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return error.sqlite_errorname in ("SQLITE_FULL", "SQLITE_IOERR_WRITE")

@@ -123,7 +123,7 @@ def _body_at(path: Path, offset: int) -> bytes | None:
         record = next(iter(ArchiveIterator(stream, parse_http=True)), None)
         if record is None or record.record_type != WarcRecordType.response:
             return None
-        if record.http_headers is None or not record.verify_payload_digest():
+        if record.http_headers is None:
             return None
         body = bytes(record.reader.read())
         return body if record.http_headers.get("Content-Length") == str(len(body)) else None

@@ -90,9 +90,14 @@ class Workspace:
             temporary.write_text(text + "\n", encoding="utf-8")
 
     def entries(self) -> list[FileEntry]:
-        """Every finished file, sorted by path."""
+        """Every finished file that goes into the artifact, sorted by path.
+
+        Parts of a table that have no row stay behind: `datasets` 5 cannot read them (ArrowInvalid,
+        "BatchSize must be greater than 0").
+        """
         notes = (FileEntry.model_validate_json(p.read_bytes()) for p in self._notes.glob("*.json"))
-        return sorted(notes, key=lambda entry: entry.path)
+        wanted = (entry for entry in notes if not (entry.rows == 0 and "/" in entry.path))
+        return sorted(wanted, key=lambda entry: entry.path)
 
     def seconds(self) -> float:
         """Wall time of this attempt and of the interrupted ones before it, as far as noted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 import typer
@@ -44,7 +45,7 @@ def test_documented_commands_exist(page: str, line: str) -> None:
     for word in words[2:]:
         if word.startswith("--"):
             assert word.split("=")[0] in options, f"{page}: {line}"
-    for flag, stage in zip(words, words[1:], strict=False):
+    for flag, stage in pairwise(words):
         if flag in ("--only", "--from", "--force") and stage.islower():
             assert stage in STAGES, f"{page}: {line}"
 
