@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,16 +23,53 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from storage.errors import Interrupted
 from tasks.progress import Bar, Reporter
 
 _PLAIN_EVERY_S = 10.0
+_STOP_WITHIN_S = 10.0
+
+
+class StopSignal:
+    """Ctrl-C, as the work in other threads notices it: at the next unit that it counts.
+
+    A thread in the middle of its work cannot be interrupted, and Prefect waits for its threads. If
+    they do not end in time, the process does: whatever is on disk is safe against that.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._asked = threading.Event()
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Take over Ctrl-C inside the block (in the main thread)."""
+        before = signal.signal(signal.SIGINT, self._ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def check(self) -> None:
+        """Raise Interrupted if the user asked to stop."""
+        if self._asked.is_set():
+            raise Interrupted("stopped on request; the same command goes on from here")
+
+    def _ask(self, number: int, frame: object) -> None:
+        self._console.print("stopping …")
+        self._asked.set()
+        threading.Timer(_STOP_WITHIN_S, self._end).start()
+
+    def _end(self) -> None:
+        self._console.print("stopped on request; the same command goes on from here")
+        os._exit(Interrupted.exit_code)
 
 
 @contextmanager
-def console_reporter(console: Console) -> Iterator[Reporter]:
+def console_reporter(console: Console, stop: StopSignal) -> Iterator[Reporter]:
     """A reporter for `console`; live while the block runs."""
     if not console.is_terminal:
-        yield _PlainReporter(console)
+        yield _PlainReporter(console, stop)
         return
     columns = (
         SpinnerColumn(),
@@ -45,7 +84,7 @@ def console_reporter(console: Console) -> Iterator[Reporter]:
         TextColumn("{task.fields[facts]}"),
     )
     with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
-        yield _LiveReporter(progress)
+        yield _LiveReporter(progress, stop)
 
 
 class _Rate(ProgressColumn):
@@ -60,10 +99,11 @@ def _facts(facts: dict[str, object]) -> str:
 
 
 class _LiveBar:
-    def __init__(self, progress: Progress, task: object) -> None:
-        self._progress, self._task = progress, task
+    def __init__(self, progress: Progress, task: object, stop: StopSignal) -> None:
+        self._progress, self._task, self._stop = progress, task, stop
 
     def advance(self, amount: int = 1, **facts: object) -> None:
+        self._stop.check()
         fields = {"facts": _facts(facts)} if facts else {}
         self._progress.update(self._task, advance=amount, **fields)  # type: ignore[arg-type]
 
@@ -72,14 +112,14 @@ class _LiveBar:
 
 
 class _LiveReporter:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, stop: StopSignal) -> None:
+        self._progress, self._stop = progress, stop
 
     @contextmanager
     def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Bar]:
         task = self._progress.add_task(label, total=total, completed=done, unit=unit, facts="")
         try:
-            yield _LiveBar(self._progress, task)
+            yield _LiveBar(self._progress, task, self._stop)
         finally:
             self._progress.remove_task(task)
 
@@ -90,13 +130,17 @@ class _LiveReporter:
 class _PlainBar:
     """Prints a line every ten seconds at most, with the share done and the time left."""
 
-    def __init__(self, console: Console, label: str, total: int, unit: str, done: int) -> None:
+    def __init__(
+        self, console: Console, label: str, total: int, unit: str, done: int, stop: StopSignal
+    ) -> None:
         self._console, self._label, self._total, self._unit = console, label, total, unit
+        self._stop = stop
         self._first = self._done = done
         self._started = self._printed = monotonic()
         self._lock = threading.Lock()
 
     def advance(self, amount: int = 1, **facts: object) -> None:
+        self._stop.check()
         with self._lock:
             self._done += amount
             if monotonic() - self._printed >= _PLAIN_EVERY_S:
@@ -122,12 +166,12 @@ class _PlainBar:
 
 
 class _PlainReporter:
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, stop: StopSignal) -> None:
+        self._console, self._stop = console, stop
 
     @contextmanager
     def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Bar]:
-        yield _PlainBar(self._console, label, total, unit, done)
+        yield _PlainBar(self._console, label, total, unit, done, self._stop)
 
     def note(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from rich.console import Console
 
 from flows.closing import print_closing
-from flows.console import console_reporter
+from flows.console import StopSignal, console_reporter
 from flows.pipeline import Choice, pipeline
 from flows.plan import Selection
 from flows.recipe import Recipe
@@ -27,7 +27,8 @@ def run_pipeline(console: Console, recipe: Recipe, store: Store, selection: Sele
         inputs=dict(selection.inputs),
     )
     quick = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with quick, console_reporter(console) as reporter:
+    stop = StopSignal(console)
+    with quick, stop.caught(), console_reporter(console, stop) as reporter:
         report_to(reporter)
         results = pipeline(recipe, str(store.root), choice)
     print_closing(console, recipe, store, results)

@@ -10,6 +10,7 @@
         ├── TrainingDiverged    the loss is no longer a finite number
         ├── CheckFailed         what was built does not pass a blocking check
         ├── StoreFull           no space left, or a quota reached
+        ├── Interrupted         the user asked the run to stop
         └── DamagedArtifact     sealed files are missing, truncated or unreadable
 
 A message states the value found, what was expected, and the remedy.
@@ -86,6 +87,10 @@ class CheckFailed(RunError):
 
 class StoreFull(RunError):
     """No space left where the store lives."""
+
+
+class Interrupted(RunError):
+    """The user asked the run to stop."""
 
 
 class DamagedArtifact(RunError):

@@ -163,7 +163,9 @@ class Store:
         work = self.root / "work" / name
         work.mkdir(parents=True, exist_ok=True)
         with FileLock(work / f"{fingerprint}.lock"):
-            yield Workspace(work / fingerprint)
+            workspace = Workspace(work / fingerprint)
+            workspace.begin_attempt()
+            yield workspace
 
     def is_being_built(self, name: str, fingerprint: str) -> bool:
         """Whether another process on this host holds the build at this moment."""

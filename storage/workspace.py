@@ -11,12 +11,11 @@ import hashlib
 import json
 import os
 import shutil
-import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
 
 import pyarrow.parquet as pq
 from pydantic import JsonValue
@@ -31,8 +30,6 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._notes = root / "notes"
-        self._started = monotonic()
-        self._clock = threading.Lock()
         for folder in (self.data, self.scratch, self._notes):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -99,24 +96,29 @@ class Workspace:
         wanted = (entry for entry in notes if not (entry.rows == 0 and "/" in entry.path))
         return sorted(wanted, key=lambda entry: entry.path)
 
+    def begin_attempt(self) -> None:
+        """Start the clock; an attempt that was interrupted counts up to its last sign of life."""
+        earlier, started = self._clock()
+        if started is not None:
+            last = max(path.stat().st_mtime for path in self.root.rglob("*"))
+            earlier += max(last - started, 0.0)
+        clock = {"earlier_s": earlier, "started": time.time()}
+        temporary = self.root / f".tmp-{uuid.uuid4().hex}"
+        temporary.write_text(json.dumps(clock))
+        temporary.replace(self.root / "clock.json")
+
     def seconds(self) -> float:
-        """Wall time of this attempt and of the interrupted ones before it, as far as noted."""
-        return self._earlier_seconds() + monotonic() - self._started
+        """Wall time of this attempt and of the interrupted ones before it."""
+        earlier, started = self._clock()
+        return earlier + (time.time() - started if started is not None else 0.0)
 
-    def note_seconds(self) -> None:
-        """Remember the time spent so far, for an attempt that goes on after an interruption."""
-        with self._clock:
-            total = self.seconds()
-            temporary = self.root / f".tmp-{uuid.uuid4().hex}"
-            temporary.write_text(f"{total:.3f}")
-            temporary.replace(self.root / "seconds")
-            self._started = monotonic()
-
-    def _earlier_seconds(self) -> float:
+    def _clock(self) -> tuple[float, float | None]:
+        """Seconds of finished attempts, and when the running one began (seconds since 1970)."""
         try:
-            return float((self.root / "seconds").read_text())
+            clock = json.loads((self.root / "clock.json").read_text())
         except (FileNotFoundError, ValueError):
-            return 0.0
+            return 0.0, None
+        return clock["earlier_s"], clock["started"]
 
     def _note(self, path: str) -> Path:
         return self._notes / f"{hashlib.sha256(path.encode()).hexdigest()[:32]}.json"
@@ -126,7 +128,6 @@ class Workspace:
         temporary = note.with_name(f".tmp-{uuid.uuid4().hex}")
         temporary.write_text(entry.model_dump_json())
         temporary.replace(note)
-        self.note_seconds()
 
 
 def _describe(file: Path, path: str, volatile: bool) -> FileEntry:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -165,3 +167,30 @@ def test_a_full_disk_ends_clearly_and_seals_nothing(
     assert "no space left" in done.stderr and "Traceback" not in done.stderr
     assert json.loads(phusa("artifacts", "--json", "--store", store).stdout) == []
     phusa("run", tiny_recipe, "--store", store, "--only", "crawl")  # with room it goes on
+
+
+def test_ctrl_c_stops_soon_and_the_next_run_goes_on(
+    phusa: Phusa, prefect_env: dict[str, str], tiny_recipe: Path, tmp_path: Path
+) -> None:
+    words = ("run", str(tiny_recipe), "--store", str(tmp_path / "store"))
+    long = ("--set", "pretrain.tokens=20000000", "--set", "pretrain.checkpoint_steps=50")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *words, *long],
+        cwd=ROOT, env=prefect_env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    snapshots = tmp_path / "store" / "work" / "pretrain"
+    deadline = time.monotonic() + 90
+    while not list(snapshots.glob("*/scratch/snapshots/step-*")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=20)[0]
+    assert run.returncode == 1 and "the same command goes on from here" in said, said
+    again = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *words, *long],
+        cwd=ROOT, env=prefect_env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert again.stdout is not None
+    lines = iter(again.stdout.readline, "")
+    assert any("pretrain: goes on from step" in line for line in lines)
+    again.kill()
+    again.communicate()

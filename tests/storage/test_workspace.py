@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -142,11 +143,19 @@ def test_many_threads_may_write_at_once(tmp_path: Path) -> None:
 
 
 def test_seconds_of_interrupted_attempts_add_up(tmp_path: Path) -> None:
-    (tmp_path / "seconds").write_text("12.5")
-    workspace = Workspace(tmp_path)
-    workspace.note_seconds()
-    workspace.note_seconds()
-    assert 12.5 <= Workspace(tmp_path).seconds() < 13.5
+    first = Workspace(tmp_path)
+    first.begin_attempt()
+    begun = time.time() - 30
+    (tmp_path / "clock.json").write_text(json.dumps({"earlier_s": 12.5, "started": begun}))
+    with first.writing("a") as target:
+        target.write_text("the last sign of life")
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (begun + 20, begun + 20))
+    os.utime(first.data / "a", (begun + 25, begun + 25))
+    second = Workspace(tmp_path)
+    second.begin_attempt()
+    assert 37.5 <= second.seconds() < 39.5  # 12.5 before, 25 until it stopped, and now
+    assert 37.5 <= Workspace(tmp_path).seconds() < 39.5  # a task's own handle reads the same clock
 
 
 FULL = """
