@@ -19,7 +19,7 @@ from tasks.lm.config import ComputeConfig
 from tasks.lm.device import set_up
 from tasks.lm.kernels import causal_attention, summed_cross_entropy
 from tasks.lm.models.decoder import Decoder, init_weights
-from tasks.lm.optimizer import Muon, build_optimizers
+from tasks.lm.optimizer import build_optimizers
 from tasks.pretrain.train import train_step
 
 COMMAND = "python -m benchmarks.cpu_training"
@@ -77,21 +77,6 @@ def head_loss() -> None:
     )
 
 
-def muon() -> None:
-    model = Decoder(SHAPE, VOCABULARY, LENGTH)
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "layers" in n]
-    for matrix in matrices:
-        matrix.grad = torch.randn_like(matrix)
-    ours = Muon(matrices, 0.01, 0.95, 0.0)
-    theirs = torch.optim.Muon(matrices, lr=0.01, momentum=0.95, weight_decay=0.0)
-    compare(
-        "Muon step",
-        f"one step over {len(matrices)} matrices; peer: torch.optim.Muon",
-        ours.step,
-        theirs.step,
-    )
-
-
 def whole_step() -> None:
     """Tokens per second of a whole training step."""
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -104,22 +89,24 @@ def whole_step() -> None:
     optimizers = build_optimizers(model, RECIPE.pretrain.optimizer)
     mine = seconds(lambda: train_step(model, optimizers, inputs, targets, compute.dtype))
     peer = LlamaForCausalLM(LlamaConfig(**_llama()))
-    adam = torch.optim.AdamW(peer.parameters(), fused=True)
+    same = build_optimizers(peer, RECIPE.pretrain.optimizer)  # the parameters' names are equal
 
     def step(bf16: bool) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss = peer(input_ids=inputs, labels=inputs, use_cache=False).loss
-        adam.zero_grad()
+        for optimizer in same:
+            optimizer.zero_grad()
         loss.backward()
-        adam.step()
+        for optimizer in same:
+            optimizer.step()
 
     tokens = BATCH * LENGTH
     for name, bf16 in (("fp32", False), ("bf16 autocast", True)):
         theirs = seconds(lambda bf16=bf16: step(bf16))
         record(
             f"training step, peer in {name}",
-            f"tokens/s, {model.num_parameters:,} parameters, {compute}, Muon; "
-            "peer: transformers Llama with AdamW",
+            f"tokens/s, {model.num_parameters:,} parameters, {compute}; "
+            "peer: transformers Llama, same optimisers",
             f"{tokens / mine:,.0f}",
             f"{tokens / theirs:,.0f}",
             f"{theirs / mine:.1f}x",
@@ -137,5 +124,4 @@ if __name__ == "__main__":
     set_up(ComputeConfig())
     attention()
     head_loss()
-    muon()
     whole_step()

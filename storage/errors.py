@@ -112,7 +112,12 @@ def full_disk_named(where: object) -> Iterator[None]:
         ) from error
 
 
+_SQLITE_NO_SPACE = frozenset(
+    {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_TRUNCATE"}
+)
+
+
 def _means_no_space(error: OSError | sqlite3.OperationalError) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return error.sqlite_errorname in ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+    return error.sqlite_errorname in _SQLITE_NO_SPACE

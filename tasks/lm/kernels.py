@@ -1,4 +1,4 @@
-"""Two training kernels that make bfloat16 on a CPU two to five times as fast.
+"""Two training kernels that make bfloat16 on a CPU faster: benchmarks/cpu_training.py.
 
 Both are exact; on other devices and dtypes attention is torch's own SDPA.
 """
@@ -37,7 +37,7 @@ class _BlockCausalAttention(torch.autograd.Function):
     """Blocks of queries meet only the keys up to their end: half of the scores are never computed.
 
     Every product is a plain batched matmul, for which oneDNN has bfloat16 kernels; torch 2.13's
-    CPU SDPA has none for its backward pass (2-4 times slower on a Zen 5 core).
+    CPU SDPA has none for its backward pass (3 times slower on two Zen 5 cores).
     """
 
     @staticmethod
@@ -72,7 +72,7 @@ class _BlockCausalAttention(torch.autograd.Function):
 class _HeadLoss(torch.autograd.Function):
     """Chunks of rows; products in the dtype of `hidden`, softmax in float32, gradients at once.
 
-    2-5 times as fast as linear + cross_entropy on a CPU, because the (rows, vocabulary) buffers
+    1.5 times as fast as linear + cross_entropy on a CPU, because the (rows, vocabulary) buffers
     stay small enough for the cache.
     """
 
