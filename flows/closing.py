@@ -16,7 +16,7 @@ from flows.stages import STAGES
 from storage.manifest import Manifest
 from storage.store import Store
 
-_SAMPLE_TOKENS = 96
+_SAMPLE_TOKENS = 48
 
 
 def print_closing(console: Console, recipe: Recipe, store: Store, results: Sequence[Any]) -> None:
@@ -61,11 +61,15 @@ def _print_scores(
 def _print_samples(console: Console, prompts: Sequence[str], base: Path, tuned: Path) -> None:
     from tasks.lm.generate import Sampler, Sampling  # torch: 2 s, and only wanted here
 
-    models = {"base": Sampler(base).continue_text, "tuned": Sampler(tuned).answer}
+    # A base model repeats itself at temperature 0; a tuned one is asked for its best answer.
+    models = {
+        "base": (Sampler(base).continue_text, Sampling(_SAMPLE_TOKENS, temperature=0.7)),
+        "tuned": (Sampler(tuned).answer, Sampling(_SAMPLE_TOKENS)),
+    }
     for prompt in prompts:
         console.print(f"\n[bold]{escape(prompt)}[/]")
-        for name, write in models.items():
-            text = write(prompt, Sampling(max_tokens=_SAMPLE_TOKENS)).strip()
+        for name, (write, sampling) in models.items():
+            text = write(prompt, sampling).strip()
             console.print(f"  [dim]{name}:[/]")
             for line in text.splitlines() or ["(nothing)"]:
                 console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
