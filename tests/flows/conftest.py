@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from storage.store import Store
+from tests.conftest import recipe_of
+from tests.site import TinySite
 
 Phusa = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parent.parent.parent
@@ -41,3 +46,26 @@ def artifacts(phusa: Phusa) -> Callable[[Path], list[dict[str, Any]]]:
         return listed
 
     return call
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("river")
+
+
+@pytest.fixture(scope="session")
+def recipe(home: Path, tiny_site: TinySite) -> Path:
+    path = home / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**recipe_of(tiny_site), "prompts": []}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def first_run(phusa: Phusa, recipe: Path, home: Path) -> str:
+    prompt = "prompts=['What is silt.mod1.fold?']"
+    return phusa("run", recipe, "--store", home / "store", "--set", prompt).stdout
+
+
+@pytest.fixture(scope="session")
+def store(first_run: str, home: Path) -> Store:
+    return Store(home / "store")

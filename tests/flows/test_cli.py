@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from storage.store import Store
 from tests.conftest import ROOT, recipe_of
 from tests.flows.conftest import Phusa
 from tests.site import TinySite
@@ -74,23 +76,26 @@ def test_wrong_requests_end_at_once_with_exit_code_2(tiny_recipe: Path, tmp_path
     assert not (tmp_path / "store").exists()  # nothing was begun
 
 
-def test_answers_in_json(phusa: Phusa, tiny_recipe: Path, tmp_path: Path) -> None:
-    store = ("--store", tmp_path / "store")
-    planned = json.loads(phusa("plan", tiny_recipe, "--json", *store).stdout)
+def test_answers_in_json(
+    phusa: Phusa, tiny_recipe: Path, recipe: Path, store: Store, tmp_path: Path
+) -> None:
+    empty = ("--store", tmp_path / "store")
+    planned = json.loads(phusa("plan", tiny_recipe, "--json", *empty).stdout)
     assert [row["action"] for row in planned] == ["run"] * 7
-    assert json.loads(phusa("artifacts", "--json", *store).stdout) == []
-    said = phusa("run", tiny_recipe, "--only", "crawl", *store).stdout
-    assert "built" in said
-    phusa("run", tiny_recipe, "--only", "clean", *store)
-    shown = json.loads(phusa("show", "crawl", "--json", *store).stdout)
+    assert json.loads(phusa("artifacts", "--json", *empty).stdout) == []
+    place = ("--store", store.root)
+    planned = json.loads(phusa("plan", recipe, "--json", *place).stdout)
+    assert [row["action"] for row in planned] == ["reuse"] * 7
+    version = store.versions("crawl")[0]
+    shown = json.loads(phusa("show", f"crawl@{version[:-2]}", "--json", *place).stdout)
+    assert shown["version"] == version
     assert shown["used_by"][0]["artifact"].startswith("clean@")
     assert shown["config"]["source"]["kind"] == "web" and shown["rows_out"] == 57
-    version = shown["version"]
-    assert json.loads(phusa("show", f"crawl@{version[:-2]}", "--json", *store).stdout) == shown
-    people = phusa("show", "clean", *store).stdout
+    people = phusa("show", "clean", *place).stdout
     assert "made from" in people and f"crawl@{version}" in people
-    assert version in phusa("artifacts", *store).stdout
-    assert "no model in it" in call("sample", "crawl", "x", *store).stderr
+    assert version in phusa("artifacts", *place).stdout
+    assert phusa("sample", "finetune", "What is silt.mod1.fold?", *place).stdout.strip()
+    assert "no model in it" in call("sample", "crawl", "x", *place).stderr
 
 
 def test_store_from_the_environment_and_by_default(tiny_recipe: Path, tmp_path: Path) -> None:
@@ -170,9 +175,10 @@ def test_a_full_disk_ends_clearly_and_seals_nothing(
 
 
 def test_ctrl_c_stops_soon_and_the_next_run_goes_on(
-    phusa: Phusa, prefect_env: dict[str, str], tiny_recipe: Path, tmp_path: Path
+    prefect_env: dict[str, str], recipe: Path, store: Store, tmp_path: Path
 ) -> None:
-    words = ("run", str(tiny_recipe), "--store", str(tmp_path / "store"))
+    shutil.copytree(store.root, tmp_path / "store")
+    words = ("run", str(recipe), "--store", str(tmp_path / "store"))
     long = ("--set", "pretrain.tokens=20000000", "--set", "pretrain.checkpoint_steps=50")
     run = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *words, *long],
