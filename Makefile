@@ -15,7 +15,7 @@ demo: install
 	$(BIN)/phusa run recipes/demo.yaml
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .
