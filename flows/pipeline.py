@@ -57,9 +57,7 @@ def pipeline(recipe: Recipe, store: str, choice: Choice = Choice()) -> list[Stag
     results: dict[str, StageResult | str] = {name: m.version for name, m in given.items()}
     made = []
     for name in selection.stages():
-        options = RunOptions(
-            store=store, recipe=recipe.name, force=name in selection.force, workers=recipe.workers
-        )
+        options = RunOptions(store=store, recipe=recipe.name, force=name in selection.force)
         runner = threads(recipe.workers)
         stage_flow = FLOWS[name].with_options(task_runner=runner)
         inputs = {key: results[key] for key in STAGES[name].inputs}

@@ -153,13 +153,14 @@ def _known_keys(place: Sequence[str | int], raw: Mapping[str, Any]) -> list[str]
 
 def _models_at(model: type[BaseModel], part: str | int) -> list[type[BaseModel]]:
     field = model.model_fields.get(str(part))
-    return [] if field is None else _models_in(field.annotation)
+    return [] if field is None else models_in(field.annotation)
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The config models in an annotation, members of unions and items of tuples included."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [m for part in getattr(annotation, "__args__", ()) for m in _models_in(part)]
+    return [m for part in getattr(annotation, "__args__", ()) for m in models_in(part)]
 
 
 def _kind(model: type[BaseModel]) -> object:

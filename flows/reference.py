@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any, get_args
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from flows.recipe import Recipe
+from flows.recipe import Recipe, models_in
 from flows.stages import STAGES
 from tasks.config import Config
 
@@ -36,17 +37,17 @@ def reference() -> str:
     return "\n".join(parts)
 
 
-def _section(title: str, path: str, model: type[Config], *, own: bool = False) -> Iterator[str]:
+def _section(title: str, path: str, model: type[BaseModel], *, own: bool = False) -> Iterator[str]:
     """A heading and a table for `model`, then one for each model inside it."""
     level = "##" if path.count(".") <= 1 else "###"
     yield f"{level} {title}\n\n{(model.__doc__ or '').strip().splitlines()[0]}\n"
     yield "| knob | default | bounds | what it is |\n|---|---|---|---|"
-    inner: list[tuple[str, str, type[Config]]] = []
+    inner: list[tuple[str, str, type[BaseModel]]] = []
     for name, field in model.model_fields.items():
         if own and name in STAGES:
             continue
         yield _row(path, name, field)
-        for member in _models(field.annotation):
+        for member in models_in(field.annotation):
             kind = member.model_fields.get("kind")
             label = f"{path}{name}" + (f" (`kind: {kind.default}`)" if kind else "")
             inner.append((f"`{path}{name}`" if not kind else label, f"{path}{name}.", member))
@@ -92,16 +93,9 @@ def _bounds(field: FieldInfo) -> str:
         if getattr(bound, key, None) is not None
     ]
     choices = [arg for arg in get_args(field.annotation) if isinstance(arg, str)]
-    if choices and not _models(field.annotation):
+    if choices and not models_in(field.annotation):
         found.append(" \\| ".join(choices))
     return ", ".join(found)
-
-
-def _models(annotation: Any) -> list[type[Config]]:
-    """The config models in an annotation, members of unions and items of tuples included."""
-    if isinstance(annotation, type) and issubclass(annotation, Config):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
 
 
 if __name__ == "__main__":

@@ -35,7 +35,6 @@ class RunOptions(BaseModel):
     store: str = Field(description="folder of the artifact store")
     recipe: str = Field(description="name of the recipe that the artifacts are made for")
     force: bool = Field(False, description="build again even if there is an artifact to reuse")
-    workers: int = Field(2, ge=1, description="shards worked on at once")
 
 
 class StageResult(BaseModel):

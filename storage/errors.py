@@ -8,7 +8,6 @@
         ├── NothingLeft         a stage would seal no row at all
         ├── CorpusTooSmall      too little text for what was asked of it
         ├── TrainingDiverged    the loss is no longer a finite number
-        ├── CheckFailed         what was built does not pass a blocking check
         ├── StoreFull           no space left, or a quota reached
         ├── Interrupted         the user asked the run to stop
         └── DamagedArtifact     sealed files are missing, truncated or unreadable
@@ -79,10 +78,6 @@ class CorpusTooSmall(RunError):
 
 class TrainingDiverged(RunError):
     """The loss is no longer a finite number."""
-
-
-class CheckFailed(RunError):
-    """What was built does not pass a blocking check."""
 
 
 class StoreFull(RunError):
