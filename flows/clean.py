@@ -16,7 +16,7 @@ from flows.stage_run import (
     threads,
 )
 from storage.errors import NothingLeft
-from tasks.clean.clean import PageShard, count_reasons
+from tasks.clean.clean import PageShard, count_reasons, describe
 from tasks.clean.config import CleanConfig
 from tasks.clean.task import clean_pages
 
@@ -31,12 +31,11 @@ def clean(config: CleanConfig, options: RunOptions, inputs: Inputs | None = None
 
     def build(job: Job) -> Outcome:
         pages, fetches = job.files("crawl", "pages/"), job.files("crawl", "fetches/")
-        shards = [
-            PageShard(page, fetch, job.folder("crawl") / "warc")
-            for page, fetch in zip(pages, fetches, strict=True)
-        ]
+        warc = job.folder("crawl", "warc/") / "warc"
+        shards = [PageShard(page, fetch, warc) for page, fetch in zip(pages, fetches, strict=True)]
+        work, forgotten = job.workspace.root, job.forgotten
         futures = [
-            clean_pages.submit(number, len(shards), shard, config, job.workspace.root)
+            clean_pages.submit(number, len(shards), shard, config, work, forgotten)
             for number, shard in enumerate(shards, 1)
         ]
         documents = results(futures)
@@ -49,6 +48,6 @@ def clean(config: CleanConfig, options: RunOptions, inputs: Inputs | None = None
                 "least one. Loosen clean.filters or clean.languages, or choose another "
                 "clean.extractor."
             )
-        return Outcome(rows_in, rows_out, {"dropped": reasons})
+        return Outcome(rows_in, rows_out, {"dropped": reasons, **describe(documents)})
 
     return run_stage("clean", config, inputs or {}, options, build)

@@ -28,8 +28,8 @@ def crawl(config: CrawlConfig, options: RunOptions, inputs: Inputs | None = None
     """Fetch the pages of a website and index them."""
 
     def build(job: Job) -> Outcome:
-        crawled = crawl_site.submit(config, job.workspace.root)
-        indexed = index_pages.submit(config, handed(crawled))
+        crawled = crawl_site.submit(config, job.workspace.root, job.forgotten)
+        indexed = index_pages.submit(config, handed(crawled), job.forgotten)
         results([crawled])
         stats = indexed.result()
         return Outcome(stats.pop("rows_in"), stats.pop("rows_out"), stats)

@@ -17,6 +17,7 @@ from flows.stage_run import (
     threads,
 )
 from tasks.dedup.config import DedupConfig
+from tasks.dedup.dedup import most_copies
 from tasks.dedup.task import filter_documents, match_documents, sign
 
 
@@ -41,7 +42,8 @@ def dedup(config: DedupConfig, options: RunOptions, inputs: Inputs | None = None
             for number, shard in enumerate(shards, 1)
         ]
         results(signatures)
-        stats = {"duplicates": count_rows(results([evidence]))}
+        found = results([evidence])
+        stats = {"duplicates": count_rows(found), "most_copies": most_copies(found[0])}
         kept = results(futures)
         return Outcome(count_rows(shards), count_rows(kept), stats)
 

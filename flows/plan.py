@@ -8,9 +8,13 @@ from typing import Any, Literal
 
 from flows.recipe import Recipe
 from flows.stages import STAGES, Stage, source_sha256
+from flows.takedown import check_forgotten
+from storage import takedown
 from storage.errors import Fault, RequestError
 from storage.manifest import Manifest
+from storage.sealing import find_quarantined
 from storage.store import Store
+from storage.takedown import Takedowns
 from tasks.config import identity
 
 Action = Literal["reuse", "run", "given"]
@@ -75,12 +79,16 @@ class Selection:
 
 @dataclass(frozen=True)
 class Step:
-    """What becomes of one stage. `artifact` is what is reused or given, or the last one made."""
+    """What becomes of one stage. `artifact` is what is reused or given, or the last one made.
+
+    `builds` is False where a run only judges again what is in quarantine.
+    """
 
     stage: Stage
     action: Action
     reason: str
     artifact: Manifest | None
+    builds: bool = True
 
 
 def given_inputs(recipe: Recipe, store: Store, selection: Selection) -> dict[str, Manifest]:
@@ -119,8 +127,10 @@ def plan(recipe: Recipe, store: Store, selection: Selection) -> list[Step]:
         name: Step(STAGES[name], "given", _given_reason(name, selection), manifest)
         for name, manifest in given.items()
     }
+    takedowns = takedown.read(store.backend)
     for name in selection.stages():
-        steps[name] = _step(recipe, store, STAGES[name], steps, name in selection.force)
+        forced = name in selection.force
+        steps[name] = _step(recipe, store, STAGES[name], steps, takedowns, forced)
     return [steps[name] for name in STAGES if name in steps]
 
 
@@ -129,7 +139,12 @@ def _given_reason(name: str, selection: Selection) -> str:
 
 
 def _step(
-    recipe: Recipe, store: Store, stage: Stage, steps: Mapping[str, Step], forced: bool
+    recipe: Recipe,
+    store: Store,
+    stage: Stage,
+    steps: Mapping[str, Step],
+    takedowns: Takedowns,
+    forced: bool,
 ) -> Step:
     last = store.latest(stage.name, recipe.name)
     running = [name for name in stage.inputs if steps[name].action == "run"]
@@ -139,13 +154,19 @@ def _step(
     config = recipe.stage(stage.name)
     inputs = {name: steps[name].artifact for name in stage.inputs}
     whole = {name: manifest for name, manifest in inputs.items() if manifest is not None}
+    left_out = check_forgotten(stage, whole, takedowns).rules
     if forced:
         return Step(stage, "run", "forced", last)
     digests = {name: manifest.digest for name, manifest in whole.items()}
-    hit = store.find(stage.name, stage.fingerprint(config, digests))
+    key = stage.fingerprint(config, digests, left_out)
+    hit = store.find(stage.name, key)
     if hit is not None:
         return Step(stage, "reuse", hit_reason(stage, hit), hit)
-    return Step(stage, "run", run_reason(stage, identity(config), digests, last), last)
+    held = find_quarantined(store, stage.name, key)
+    if held is not None:
+        reason = f"judges {held.label} again, which is in quarantine"
+        return Step(stage, "run", reason, held, builds=False)
+    return Step(stage, "run", run_reason(stage, identity(config), digests, left_out, last), last)
 
 
 def hit_reason(stage: Stage, hit: Manifest) -> str:
@@ -157,7 +178,11 @@ def hit_reason(stage: Stage, hit: Manifest) -> str:
 
 
 def run_reason(
-    stage: Stage, config: Mapping[str, Any], digests: Mapping[str, str], last: Manifest | None
+    stage: Stage,
+    config: Mapping[str, Any],
+    digests: Mapping[str, str],
+    left_out: Sequence[str],
+    last: Manifest | None,
 ) -> str:
     """Why a stage runs: what differs from the last one that this recipe made."""
     if last is None:
@@ -172,6 +197,8 @@ def run_reason(
         before = last.inputs.get(name)
         if before is None or before.digest != digest:
             changes.append(f"content of {name} changed")
+    if last.forgotten != tuple(left_out):
+        changes.append(f"to be left out: {', '.join(left_out) or 'nothing any more'}")
     return "; ".join(changes) or "the last one is damaged or was built by force"
 
 

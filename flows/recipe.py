@@ -40,6 +40,12 @@ class Recipe(Config):
         le=256,
         identity=False,
     )
+    store: str | None = knob(
+        None,
+        "where the artifacts are kept: a folder, or s3://bucket/prefix (credentials as boto finds "
+        "them); --store and PHUSA_STORE come first. Null: .phusa beside the recipe's project",
+        identity=False,
+    )
     prompts: tuple[str, ...] = knob(
         (), "shown at the end of a run, answered by the base and the tuned model", identity=False
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from flows.recipe import Recipe, models_in
 from flows.stages import STAGES
+from tasks.checks import Check
 from tasks.config import Config
 
 _HEAD = """# Recipes
@@ -28,13 +29,31 @@ Knobs marked † decide how the work is done, not what comes out: they are no pa
 fingerprint, and changing them runs nothing again.
 """
 
+_BOUNDS = {
+    "min": "≥ {:g}",
+    "max": "≤ {:g}",
+    "max_rise": "rises by ≤ {:g}",
+    "max_fall": "falls by ≤ {:g}",
+}
+
 
 def reference() -> str:
     """The whole page, in Markdown."""
     parts = [_HEAD, *_section("The recipe itself", "", Recipe, own=True)]
     for name, stage in STAGES.items():
         parts += _section(f"`{name}`", f"{name}.", stage.config)
+    parts += _section("A check", "checks.", Check)
     return "\n".join(parts)
+
+
+def gates() -> str:
+    """What each stage is checked for where a recipe says nothing, one line each, in Markdown."""
+    lines = ["| stage | blocks unless | warns unless |", "|---|---|---|"]
+    for name, stage in STAGES.items():
+        defaults = stage.config.model_fields["checks"].default
+        cells = (_asked(defaults, severity, named=True) for severity in ("block", "warn"))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _section(title: str, path: str, model: type[BaseModel], *, own: bool = False) -> Iterator[str]:
@@ -53,7 +72,31 @@ def _section(title: str, path: str, model: type[BaseModel], *, own: bool = False
             inner.append((f"`{path}{name}`" if not kind else label, f"{path}{name}.", member))
     yield ""
     for title_, path_, member in inner:
-        yield from _section(title_, path_, member)
+        if issubclass(member, Check):
+            yield from _measures(title_, member, model.model_fields["checks"].default)
+        else:
+            yield from _section(title_, path_, member)
+
+
+def _measures(title: str, model: type[Check], defaults: Sequence[Check]) -> Iterator[str]:
+    """A heading and the table of a stage's measures, each with its default bounds."""
+    yield f"### {title}\n\n{(model.__doc__ or '').strip()} See [a check](#a-check) for its knobs.\n"
+    yield "| measure | what it is | blocks unless | warns unless |\n|---|---|---|---|"
+    for name, about in model.about.items():
+        own = [check for check in defaults if check.measure == name]
+        cells = (_asked(own, severity) for severity in ("block", "warn"))
+        yield f"| `{name}` | {about.says} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _asked(checks: Sequence[Check], severity: str, *, named: bool = False) -> str:
+    """The bounds of the checks of one severity, in words."""
+    return "; ".join(
+        (f"`{check.measure}` " if named else "")
+        + ", ".join(_BOUNDS[name].format(bound) for name, bound in check.bounds.items())
+        for check in checks
+        if check.severity == severity
+    )
 
 
 def _row(path: str, name: str, field: FieldInfo) -> str:
@@ -72,6 +115,8 @@ def _default(field: FieldInfo) -> str:
     if isinstance(default, Config):
         kind = getattr(default, "kind", None)
         return f"`{kind}`" if kind else "see below"
+    if isinstance(default, tuple) and default and isinstance(default[0], Check):
+        return "see below"
     if isinstance(default, tuple) and default and isinstance(default[0], Config):
         return ", ".join(f"`{getattr(item, 'kind', type(item).__name__)}`" for item in default)
     return f"`{json.dumps(default)}`"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.table import Column, Table
-from rich.tree import Tree
+from rich.markup import escape
+from rich.style import Style
+from rich.table import Table
 
+from flows.listing import Listed, State
 from flows.plan import Step
-from storage.lineage import Node
-from storage.manifest import Manifest
 
 _PLAIN_WIDTH = 120
 
@@ -36,65 +36,52 @@ def plan_table(steps: Sequence[Step]) -> Table:
         style = {"reuse": "green", "given": "cyan", "run": "yellow"}[step.action]
         last = step.artifact
         cost = f"{last.seconds:.1f} s, {size(last.num_bytes)}" if last else "-"
-        table.add_row(step.stage.name, f"[{style}]{step.action}[/]", step.reason, cost)
+        table.add_row(step.stage.name, f"[{style}]{step.action}[/]", escape(step.reason), cost)
     return table
 
 
-def artifacts_table(manifests: Iterable[Manifest]) -> Table:
-    """One line for each artifact."""
-    table = Table(
-        Column("artifact", no_wrap=True), "made", "recipe", "rows", "bytes", "seconds", "content"
-    )
-    for manifest in manifests:
-        table.add_row(
-            manifest.label,
-            f"{manifest.created:%m-%d %H:%M}",
-            manifest.run.recipe,
-            f"{manifest.rows_out:,}",
-            size(manifest.num_bytes),
-            f"{manifest.seconds:.1f}",
-            manifest.digest[:12],
+STATE_STYLES: Mapping[State, str] = {
+    "sealed": "green",
+    "quarantined": "yellow",
+    "damaged": "bold red",
+    "gone": "dim",
+}
+
+
+def print_artifacts(console: Console, found: Sequence[Listed]) -> None:
+    """One line for each artifact, in plain columns: a rich table of 10 000 rows takes 9 s."""
+    header = ("artifact", "made", "made by", "rows", "bytes", "seconds", "content", "")
+    rows = [header, *map(_columns, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
+            for name, cell, width in zip(header, row, widths, strict=True)
         )
-    return table
+        for row in rows
+    )
+    styles = ["bold", *(STATE_STYLES[one.state] if one.state != "sealed" else "" for one in found)]
+    is_terminal = console.is_terminal
+    for line, style in zip(lines, styles, strict=True):
+        text = line.rstrip()
+        print(Style.parse(style).render(text) if is_terminal and style else text, file=console.file)
 
 
-def show_artifact(console: Console, manifest: Manifest, up: Node, down: Node) -> None:
-    """Everything that a manifest says, with the lineage in both directions."""
-    facts = Table(show_header=False, box=None, title=manifest.label, title_justify="left")
-    rows = {
-        "made": f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC in {manifest.seconds:.1f} s "
-        f"on {manifest.run.host} by recipe {manifest.run.recipe}",
-        "rows": f"{manifest.rows_in:,} in, {manifest.rows_out:,} out",
-        "bytes": f"{manifest.num_bytes:,} in {len(manifest.files)} files",
-        "fingerprint": manifest.fingerprint,
-        "content": manifest.digest,
-        "code": f"stage version {manifest.code.stage_version}, source "
-        f"{manifest.code.source_sha256[:12]}, commit {(manifest.code.git_commit or '-')[:12]}",
-        **{key: str(value) for key, value in manifest.stats.items()},
-        "configuration": str(dict(manifest.config)),
-    }
-    for key, value in rows.items():
-        facts.add_row(f"[dim]{key}[/]", value)
-    console.print(facts)
-    files = Table("file", "rows", "bytes", "sha256")
-    for entry in manifest.files:
-        rows_text = "" if entry.rows is None else f"{entry.rows:,}"
-        volatile = " (not in the content digest)" if entry.volatile else ""
-        files.add_row(entry.path + volatile, rows_text, f"{entry.size:,}", entry.sha256[:12])
-    console.print(files)
-    console.print(_tree("made from", up))
-    console.print(_tree("used by", down))
+_NUMBERS = frozenset({"rows", "bytes", "seconds"})
 
 
-def _tree(title: str, node: Node) -> Tree:
-    root = Tree(f"[dim]{title}[/]")
-
-    def grow(branch: Tree, of: Node) -> None:
-        for child in of.children:
-            gone = "" if child.manifest else " [red](no longer in the store)[/]"
-            grow(branch.add(child.label + gone), child)
-
-    grow(root, node)
-    if not node.children:
-        root.add("nothing")
-    return root
+def _columns(one: Listed) -> tuple[str, ...]:
+    note = ", ".join([*one.aliases, *([one.state] if one.state != "sealed" else [])])
+    manifest = one.manifest
+    if manifest is None:
+        return (f"{one.name}@{one.version}", "", "", "", "", "", "", note)
+    return (
+        manifest.label,
+        f"{manifest.created:%Y-%m-%d %H:%M}",
+        f"{manifest.run.recipe} {(manifest.code.git_commit or '')[:7]}",
+        f"{manifest.rows_out:,}",
+        size(manifest.num_bytes),
+        f"{manifest.seconds:.1f}",
+        manifest.digest[:12],
+        note,
+    )

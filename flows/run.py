@@ -30,5 +30,5 @@ def run_pipeline(console: Console, recipe: Recipe, store: Store, selection: Sele
     stop = StopSignal(console)
     with quick, stop.caught(), console_reporter(console, stop) as reporter:
         report_to(reporter)
-        results = pipeline(recipe, str(store.root), choice)
+        results = pipeline(recipe, store.address, choice)
     print_closing(console, recipe, store, results)

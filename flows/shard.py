@@ -30,12 +30,13 @@ def shard(config: ShardConfig, options: RunOptions, inputs: Inputs | None = None
 
     def build(job: Job) -> Outcome:
         documents, tokenizer = job.files("dedup", "documents/"), job.folder("tokenizer")
+        work, forgotten = job.workspace.root, job.forgotten
         futures = [
-            tokenize.submit(number, len(documents), path, tokenizer, config, job.workspace.root)
+            tokenize.submit(number, len(documents), path, tokenizer, config, work, forgotten)
             for number, path in enumerate(documents, 1)
         ]
         shards = [handed(future) for future in futures]
-        measured = baselines.submit(documents, shards, tokenizer, config)
+        measured = baselines.submit(documents, shards, tokenizer, config, forgotten)
         packed = [path for pair in results(futures) for path in pair]
         return Outcome(count_rows(documents), count_rows(packed), measured.result())
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pyarrow.parquet as pq
-from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.plan import hit_reason, run_reason
-from flows.stages import STAGES, Stage, source_sha256
-from storage.errors import full_disk_named
-from storage.manifest import CodeRef, InputRef, Manifest, RunRef
-from storage.store import Draft, Store
+from flows.resources import MemoryPeak, folder_bytes
+from flows.run_page import publish_page
+from flows.stages import STAGES, check, source_sha256
+from flows.takedown import check_forgotten, note_late_takedowns
+from storage import takedown
+from storage.errors import GateFailed, full_disk_named
+from storage.manifest import CheckResult, CodeRef, InputRef, Manifest, RunRef
+from storage.sealing import Draft, commit, find_quarantined, quarantine, release
+from storage.store import Store
+from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
+from tasks.checks import Made
 from tasks.config import Config, identity
 from tasks.progress import note
 
@@ -32,7 +38,7 @@ class RunOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    store: str = Field(description="folder of the artifact store")
+    store: str = Field(description="the artifact store: a folder, or s3://bucket/prefix")
     recipe: str = Field(description="name of the recipe that the artifacts are made for")
     force: bool = Field(False, description="build again even if there is an artifact to reuse")
 
@@ -76,14 +82,16 @@ class Job:
     inputs: Mapping[str, Manifest]
     workspace: Workspace
     options: RunOptions
+    forgotten: Forgotten = NOTHING
+    """What to leave out: content that was taken down and that the inputs hold."""
 
     def files(self, name: str, prefix: str) -> list[Path]:
         """Files under `prefix` of the input artifact `name`, sorted."""
         return self.store.files(self.inputs[name], prefix)
 
-    def folder(self, name: str) -> Path:
-        """The data folder of the input artifact `name`."""
-        return self.store.folder(self.inputs[name])
+    def folder(self, name: str, prefix: str = "") -> Path:
+        """The data folder of the input artifact `name`, with at least the files under `prefix`."""
+        return self.store.folder(self.inputs[name], prefix)
 
 
 def threads(max_workers: int) -> TaskRunner[PrefectFuture[Any]]:
@@ -119,32 +127,144 @@ def run_stage(
 ) -> StageResult:
     """Reuse the artifact of this configuration and inputs, or build and seal it.
 
-    A second run that wants the same artifact waits for the first and then reuses it.
+    A second run that wants the same artifact waits for the first and then reuses it. Raises
+    GateFailed, sealing nothing, if a blocking check on what was made does not hold.
     """
-    stage, store = STAGES[name], Store(options.store)
-    manifests = {
-        key: _resolve(store, key, inputs.get(key, "latest"), options) for key in stage.inputs
-    }
-    digests = {key: manifest.digest for key, manifest in manifests.items()}
-    key = stage.fingerprint(config, digests)
-    hit = None if options.force else store.find(name, key)
-    if hit is None:
-        if store.is_being_built(name, key):
-            note(f"{name}: another run is building the same artifact; waiting for it")
-        last = store.latest(name, options.recipe)
-        with full_disk_named(store.root), store.building(name, key) as workspace:
-            hit = None if options.force else store.find(name, key)
-            if hit is None:
-                plain = identity(config)
-                reason = "forced" if options.force else run_reason(stage, plain, digests, last)
-                note(f"{name}: run ({reason})")
-                outcome = build(Job(store, manifests, workspace, options))
-                draft = _draft(stage, key, plain, manifests, options, outcome)
-                made = store.commit(workspace, draft, replace=options.force)
-                return _conclude(made, reused=False, reason=reason)
-    reason = hit_reason(stage, hit)
-    note(f"{name}: reuse ({reason})")
-    return _conclude(hit, reused=True, reason=reason)
+    return _Run(name, config, inputs, options).carry_out(build)
+
+
+class _Run:
+    """One stage of one run: what it was asked for, and what it found."""
+
+    def __init__(self, name: str, config: Config, inputs: Inputs, options: RunOptions) -> None:
+        self._stage, self._config, self._options = STAGES[name], config, options
+        self._store = Store(options.store)
+        self._manifests = {
+            key: _resolve(self._store, key, inputs.get(key, "latest"), options)
+            for key in self._stage.inputs
+        }
+        self._digests = {key: manifest.digest for key, manifest in self._manifests.items()}
+        self._takedowns = takedown.read(self._store.backend)
+        self._left_out = check_forgotten(self._stage, self._manifests, self._takedowns)
+        self._key = self._stage.fingerprint(config, self._digests, self._left_out.rules)
+
+    def carry_out(self, build: Callable[[Job], Outcome]) -> StageResult:
+        result = self._reuse()
+        if result is not None:
+            return result
+        uses = [manifest.label for manifest in self._manifests.values()]
+        name, store = self._stage.name, self._store
+        with (
+            full_disk_named(store.address),
+            store.building(name, self._key, uses, self._say_waiting) as workspace,
+        ):
+            return self._reuse() or self._released() or self._build(workspace, build)
+
+    def _say_waiting(self, holder: str) -> None:
+        name = self._stage.name
+        note(f"{name}: another run is building the same artifact ({holder}); waiting for it")
+
+    def _reuse(self) -> StageResult | None:
+        """The artifact that is there, if the gates of today let it through."""
+        name = self._stage.name
+        hit = None if self._options.force else self._store.find(name, self._key)
+        if hit is None:
+            return None
+        last = self._store.latest(name, self._options.recipe, before=hit)
+        self._pass_gates(hit.label, self._judge(Made.of(hit), last, sealed=True))
+        reason = hit_reason(self._stage, hit)
+        note(f"{name}: reuse ({reason})")
+        return _conclude(hit, reused=True, reason=reason)
+
+    def _released(self) -> StageResult | None:
+        """The same build from quarantine, if its checks hold by now; it is never made twice."""
+        name, store = self._stage.name, self._store
+        held = None if self._options.force else find_quarantined(store, name, self._key)
+        if held is None:
+            return None
+        checks = self._judge(Made.of(held), store.latest(name, self._options.recipe))
+        self._pass_gates(f"{held.label}, built before and in quarantine,", checks)
+        reason = "from quarantine: its checks hold now"
+        note(f"{name}: reuse ({reason})")
+        return _conclude(release(store, held, checks), reused=True, reason=reason)
+
+    def _build(self, workspace: Workspace, build: Callable[[Job], Outcome]) -> StageResult:
+        stage, store = self._stage, self._store
+        last = store.latest(stage.name, self._options.recipe)
+        plain = identity(self._config)
+        forced = self._options.force
+        reason = (
+            "forced"
+            if forced
+            else run_reason(stage, plain, self._digests, self._left_out.rules, last)
+        )
+        note(f"{stage.name}: run ({reason})")
+        left_out = self._takedowns.forgotten if not stage.inputs else self._left_out
+        with MemoryPeak() as memory:
+            outcome = build(Job(store, self._manifests, workspace, self._options, left_out))
+        checks = self._judge(Made(outcome.rows_in, outcome.rows_out, outcome.stats), last)
+        draft = self._draft(plain, outcome, checks, workspace, memory)
+        if any(c.severity == "block" and not c.passed for c in checks):
+            held = quarantine(store, workspace, draft)
+            self._pass_gates(f"{held.label}, kept in quarantine,", checks)
+        for warning in (c.says for c in checks if not c.passed):
+            note(f"{stage.name}: warning: {warning}")
+        made = commit(store, workspace, draft, replace=forced)
+        note_late_takedowns(store, made, self._takedowns)
+        return _conclude(made, reused=False, reason=reason)
+
+    def _judge(
+        self, made: Made, last: Manifest | None, *, sealed: bool = False
+    ) -> tuple[CheckResult, ...]:
+        before = Made.of(last) if last is not None else None
+        return check(self._stage, self._config, made, before, sealed=sealed)
+
+    def _pass_gates(self, label: str, checks: Sequence[CheckResult]) -> None:
+        failed = [c.says for c in checks if c.severity == "block" and not c.passed]
+        if failed:
+            name = self._stage.name
+            lines = "\n".join(f"  {line}" for line in failed)
+            raise GateFailed(
+                f"{label} does not pass its blocking checks; expected all to hold:\n{lines}\n"
+                f"`phusa show {name}` prints them and where its files are. With other bounds, "
+                f"the same command goes on without building it again; --force {name} does build."
+            )
+
+    def _draft(
+        self,
+        plain: Mapping[str, Any],
+        outcome: Outcome,
+        checks: tuple[CheckResult, ...],
+        workspace: Workspace,
+        memory: MemoryPeak,
+    ) -> Draft:
+        stage, recipe = self._stage, self._options.recipe
+        return Draft(
+            name=stage.name,
+            fingerprint=self._key,
+            config=plain,
+            inputs={
+                name: InputRef(name=name, version=manifest.version, digest=manifest.digest)
+                for name, manifest in self._manifests.items()
+            },
+            rows_in=outcome.rows_in,
+            rows_out=outcome.rows_out,
+            stats=outcome.stats,
+            checks=checks,
+            forgotten=self._left_out.rules,
+            code=CodeRef(
+                stage_version=stage.version,
+                source_sha256=source_sha256(stage.name),
+                git_commit=_git_commit(),
+            ),
+            run=RunRef(
+                recipe=recipe,
+                host=socket.gethostname(),
+                flow_run_id=flow_run.get_id(),
+                work_bytes=folder_bytes(workspace.root),
+                memory_bytes=memory.num_bytes,
+            ),
+        )
 
 
 def _resolve(store: Store, name: str, wanted: StageResult | str, options: RunOptions) -> Manifest:
@@ -155,41 +275,9 @@ def _resolve(store: Store, name: str, wanted: StageResult | str, options: RunOpt
     return store.resolve(f"{name}@{wanted}")
 
 
-def _draft(
-    stage: Stage,
-    key: str,
-    plain: Mapping[str, Any],
-    manifests: Mapping[str, Manifest],
-    options: RunOptions,
-    outcome: Outcome,
-) -> Draft:
-    return Draft(
-        name=stage.name,
-        fingerprint=key,
-        config=plain,
-        inputs={
-            name: InputRef(name=name, version=manifest.version, digest=manifest.digest)
-            for name, manifest in manifests.items()
-        },
-        rows_in=outcome.rows_in,
-        rows_out=outcome.rows_out,
-        stats=outcome.stats,
-        code=CodeRef(
-            stage_version=stage.version,
-            source_sha256=source_sha256(stage.name),
-            git_commit=_git_commit(),
-        ),
-        run=RunRef(recipe=options.recipe, host=socket.gethostname(), flow_run_id=flow_run.get_id()),
-    )
-
-
 def _conclude(manifest: Manifest, *, reused: bool, reason: str) -> StageResult:
     """Show the artifact on the run's page and hand it on."""
-    create_markdown_artifact(
-        key=manifest.name,
-        description=f"{'Reused' if reused else 'Built'} {manifest.label}",
-        markdown=_markdown(manifest, reused, reason),
-    )
+    publish_page(manifest, reused=reused, reason=reason)
     return StageResult(
         stage=manifest.name,
         version=manifest.version,
@@ -201,21 +289,6 @@ def _conclude(manifest: Manifest, *, reused: bool, reason: str) -> StageResult:
         num_bytes=manifest.num_bytes,
         seconds=manifest.seconds,
     )
-
-
-def _markdown(manifest: Manifest, reused: bool, reason: str) -> str:
-    facts = {
-        "version": f"`{manifest.version}`",
-        "action": f"{'reused' if reused else 'built'}: {reason}",
-        "rows": f"{manifest.rows_in:,} in, {manifest.rows_out:,} out",
-        "bytes": f"{manifest.num_bytes:,}",
-        "seconds to build": f"{manifest.seconds:.1f}",
-        "content digest": f"`{manifest.digest[:16]}`",
-        "made from": ", ".join(f"`{r.name}@{r.version}`" for r in manifest.inputs.values()) or "-",
-    }
-    facts |= {key: f"`{value}`" for key, value in manifest.stats.items()}
-    rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
-    return f"## {manifest.name}\n\n| | |\n|---|---|\n{rows}\n"
 
 
 @cache

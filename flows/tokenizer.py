@@ -30,6 +30,6 @@ def tokenizer(
     def build(job: Job) -> Outcome:
         documents = job.files("dedup", "documents/")
         seen = train_bpe.submit(documents, config, job.workspace.root).result()
-        return Outcome(seen["documents"], config.vocab_size, {"text_bytes": seen["text_bytes"]})
+        return Outcome(seen.pop("documents"), config.vocab_size, seen)
 
     return run_stage("tokenizer", config, inputs or {}, options, build)

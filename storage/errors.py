@@ -2,7 +2,9 @@
 
     PhusaError
     ├── RequestError        the request was wrong: nothing was started (exit code 2)
-    │   └── UnknownArtifact     no such artifact, version or stage
+    │   ├── UnknownArtifact     no such artifact, version or stage
+    │   ├── StoreDenied         the store refuses: no bucket, no credentials, no permission
+    │   └── NotEnoughRoom       the run needs more disk or memory than there is
     └── RunError            the run could not go on: nothing half-done was sealed (exit code 1)
         ├── SiteUnreachable     a seed or a site on loopback does not answer
         ├── NothingLeft         a stage would seal no row at all
@@ -10,6 +12,8 @@
         ├── TrainingDiverged    the loss is no longer a finite number
         ├── StoreFull           no space left, or a quota reached
         ├── Interrupted         the user asked the run to stop
+        ├── StoreUnreachable    the store does not answer, or not in time
+        ├── GateFailed          a blocking check on what a stage made does not hold
         └── DamagedArtifact     sealed files are missing, truncated or unreadable
 
 A message states the value found, what was expected, and the remedy.
@@ -60,6 +64,14 @@ class UnknownArtifact(RequestError):
     """An artifact, version or stage that the store does not hold."""
 
 
+class StoreDenied(RequestError):
+    """A store that refuses what was asked: no such bucket, no credentials, no permission."""
+
+
+class NotEnoughRoom(RequestError):
+    """A run that would need more disk or memory than there is."""
+
+
 class RunError(PhusaError):
     """A run that cannot go on."""
 
@@ -86,6 +98,14 @@ class StoreFull(RunError):
 
 class Interrupted(RunError):
     """The user asked the run to stop."""
+
+
+class StoreUnreachable(RunError):
+    """A store that does not answer, or not in time."""
+
+
+class GateFailed(RunError):
+    """A blocking check on what a stage made does not hold; the build is kept in quarantine."""
 
 
 class DamagedArtifact(RunError):

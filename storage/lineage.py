@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from storage.errors import DamagedArtifact, UnknownArtifact
+from storage.errors import PhusaError
 from storage.manifest import Manifest
 from storage.store import Store
 
@@ -31,23 +31,22 @@ def ancestors(store: Store, manifest: Manifest) -> Node:
     for reference in manifest.inputs.values():
         try:
             children.append(ancestors(store, store.manifest(reference.name, reference.version)))
-        except (UnknownArtifact, DamagedArtifact):
-            children.append(Node(f"{reference.name}@{reference.version}", None))
+        except PhusaError:  # not there, damaged, or of a newer phusa
+            children.append(Node(reference.label, None))
     return Node(manifest.label, manifest, tuple(children))
 
 
 def descendants(store: Store, manifest: Manifest) -> Node:
     """The tree of what was made from `manifest`."""
-    return _descendants(manifest, list(store.manifests()))
+    return below(manifest.label, list(store.manifests()), manifest)
 
 
-def _descendants(manifest: Manifest, everything: list[Manifest]) -> Node:
+def below(label: str, everything: Iterable[Manifest], manifest: Manifest | None = None) -> Node:
+    """The tree of what was made from the artifact `label`, which may be unreadable itself."""
+    manifests = list(everything)
     children = (
-        _descendants(other, everything)
-        for other in everything
-        if any(
-            (ref.name, ref.version) == (manifest.name, manifest.version)
-            for ref in other.inputs.values()
-        )
+        below(other.label, manifests, other)
+        for other in manifests
+        if any(reference.label == label for reference in other.inputs.values())
     )
-    return Node(manifest.label, manifest, tuple(children))
+    return Node(label, manifest, tuple(children))

@@ -12,11 +12,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-SCHEMA = 1
+from storage.errors import DamagedArtifact, Fault, RequestError
+
+FINGERPRINT_SCHEMA = 1
+MANIFEST_SCHEMA = 2  # 1 had neither checks nor takedowns, and is still read
 
 
 class _Record(BaseModel):
@@ -44,6 +47,10 @@ class InputRef(_Record):
     version: str
     digest: str
 
+    @property
+    def label(self) -> str:
+        return f"{self.name}@{self.version}"
+
 
 class CodeRef(_Record):
     """The code that ran. Recorded to warn of drift; not part of the fingerprint."""
@@ -59,12 +66,30 @@ class RunRef(_Record):
     recipe: str
     host: str
     flow_run_id: str | None = None
+    work_bytes: int | None = Field(
+        None, description="disk that the build took, its result included"
+    )
+    memory_bytes: int | None = Field(None, description="memory that the build took at its peak")
+
+
+class CheckResult(_Record):
+    """What a check that its stage declares made of an artifact."""
+
+    measure: str
+    value: float | None
+    last: float | None = Field(description="the same measure of the last version, if there is one")
+    bounds: dict[str, float] = Field(
+        description="those that were set: min, max, max_rise, max_fall"
+    )
+    severity: Literal["block", "warn"]
+    passed: bool
+    says: str = Field(description="one line for people: value, bound, remedy")
 
 
 class Manifest(_Record):
     """The commit record of an artifact: written last, create-only."""
 
-    schema_version: int = SCHEMA
+    schema_version: int = MANIFEST_SCHEMA
     name: str
     version: str
     fingerprint: str
@@ -75,6 +100,10 @@ class Manifest(_Record):
     rows_in: int
     rows_out: int
     stats: dict[str, JsonValue]
+    checks: tuple[CheckResult, ...] = ()
+    forgotten: tuple[str, ...] = Field(
+        (), description="takedowns that its inputs hold content of, and that it left out"
+    )
     code: CodeRef
     run: RunRef
     created: datetime
@@ -91,6 +120,59 @@ class Manifest(_Record):
     def to_json(self) -> bytes:
         return self.model_dump_json(indent=2).encode() + b"\n"
 
+    @staticmethod
+    def parse(data: bytes, label: str) -> Manifest | None:
+        """The manifest in a file's bytes; None if gc withdrew the version before it was sealed.
+
+        Raises RequestError if a newer phusa wrote it, DamagedArtifact if it cannot be read.
+        """
+        if is_withdrawn(data):
+            return None
+        try:
+            manifest = Manifest.model_validate_json(data)
+        except ValidationError as error:
+            _check_schema(_schema_of(data), label)
+            raise DamagedArtifact(
+                f"the manifest of {label} cannot be read ({error.error_count()} faults, the "
+                f"first: {error.errors()[0]['msg']}); expected a manifest of this phusa version. "
+                "Restore it from a copy, or remove that version's folder and run the recipe again; "
+                "`phusa verify` says what hangs on it."
+            ) from error
+        _check_schema(manifest.schema_version, label)
+        return manifest
+
+
+_WITHDRAWN = b'{"withdrawn":'
+
+
+def withdrawn(why: str) -> bytes:
+    """What gc writes in the place of a manifest, so that the version can never be sealed."""
+    return _WITHDRAWN + b" " + json.dumps(f"{utc_now().isoformat()}: {why}").encode() + b"}\n"
+
+
+def is_withdrawn(data: bytes) -> bool:
+    """Whether the bytes of a manifest file say that the version can never be sealed."""
+    return data.startswith(_WITHDRAWN)
+
+
+def _schema_of(data: bytes) -> object:
+    try:
+        return json.loads(data)["schema_version"]
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _check_schema(found: object, label: str) -> None:
+    if isinstance(found, int) and found > MANIFEST_SCHEMA:
+        raise RequestError(
+            Fault(
+                f"manifest of {label}",
+                f"schema version {found}",
+                f"at most {MANIFEST_SCHEMA}: a newer phusa wrote it",
+                "Install that phusa, or a newer one, here too.",
+            )
+        )
+
 
 def canonical_json(value: Any) -> bytes:
     """JSON with sorted keys and no white space: equal values give equal bytes."""
@@ -100,20 +182,29 @@ def canonical_json(value: Any) -> bytes:
 
 
 def fingerprint(
-    stage: str, version: int, config: Mapping[str, Any], input_digests: Mapping[str, str]
+    stage: str,
+    version: int,
+    config: Mapping[str, Any],
+    input_digests: Mapping[str, str],
+    forgotten: Iterable[str] = (),
 ) -> str:
     """Name a recipe: sha256 of its stage, code version, configuration and inputs' content.
+
+    `forgotten` are the takedowns that the inputs hold content of; without one the key is what it
+    was before there were takedowns.
 
     No device, path, time or worker count may enter `config`; `tasks.config.identity` drops the
     fields that are marked so.
     """
-    recipe = {
-        "schema": SCHEMA,
+    recipe: dict[str, Any] = {
+        "schema": FINGERPRINT_SCHEMA,
         "stage": stage,
         "version": version,
         "config": dict(config),
         "inputs": dict(input_digests),
     }
+    if left_out := sorted(forgotten):
+        recipe["forgotten"] = left_out
     return hashlib.sha256(canonical_json(recipe)).hexdigest()
 
 

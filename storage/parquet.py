@@ -30,10 +30,10 @@ def write_rows(
 
 def write_table(workspace: Workspace, path: str, table: pa.Table, *, volatile: bool = False) -> int:
     """Write a table as one Parquet file of the workspace and return its number of rows."""
-    with workspace.writing(path, volatile=volatile) as temporary:
+    with workspace.writing(path, volatile=volatile) as stream:
         pq.write_table(
             table,
-            temporary,
+            stream,
             compression="zstd",
             compression_level=3,
             row_group_size=ROW_GROUP_ROWS,

@@ -123,6 +123,14 @@ PAIR = pa.schema(
     ]
 )
 
+STEP = pa.schema(
+    [
+        _column("step", pa.int32(), "the step that learnt from the pair, counted from 1"),
+        _column("name", pa.string(), "the pair"),
+        _column("document_id", pa.string(), "the document that its answer is quoted from"),
+    ]
+)
+
 
 def page_id(url: str, body_digest: str) -> str:
     """The id of a page: an unchanged page keeps it when fetched again."""

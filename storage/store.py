@@ -1,97 +1,69 @@
 """The artifact store: immutable, named, versioned artifacts, each sealed by its manifest.
 
-    versions/{name}/{version}/data/**         immutable, unique to one attempt
-    versions/{name}/{version}/manifest.json   written last, create-only: this is the commit
-    refs/recipes/{name}/{fingerprint}         -> version: the cache index
-    work/{name}/{fingerprint}/                resumable scratch, never an input
-    work/{name}/{fingerprint}.lock            held by the process that builds
-
-A crash before the manifest leaves nothing visible; a crash between manifest and reference leaves a
-complete version that `commit` of the next attempt supersedes. Two attempts at one fingerprint end
-with one artifact: the lock lets the second one wait, and where locks do not reach (another host),
-the reference's compare-and-swap decides and the loser adopts the winner.
+`storage/layout.py` says where everything lies, docs/storage.md why. A crash before the manifest
+leaves nothing visible; a crash between manifest and reference leaves a complete version that the
+next attempt's reference passes over. Two attempts at one fingerprint end with one artifact: on one
+host a lock lets the second wait, across hosts a lease does, and where neither reaches, the
+reference's compare-and-swap decides and the loser adopts the winner.
 """
 
 from __future__ import annotations
 
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping
+import hashlib
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from pydantic import JsonValue, ValidationError
 
-from storage.backends import Backend, LocalBackend
-from storage.errors import DamagedArtifact, Fault, UnknownArtifact
-from storage.manifest import (
-    CodeRef,
-    InputRef,
-    Manifest,
-    RunRef,
-    content_digest,
-    utc_now,
-)
+from storage import layout, lease
+from storage.aliases import Aliases
+from storage.backends import Backend, open_backend
+from storage.cache import Cache, cache_root, touch
+from storage.errors import DamagedArtifact, Fault, PhusaError, RequestError, UnknownArtifact
+from storage.manifest import Manifest, is_withdrawn
 from storage.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class Draft:
-    """Everything about an artifact but its files and its version."""
-
-    name: str
-    fingerprint: str
-    config: Mapping[str, JsonValue]
-    inputs: Mapping[str, InputRef]
-    rows_in: int
-    rows_out: int
-    stats: Mapping[str, JsonValue]
-    code: CodeRef
-    run: RunRef
-
-
 class Store:
-    """Artifacts under one root folder."""
+    """Artifacts at one address: a folder, or `s3://bucket/prefix`."""
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root).resolve()
-        self._backend: Backend = LocalBackend(self.root)
+    def __init__(self, address: Path | str, *, backend: Backend | None = None) -> None:
+        self.backend = backend or open_backend(address)
+        self.address = self.backend.address
+        self.aliases = Aliases(self.backend)
+        identity = hashlib.sha256(self.address.encode()).hexdigest()[:16]
+        home = self.backend.local_path("work")
+        self.work = home if home is not None else cache_root() / "work" / identity
+        self.cache = Cache(cache_root(), identity)
 
     # --- looking up ---------------------------------------------------------------------------
 
     def find(self, name: str, fingerprint: str) -> Manifest | None:
         """The sealed artifact of this fingerprint, or None if there is none that is whole."""
-        version = self._backend.read(_recipe_key(name, fingerprint))
-        if version is None:
+        version = self.backend.read(layout.recipe_key(name, fingerprint))
+        if not version:  # emptied where gc took the version
             return None
         try:
             manifest = self.manifest(name, version.decode())
         except (UnknownArtifact, DamagedArtifact, ValueError):  # ValueError: no version's name
             return None
-        return None if self.damage(manifest) else manifest
+        return manifest if self.is_whole(manifest) else None
 
     def manifest(self, name: str, version: str) -> Manifest:
-        """The manifest of one version.
+        """The manifest of one version, also of one whose data was collected.
 
         Raises UnknownArtifact if there is none, DamagedArtifact if it cannot be read.
         """
-        data = self._backend.read(f"{_version_key(name, version)}/manifest.json")
-        if data is None:
+        data = self.backend.read(layout.manifest_key(name, version))
+        manifest = None if data is None else Manifest.parse(data, f"{name}@{version}")
+        if manifest is None:
             raise UnknownArtifact(self._unknown(name, version))
-        try:
-            return Manifest.model_validate_json(data)
-        except ValidationError as error:
-            raise DamagedArtifact(
-                f"the manifest of {name}@{version} under {self.root} cannot be read "
-                f"({error.error_count()} faults, the first: {error.errors()[0]['msg']}); expected "
-                "a manifest of this phusa version. Remove that version's folder and run again."
-            ) from error
+        return manifest
 
     def resolve(self, reference: str, recipe: str | None = None) -> Manifest:
-        """`NAME`, `NAME@latest` or `NAME@VERSION` (a unique beginning is enough) to its manifest.
+        """`NAME`, `NAME@latest`, `NAME@ALIAS` or `NAME@VERSION` (a unique beginning is enough).
 
         `recipe` restricts the latest version to those that this recipe made.
         """
@@ -101,165 +73,218 @@ class Store:
             if manifest is None:
                 raise UnknownArtifact(self._unknown(name, "latest", recipe))
             return manifest
-        matches = [v for v in self.versions(name) if v.startswith(wanted)]
+        if wanted[0].isalpha():
+            held = self.aliases.read().holder(name, wanted)
+            if held is None:
+                raise UnknownArtifact(self._unknown(name, wanted))
+            return self.manifest(name, held)
+        matches = [v for v in self._candidates(name) if v.startswith(wanted)]
+        if len(matches) > 1:
+            matches = [v for v in matches if self._is_sealed(name, v)]
         if len(matches) != 1:
-            raise UnknownArtifact(self._unknown(name, wanted))
+            raise UnknownArtifact(self._unknown(name, wanted, several=matches))
         return self.manifest(name, matches[0])
 
-    def latest(self, name: str, recipe: str | None = None) -> Manifest | None:
-        """The newest whole version of `name`, or None."""
-        for version in reversed(self.versions(name)):
+    def latest(
+        self, name: str, recipe: str | None = None, before: Manifest | None = None
+    ) -> Manifest | None:
+        """The newest whole version of `name` (made earlier than `before`), or None."""
+        for version in reversed(self._candidates(name)):
+            if before is not None and version >= before.version:
+                continue
             try:
                 manifest = self.manifest(name, version)
-            except DamagedArtifact:
+            except (UnknownArtifact, DamagedArtifact):
                 continue
             if recipe in (None, manifest.run.recipe) and not self.damage(manifest):
                 return manifest
         return None
 
     def names(self) -> list[str]:
-        return list(self._backend.children("versions"))
+        return self.backend.children("versions")
 
     def versions(self, name: str) -> list[str]:
-        """All sealed versions of `name`, oldest first."""
-        found = self._backend.children(f"versions/{name}")
-        key = f"versions/{name}"
-        return [v for v in found if self._backend.size(f"{key}/{v}/manifest.json") is not None]
+        """All sealed versions of `name` that still have their data, oldest first."""
+        return [version for version, found in self.scan_versions(name) if found is not None]
 
     def manifests(self) -> Iterator[Manifest]:
-        """Every sealed artifact, by name, then oldest first."""
-        for name in self.names():
-            for version in self.versions(name):
-                yield self.manifest(name, version)
+        """Every sealed artifact that can be read, by name, then oldest first."""
+        return (found for found in self.scan() if isinstance(found, Manifest))
+
+    def scan(self, name: str | None = None) -> Iterator[Manifest | PhusaError]:
+        """Every sealed artifact, or, where its manifest cannot be read, what is wrong with it."""
+        for each in self.names() if name is None else [name]:
+            yield from (found for _, found in self.scan_versions(each) if found is not None)
+
+    def scan_versions(self, name: str) -> Iterator[tuple[str, Manifest | PhusaError | None]]:
+        """Sealed versions, with their manifest or what is wrong with it; None: withdrawn."""
+        versions = self._candidates(name)
+        keys = [layout.manifest_key(name, version) for version in versions]
+        for version, data in zip(versions, self.backend.read_all(keys), strict=True):
+            if data is not None:
+                try:
+                    yield version, Manifest.parse(data, f"{name}@{version}")
+                except (DamagedArtifact, RequestError) as error:
+                    yield version, error
+
+    def unsealed(self, name: str) -> list[str]:
+        """Versions of `name` that have a folder and were never sealed, oldest first."""
+        versions = self._candidates(name)
+        data = self.backend.read_all([layout.manifest_key(name, version) for version in versions])
+        return [v for v, d in zip(versions, data, strict=True) if d is None or is_withdrawn(d)]
+
+    def _candidates(self, name: str) -> list[str]:
+        """Versions that have a folder and no tombstone; not all of them are sealed."""
+        gone = {file.removesuffix(".json") for file in self.backend.children(f"tombstones/{name}")}
+        return [v for v in self.backend.children(f"versions/{name}") if v not in gone]
+
+    def _is_sealed(self, name: str, version: str) -> bool:
+        return self.backend.read(layout.manifest_key(name, version)) is not None
+
+    # --- files --------------------------------------------------------------------------------
 
     def damage(self, manifest: Manifest) -> list[str]:
         """What is missing or of the wrong size among the artifact's files, one line each."""
+        sizes = self.backend.sizes(layout.data_key(manifest.name, manifest.version))
         found = []
         for entry in manifest.files:
-            size = self._backend.size(f"{_data_key(manifest)}/{entry.path}")
+            size = sizes.get(entry.path)
             if size != entry.size:
                 state = "missing" if size is None else f"{size} bytes, expected {entry.size}"
                 found.append(f"{entry.path}: {state}")
         return found
 
-    def folder(self, manifest: Manifest) -> Path:
-        """The local folder that holds the artifact's data files."""
-        return self._backend.local_path(_data_key(manifest))
+    def is_whole(self, manifest: Manifest) -> bool:
+        """Whether all files are there, and gc has not begun to take them."""
+        gone = self.backend.read(layout.tombstone_key(manifest.name, manifest.version))
+        return gone is None and not self.damage(manifest)
+
+    def folder(self, manifest: Manifest, prefix: str = "") -> Path:
+        """The local folder that holds the artifact's files under `prefix`, laid out as sealed.
+
+        On a remote store they are fetched first, each verified by its sha256, and cached.
+        """
+        key = layout.data_key(manifest.name, manifest.version)
+        local = self.backend.local_path(key)
+        if local is not None:
+            return local
+        view = self.cache.view(manifest.name, manifest.version)
+        touch(view)
+        for entry in manifest.files:
+            if entry.path.startswith(prefix):
+                self.cache.place(view, entry, self._fetching(f"{key}/{entry.path}"))
+        return view
+
+    def _fetching(self, key: str) -> Callable[[], Iterator[bytes]]:
+        def fetch() -> Iterator[bytes]:
+            try:
+                yield from self.backend.chunks(key)
+            except FileNotFoundError as error:
+                raise DamagedArtifact(
+                    f"{key} is not in {self.address}; expected the file that its manifest names. "
+                    "`phusa verify` lists all damage; run the stage again with --force."
+                ) from error
+
+        return fetch
 
     def files(self, manifest: Manifest, prefix: str) -> list[Path]:
         """Local paths of the artifact's files under `prefix`, sorted by name."""
-        folder = self.folder(manifest)
+        folder = self.folder(manifest, prefix)
         return [folder / e.path for e in manifest.files if e.path.startswith(prefix)]
 
     # --- building -----------------------------------------------------------------------------
 
     @contextmanager
-    def building(self, name: str, fingerprint: str) -> Iterator[Workspace]:
+    def building(
+        self,
+        name: str,
+        fingerprint: str,
+        uses: Sequence[str] = (),
+        waiting: Callable[[str], None] = lambda holder: None,
+    ) -> Iterator[Workspace]:
         """Hold the build of one fingerprint and yield its workspace, as an earlier kill left it.
 
-        Waits while another process on this host builds the same thing; the caller asks `find`
-        again once inside.
+        Waits while another process builds the same thing, saying once to `waiting` which; the
+        caller asks `find` again once inside. `uses` are the labels of the versions that it reads,
+        which gc leaves alone meanwhile. Raises UnknownArtifact if gc has begun to take one.
         """
-        work = self.root / "work" / name
-        work.mkdir(parents=True, exist_ok=True)
-        with FileLock(work / f"{fingerprint}.lock"):
-            workspace = Workspace(work / fingerprint)
-            workspace.begin_attempt()
-            yield workspace
+        folder = self.work / name
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{fingerprint}.lock")
+        key = layout.lease_key(name, fingerprint)
+        said = set[str]()
 
-    def is_being_built(self, name: str, fingerprint: str) -> bool:
-        """Whether another process on this host holds the build at this moment."""
-        lock = self.root / "work" / name / f"{fingerprint}.lock"
-        if not lock.exists():
-            return False
+        def say(holder: str) -> None:
+            if not said:
+                waiting(holder)
+            said.add(holder)
+
         try:
-            with FileLock(lock, timeout=0):
-                return False
+            lock.acquire(timeout=0)
         except Timeout:
-            return True
-
-    def commit(self, workspace: Workspace, draft: Draft, *, replace: bool = False) -> Manifest:
-        """Seal the workspace's finished files as a new version and drop the workspace.
-
-        `replace` swaps the reference even if another whole version holds it (a forced rebuild);
-        otherwise that version is adopted and returned.
-        """
-        manifest = self._manifest_of(workspace, draft)
-        for entry in manifest.files:
-            self._backend.put_file(
-                f"{_data_key(manifest)}/{entry.path}", workspace.data / entry.path
+            say(str(lease.parse(self.backend.read(key)) or "another process on this host"))
+            lock.acquire()
+        try:
+            held = lease.holding(
+                self.backend, key, self._place(), uses, waiting=lambda other: say(str(other))
             )
-        key = f"{_version_key(manifest.name, manifest.version)}/manifest.json"
-        created = self._backend.create(key, manifest.to_json())
-        assert created, f"{key} exists: versions are unique per attempt"
-        sealed = self._publish(manifest, replace)
-        shutil.rmtree(workspace.root, ignore_errors=True)
-        return sealed
+            with held:
+                self._check_kept(uses)
+                workspace = Workspace(folder / fingerprint)
+                workspace.begin_attempt()
+                yield workspace
+        finally:
+            lock.release()
 
-    def _publish(self, manifest: Manifest, replace: bool) -> Manifest:
-        """Point the recipe's reference at `manifest`, or adopt the version that won."""
-        key = _recipe_key(manifest.name, manifest.fingerprint)
-        while True:
-            present = self._backend.read(key)
-            winner = self.find(manifest.name, manifest.fingerprint) if present else None
-            if winner is not None and not replace:
-                self._withdraw(manifest)
-                return winner
-            if self._backend.swap(key, manifest.version.encode(), present):
-                return manifest
+    def _place(self) -> str:
+        """Names this work folder among those of all hosts."""
+        file = self.work / "id"
+        with FileLock(self.work / ".id.lock"):
+            if not file.exists():
+                temporary = file.with_name(f".tmp-{uuid.uuid4().hex}")
+                temporary.write_text(uuid.uuid4().hex)
+                temporary.replace(file)
+        return file.read_text()
 
-    def _withdraw(self, manifest: Manifest) -> None:
-        """Remove a version, its manifest first: a kill midway leaves nothing visible."""
-        key = _version_key(manifest.name, manifest.version)
-        self._backend.delete(f"{key}/manifest.json")
-        self._backend.delete(key)
+    def _check_kept(self, uses: Sequence[str]) -> None:
+        """After the lease is taken: gc marks first and reads leases then, so one sees the other."""
+        taken = self.aliases.read().condemned.keys() & set(uses)
+        if taken:
+            raise UnknownArtifact(
+                Fault(
+                    f"store {self.address}",
+                    f"{', '.join(sorted(taken))} being collected by gc",
+                    "inputs that stay",
+                    "When gc is done (`phusa gc --yes` ends one that was killed), run the recipe "
+                    "again without --only or --from: it builds them anew.",
+                )
+            )
 
-    def _manifest_of(self, workspace: Workspace, draft: Draft) -> Manifest:
-        created = utc_now()
-        files = tuple(workspace.entries())
-        return Manifest(
-            name=draft.name,
-            version=_new_version(created),
-            fingerprint=draft.fingerprint,
-            digest=content_digest(files),
-            config=dict(draft.config),
-            inputs=dict(draft.inputs),
-            files=files,
-            rows_in=draft.rows_in,
-            rows_out=draft.rows_out,
-            stats=dict(draft.stats),
-            code=draft.code,
-            run=draft.run,
-            created=created,
-            seconds=round(workspace.seconds(), 3),
-        )
+    # --- messages -----------------------------------------------------------------------------
 
-    def _unknown(self, name: str, version: str, recipe: str | None = None) -> Fault:
-        versions = self.versions(name)
-        known = ", ".join(versions[-5:]) if versions else "no version of it"
-        if not versions and self.names():
-            known += f"; names held: {', '.join(self.names())}"
+    def _unknown(
+        self, name: str, version: str, recipe: str | None = None, several: Sequence[str] = ()
+    ) -> Fault:
+        known = self._known(name)
         made_by = f" made by recipe {recipe!r}" if recipe else ""
+        found = f"no artifact {name}@{version}{made_by}"
+        if several:
+            found = f"{len(several)} versions that begin so: {', '.join(several[-5:])}"
+        elif self.backend.read(layout.tombstone_key(name, version)) is not None:
+            found = f"{name}@{version} was collected by gc or taken down"
         return Fault(
-            where=f"store {self.root}",
-            found=f"no artifact {name}@{version}{made_by}",
-            expected=f"one that the store holds ({known})",
+            where=f"store {self.address}",
+            found=found,
+            expected="one unique beginning of a version" if several else known,
             remedy="`phusa artifacts` lists them; `phusa run RECIPE` makes them.",
         )
 
-
-def _new_version(created: datetime) -> str:
-    """Unique per attempt, and sorted by time: `20261121-021530-123-9f3a`."""
-    return f"{created:%Y%m%d-%H%M%S}-{created.microsecond // 1000:03d}-{secrets.token_hex(2)}"
-
-
-def _version_key(name: str, version: str) -> str:
-    return f"versions/{name}/{version}"
-
-
-def _data_key(manifest: Manifest) -> str:
-    return f"{_version_key(manifest.name, manifest.version)}/data"
-
-
-def _recipe_key(name: str, fingerprint: str) -> str:
-    return f"refs/recipes/{name}/{fingerprint}"
+    def _known(self, name: str) -> str:
+        versions, names = self.versions(name), self.names()
+        known = ", ".join(versions[-5:]) if versions else "no version of it"
+        if not versions and names:
+            known += f"; names held: {', '.join(names)}"
+        aliases = sorted(self.aliases.read().moves.get(name, {}))
+        if aliases:
+            known += f"; aliases: {', '.join(aliases)}"
+        return f"one that the store holds ({known})"

@@ -1,6 +1,7 @@
 """Resumable scratch for one build: finished files stay finished across a kill -9.
 
-A file is written under a temporary name, hashed, synced, renamed, and only then noted. A build
+A file is written under a temporary name and hashed on its way, so that sealing never reads it
+again; then it is synced, renamed, and only then noted. A build
 that starts again asks `entry(path)` and skips what is noted; a file that was renamed but not noted
 is simply written again, with the same bytes.
 """
@@ -8,6 +9,7 @@ is simply written again, with the same bytes.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -16,9 +18,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pyarrow.parquet as pq
 from pydantic import JsonValue
+from typing_extensions import Buffer
 
 from storage.errors import full_disk_named
 from storage.manifest import FileEntry
@@ -51,40 +55,56 @@ class Workspace:
         return entry if size == entry.size else None
 
     @contextmanager
-    def writing(self, path: str, *, volatile: bool = False) -> Iterator[Path]:
-        """Yield a temporary path; on success it becomes the finished file `path`."""
+    def writing(self, path: str, *, volatile: bool = False) -> Iterator[BinaryIO]:
+        """Yield a stream, written from begin to end; on success it is the finished file `path`."""
         target = self.data / path
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".tmp-{uuid.uuid4().hex}-{target.name}")
         try:
             with full_disk_named(target):
-                yield temporary
-                entry = _describe(temporary, path, volatile)
-                temporary.replace(target)
-                self._write_note(entry)
+                with HashingFile(temporary) as stream:
+                    yield cast("BinaryIO", stream)
+                    stream.sync()
+                self._finish(temporary, path, stream.sha256, volatile=volatile)
         finally:
             temporary.unlink(missing_ok=True)
 
+    def _adopt(self, path: str, file: Path) -> None:
+        target = self.data / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            os.fsync(stream.fileno())
+        self._finish(file, path, digest, volatile=False)
+
+    def _finish(self, temporary: Path, path: str, sha256: str, *, volatile: bool) -> None:
+        rows = pq.read_metadata(temporary).num_rows if path.endswith(".parquet") else None
+        size = temporary.stat().st_size
+        entry = FileEntry(path=path, size=size, sha256=sha256, rows=rows, volatile=volatile)
+        temporary.replace(self.data / path)
+        self._write_note(entry)
+
     @contextmanager
     def writing_folder(self, path: str) -> Iterator[Path]:
-        """Yield a temporary folder; on success all its files are finished under `path`."""
+        """Yield a temporary folder; on success all its files are finished under `path`.
+
+        For libraries that write files by name, and small ones: they are read once more, to hash.
+        """
         temporary = self.scratch / f".tmp-{uuid.uuid4().hex}"
         temporary.mkdir(parents=True)
         try:
             with full_disk_named(self.data / path):
                 yield temporary
                 for file in sorted(p for p in temporary.rglob("*") if p.is_file()):
-                    name = (Path(path) / file.relative_to(temporary)).as_posix()
-                    with self.writing(name) as target:
-                        file.replace(target)
+                    self._adopt((Path(path) / file.relative_to(temporary)).as_posix(), file)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def write_json(self, path: str, value: JsonValue) -> None:
         """Write a small JSON document with sorted keys: equal values give equal bytes."""
-        with self.writing(path) as temporary:
-            text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
-            temporary.write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+        with self.writing(path) as stream:
+            stream.write(text.encode() + b"\n")
 
     def entries(self) -> list[FileEntry]:
         """Every finished file that goes into the artifact, sorted by path.
@@ -130,12 +150,36 @@ class Workspace:
         temporary.replace(note)
 
 
-def _describe(file: Path, path: str, volatile: bool) -> FileEntry:
-    """Hash and sync a file that was just written (it is read back from the page cache)."""
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        os.fsync(stream.fileno())
-    rows = pq.read_metadata(file).num_rows if path.endswith(".parquet") else None
-    return FileEntry(
-        path=path, size=file.stat().st_size, sha256=digest, rows=rows, volatile=volatile
-    )
+class HashingFile(io.BufferedIOBase):
+    """A new file that is hashed while it is written. It only goes forward."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb", buffering=1 << 20)
+        self._digest = hashlib.sha256()
+
+    def write(self, data: Buffer) -> int:
+        self._digest.update(data)
+        return self._file.write(data)
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        if not self._file.closed:
+            self._file.flush()
+
+    def sync(self) -> None:
+        """Put on disk what was written."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()

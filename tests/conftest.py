@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from tests.site import TinySite
+from tests.storage.s3_server import make_bucket, s3_server
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,6 +56,23 @@ def prefect_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         server.terminate()
         server.wait(30)
         log.close()
+
+
+@pytest.fixture(scope="session")
+def s3_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a process that talks to this session's own, real S3 API server."""
+    with s3_server(tmp_path_factory.mktemp("s3") / "server.log") as env:
+        yield env
+
+
+@pytest.fixture
+def s3_bucket(s3_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a fresh bucket, which this process and its children can reach."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in s3_env.items():
+        monkeypatch.setenv(name, value)
+    return make_bucket(s3_env, f"phusa-{uuid.uuid4().hex}")
 
 
 @pytest.fixture

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
-from storage.errors import full_disk_named
+from storage.errors import Fault, StoreDenied, full_disk_named
+
+_CHUNK_BYTES = 1 << 20
+_LOCK_FILE = re.compile(r"\..+\.lock")
 
 
 class LocalBackend:
-    """Keys are files under `root`.
+    """Keys are files under `root`; names that begin with a dot are not keys.
 
     `create` is a hard link of a fully written and synced temporary file, so a reader sees all of
     it or nothing, and only one writer wins. `swap` holds a lock that the operating system drops
@@ -23,81 +31,159 @@ class LocalBackend:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.address = str(root)
 
-    def local_path(self, key: str) -> Path:
+    def local_path(self, key: str) -> Path | None:
         return self.root / key
 
     def create(self, key: str, data: bytes) -> bool:
         target = self.root / key
-        temporary = self._write_temporary(target, data)
-        try:
-            os.link(temporary, target)
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink()
-        _sync_folder(target.parent)
+        with _named_errors(target):
+            if not _link_once(_write_temporary(target, data), target):
+                return self.read(key) == data
+            _sync_folder(target.parent)
         return True
 
     def swap(self, key: str, data: bytes, expected: bytes | None) -> bool:
         target = self.root / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(f".{target.name}.lock")):
-            if self.read(key) != expected:
-                return False
-            self._write_temporary(target, data).replace(target)
-        _sync_folder(target.parent)
+        with _named_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _lock(target):
+                if self.read(key) != expected:
+                    return False
+                temporary = _write_temporary(target, data)
+                if expected is not None:
+                    temporary.replace(target)
+                elif not _link_once(temporary, target):  # `create` takes no lock
+                    return False
+            _sync_folder(target.parent)
         return True
 
     def read(self, key: str) -> bytes | None:
-        try:
-            return (self.root / key).read_bytes()
-        except FileNotFoundError:
-            return None
+        with _named_errors(self.root / key):
+            try:
+                return (self.root / key).read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
 
-    def size(self, key: str) -> int | None:
-        try:
-            return (self.root / key).stat().st_size
-        except FileNotFoundError:
-            return None
+    def read_all(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self.read(key) for key in keys]
 
-    def children(self, prefix: str) -> Iterator[str]:
-        try:
-            names = sorted(path.name for path in (self.root / prefix).iterdir())
-        except FileNotFoundError:
-            return
-        yield from (name for name in names if not name.startswith("."))
+    def sizes(self, prefix: str) -> dict[str, int]:
+        found: dict[str, int] = {}
+        with _named_errors(self.root / prefix):
+            _list(self.root / prefix, "", found)
+        return found
+
+    def children(self, prefix: str) -> list[str]:
+        with _named_errors(self.root / prefix):
+            return sorted(entry.name for entry in _entries(self.root / prefix) if _holds(entry))
 
     def put_file(self, key: str, source: Path) -> None:
         target = self.root / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, target)  # the work folder is on the same disk: no copy
-        except OSError:
-            with full_disk_named(target):
-                shutil.copyfile(source, target)
+        with _named_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".tmp-{uuid.uuid4().hex}")
+            try:
+                try:
+                    os.link(source, temporary)  # the work folder is on the same disk: no copy
+                except OSError:
+                    _copy_synced(source, temporary)
+                temporary.replace(target)
+            finally:  # put again, both are one inode, and rename(2) then does nothing
+                temporary.unlink(missing_ok=True)
+            _sync_folder(target.parent)
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        if not (self.root / key).is_file():
+            raise FileNotFoundError(key)
+        with _named_errors(self.root / key), (self.root / key).open("rb") as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                yield chunk
 
     def delete(self, prefix: str) -> None:
         target = self.root / prefix
-        if target.is_file():
-            target.unlink(missing_ok=True)
-        else:
-            shutil.rmtree(target, ignore_errors=True)
+        with _named_errors(target):
+            if target.is_dir():
+                shutil.rmtree(target, onerror=_unless_gone)
+            elif target.exists():
+                with _lock(target):  # a swap under way would write it again
+                    target.unlink(missing_ok=True)
 
-    def _write_temporary(self, target: Path, data: bytes) -> Path:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with full_disk_named(target):
-            handle, name = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
-            temporary = Path(name)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-        return temporary
+
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """What lies in the folder and is a key, or part of one."""
+    try:
+        with os.scandir(folder) as found:
+            return [entry for entry in found if not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _list(folder: Path | str, path: str, found: dict[str, int]) -> None:
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            _list(entry.path, f"{path}{entry.name}/", found)
+        else:
+            with contextlib.suppress(FileNotFoundError):  # removed since
+                found[path + entry.name] = entry.stat().st_size
+
+
+def _holds(entry: os.DirEntry[str]) -> bool:
+    """Whether any file is there: on an object store an emptied folder is gone.
+
+    What a killed writer left counts too, so that whoever clears up can find it.
+    """
+    if not entry.is_dir(follow_symlinks=False):
+        return True
+    try:
+        with os.scandir(entry.path) as found:
+            return any(not _LOCK_FILE.fullmatch(each.name) and _holds(each) for each in found)
+    except FileNotFoundError:
+        return False
+
+
+def _lock(target: Path) -> FileLock:
+    return FileLock(target.with_name(f".{target.name}.lock"))
+
+
+def _link_once(temporary: Path, target: Path) -> bool:
+    """Move the file to `target`; False if something is there."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
+
+
+def _write_temporary(target: Path, data: bytes) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _copy_synced(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    with target.open("rb") as copied:
+        os.fsync(copied.fileno())
+
+
+def _unless_gone(_function: object, _path: object, failure: Any) -> None:
+    """Two that delete the same folder at once are of one mind."""
+    error = failure[1]
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -106,3 +192,20 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _named_errors(place: Path) -> Iterator[None]:
+    """Say which place is full or forbidden, and what to do."""
+    with full_disk_named(place):
+        try:
+            yield
+        except PermissionError as error:
+            raise StoreDenied(
+                Fault(
+                    f"store file {place}",
+                    error.strerror or "permission denied",
+                    "a store that this user can read and write",
+                    "Give the user those permissions, or choose another store with --store.",
+                )
+            ) from error

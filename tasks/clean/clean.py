@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from storage.parquet import read_table, write_rows
 from storage.records import DOCUMENT, ORIGIN, REJECT, document_id
+from storage.takedown import NOTHING, Forgotten
 from storage.warc import read_body
 from storage.workspace import Workspace
 from tasks.clean.config import CleanConfig
@@ -54,21 +58,28 @@ def clean_shard(
     workspace: Workspace,
     paths: CleanPaths,
     advance: Callable[[], None] = lambda: None,
+    forgotten: Forgotten = NOTHING,
 ) -> None:
     """Clean one shard of pages: each gives a document, with its origin, or a reject.
+
+    Pages and documents that are `forgotten` are rejects; such pages are not even read.
 
     Output depends on the pages' content alone; rows are sorted by id.
     """
     if all(map(workspace.entry, (paths.documents, paths.origins, paths.rejects))):
         return
     output = _Output()
-    judge = _Judge(config)
+    judge = _Judge(config, forgotten)
     offsets = {row["page_id"]: row for row in read_table([shard.fetches]).to_pylist()}
     with ExtractionSandbox(config.extractor, config.sandbox) as sandbox:
         for page in read_table([shard.pages]).to_pylist():
-            fetch = offsets[page["page_id"]]
-            body = read_body(shard.warc / fetch["warc_file"], fetch["warc_offset"])
-            judge.page(page, sandbox.extract(body, page["charset"], page["url"]), output)
+            rule = forgotten.covers(page["url"])
+            if rule is not None:
+                judge.page(page, _taken_down(rule), output)
+            else:
+                fetch = offsets[page["page_id"]]
+                body = read_body(shard.warc / fetch["warc_file"], fetch["warc_offset"])
+                judge.page(page, sandbox.extract(body, page["charset"], page["url"]), output)
             advance()
     output.documents.sort(key=lambda row: row["document_id"])
     output.origins.sort(key=lambda row: row["document_id"])
@@ -76,6 +87,18 @@ def clean_shard(
     write_rows(workspace, paths.documents, output.documents, DOCUMENT)
     write_rows(workspace, paths.origins, output.origins, ORIGIN, volatile=True)
     write_rows(workspace, paths.rejects, output.rejects, REJECT, volatile=True)
+
+
+def describe(paths: list[Path]) -> dict[str, Any]:
+    """How many documents there are in each language, the most frequent first, and their words."""
+    languages: Counter[str] = Counter()
+    words = 0
+    for path in paths:
+        table = pq.read_table(path, columns=["language", "num_words"])
+        languages.update(table["language"].to_pylist())
+        words += pc.sum(table["num_words"]).as_py() or 0
+    ranked = sorted(languages.items(), key=lambda item: (-item[1], item[0]))
+    return {"languages": dict(ranked), "words": words}
 
 
 def count_reasons(paths: list[Path]) -> dict[str, int]:
@@ -87,8 +110,8 @@ def count_reasons(paths: list[Path]) -> dict[str, int]:
 class _Judge:
     """Language, lines and filters: everything after extraction."""
 
-    def __init__(self, config: CleanConfig) -> None:
-        self._config = config
+    def __init__(self, config: CleanConfig, forgotten: Forgotten) -> None:
+        self._config, self._forgotten = config, forgotten
         self._drop_lines = [re.compile(pattern) for pattern in config.drop_lines]
         self._replace = [(re.compile(r.pattern), r.text) for r in config.replace]
         self._detector = LanguageDetector()
@@ -102,8 +125,9 @@ class _Judge:
         text = tidy(found.text, self._drop_lines, self._replace)
         language, score = self._detector.detect(text)
         candidate = Candidate(text, language)
-        verdict = self._judge(candidate, score)
         identity = document_id(page["url"], text)
+        rule = self._forgotten.covers(page["url"], identity)
+        verdict = self._judge(candidate, score) if rule is None else _taken_down(rule)
         if verdict is not None:
             output.rejects.append(_reject(identity, page["url"], verdict))
             return
@@ -133,6 +157,10 @@ class _Judge:
             return Verdict("unsure_language", f"{score:.4g}", least)
         verdicts = (rule.judge(candidate) for rule in self._config.filters)
         return next((verdict for verdict in verdicts if verdict is not None), None)
+
+
+def _taken_down(rule: str) -> Verdict:
+    return Verdict("forgotten", rule, "content that was not taken down")
 
 
 def _reject(identity: str, url: str, verdict: Verdict) -> Row:

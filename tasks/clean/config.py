@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
+from tasks.checks import CHECKS_SAY, with_defaults
+from tasks.clean.checks import DEFAULTS, CleanCheck
 from tasks.clean.extractors import Extractor, Trafilatura
 from tasks.clean.filters import Filter, GopherQuality, Length, Repetition
 from tasks.config import Config, Pattern, knob
@@ -64,4 +66,7 @@ class CleanConfig(Config):
     filters: tuple[Filter, ...] = knob(
         (Length(), GopherQuality(), Repetition()),
         "quality filters, in order; the first verdict counts",
+    )
+    checks: Annotated[tuple[CleanCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
+        DEFAULTS, CHECKS_SAY, identity=False
     )

@@ -9,6 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from storage.parquet import shard_name
+from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.clean.clean import CleanPaths, PageShard, clean_shard
 from tasks.clean.config import CleanConfig
@@ -16,12 +17,19 @@ from tasks.progress import track
 
 
 @task(task_run_name="clean shard {number} of {count}", cache_policy=NO_CACHE)
-def clean_pages(number: int, count: int, shard: PageShard, config: CleanConfig, work: Path) -> Path:
+def clean_pages(
+    number: int,
+    count: int,
+    shard: PageShard,
+    config: CleanConfig,
+    work: Path,
+    forgotten: Forgotten = NOTHING,
+) -> Path:
     """Clean one shard of pages; returns the documents file."""
     folders = ("documents", "origins", "rejects")
     paths = CleanPaths(*(shard_name(folder, number - 1, count) for folder in folders))
     workspace = Workspace(work)
     total = pq.read_metadata(shard.pages).num_rows
     with track(f"clean shard {number} of {count}", total, "pages") as bar:
-        clean_shard(shard, config, workspace, paths, bar.advance)
+        clean_shard(shard, config, workspace, paths, bar.advance, forgotten)
     return workspace.data / paths.documents

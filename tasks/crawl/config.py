@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
+from tasks.crawl.checks import DEFAULTS, CrawlCheck
 from tasks.crawl.sources import Source
 
 VERSION = 1
@@ -15,4 +21,7 @@ class CrawlConfig(Config):
     source: Source = knob(..., "where the pages come from")
     num_shards: int = knob(
         8, "Parquet files of the page index; later stages map their work over them", ge=1, le=4096
+    )
+    checks: Annotated[tuple[CrawlCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
+        DEFAULTS, CHECKS_SAY, identity=False
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from storage.errors import SiteUnreachable
 from storage.records import page_id
+from storage.takedown import NOTHING, Forgotten
 from storage.warc import WarcSegment
 from tasks.crawl.fetch import Fetched, Fetcher, http_client
 from tasks.crawl.frontier import FetchedPage, Frontier, Queued, RejectedUrl
@@ -25,9 +26,10 @@ _WINDOW = 32  # URLs fetched ahead of the one that is committed next
 _MAX_REDIRECTS = 10  # in a row; a site that redirects for ever is left there
 
 
-def crawl(source: WebSource, folder: Path) -> None:
+def crawl(source: WebSource, folder: Path, forgotten: Forgotten = NOTHING) -> None:
     """Crawl into `folder` (frontier.sqlite and warc/), going on where an earlier call stopped.
 
+    URLs that are `forgotten` are rejects and are not asked for.
     Raises SiteUnreachable if not one page could be fetched, or a seed's site stops answering.
     """
     frontier = Frontier(folder / "frontier.sqlite")
@@ -38,7 +40,7 @@ def crawl(source: WebSource, folder: Path) -> None:
             folder / "warc" / WARC_FILE, frontier.committed_bytes(WARC_FILE), source.user_agent
         )
         try:
-            asyncio.run(_Crawl(source, frontier, segment).run())
+            asyncio.run(_Crawl(source, frontier, segment, forgotten).run())
         finally:
             segment.close()
         if frontier.num_pages() == 0:
@@ -63,7 +65,10 @@ class _Flight:
 
 
 class _Crawl:
-    def __init__(self, source: WebSource, frontier: Frontier, segment: WarcSegment) -> None:
+    def __init__(
+        self, source: WebSource, frontier: Frontier, segment: WarcSegment, forgotten: Forgotten
+    ) -> None:
+        self._forgotten = forgotten
         self._source = source
         self._frontier = frontier
         self._segment = segment
@@ -88,7 +93,7 @@ class _Crawl:
                     room = min(_WINDOW, self._source.max_pages - self._num_pages) - len(window)
                     for queued in self._frontier.after(last, room) if room > 0 else ():
                         last = queued.seq
-                        task = asyncio.create_task(fetcher.fetch(queued.url))
+                        task = asyncio.create_task(self._fetch(fetcher, queued.url))
                         window.append(_Flight(queued, task))
                     if not window:
                         break
@@ -101,6 +106,12 @@ class _Crawl:
             finally:
                 for flight in window:
                     flight.response.cancel()
+
+    async def _fetch(self, fetcher: Fetcher, url: str) -> Fetched | RejectedUrl:
+        rule = self._forgotten.covers(url)
+        if rule is not None:
+            return RejectedUrl(url, "forgotten", rule, "content that was not taken down")
+        return await fetcher.fetch(url)
 
     def _expected(self) -> int:
         return min(self._source.max_pages, self._num_pages + self._frontier.num_waiting())

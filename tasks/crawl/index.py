@@ -12,12 +12,15 @@ import xxhash
 
 from storage.parquet import shard_name, write_rows
 from storage.records import FETCH, PAGE, REJECT
+from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.crawl.crawler import WARC_FILE
 from tasks.crawl.frontier import FetchedPage, Frontier, RejectedUrl
 
 
-def write_index(workspace: Workspace, num_shards: int) -> dict[str, Any]:
+def write_index(
+    workspace: Workspace, num_shards: int, forgotten: Forgotten = NOTHING
+) -> dict[str, Any]:
     """Write the artifact's files from the finished crawl in the workspace; return its counts.
 
     A page's shard follows from its URL, so a page that changes stays in the same file.
@@ -27,8 +30,13 @@ def write_index(workspace: Workspace, num_shards: int) -> dict[str, Any]:
         pages, rejects = list(frontier.pages()), list(frontier.rejects())
     finally:
         frontier.close()
-    with workspace.writing(f"warc/{WARC_FILE}", volatile=True) as temporary:
-        shutil.copyfile(workspace.scratch / "warc" / WARC_FILE, temporary)
+    warc = workspace.scratch / "warc" / WARC_FILE
+    # Copied, not linked: a crawl that is resumed after a kill appends to the file in scratch.
+    with (
+        workspace.writing(f"warc/{WARC_FILE}", volatile=True) as stream,
+        warc.open("rb") as crawled,
+    ):
+        shutil.copyfileobj(crawled, stream, 1 << 20)
     for index in range(num_shards):
         shard = [p for p in pages if xxhash.xxh3_64_intdigest(p.url.encode()) % num_shards == index]
         write_rows(workspace, shard_name("pages", index, num_shards), _pages(shard), PAGE)

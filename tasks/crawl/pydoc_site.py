@@ -12,6 +12,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
+
 from storage.errors import SiteUnreachable
 from tasks.crawl.sources.web import PydocSite
 
@@ -72,8 +74,18 @@ def _answers(process: subprocess.Popen[bytes], port: int, deadline: float) -> bo
         try:
             with urllib.request.urlopen(f"http://localhost:{port}/topics.html", timeout=10) as page:
                 ours = b"pydoc" in page.read(4096).lower()
-                time.sleep(0.2)  # a child that found the port taken has ended by now
-                return ours and process.poll() is None
+            if ours and _listens(process, port):
+                return True
         except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
+            pass
+        time.sleep(0.1)
     return False
+
+
+def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Whether it is this child that holds the port, and not a server that was there before."""
+    try:
+        held = psutil.Process(process.pid).net_connections("tcp")
+    except psutil.Error:  # it has ended
+        return False
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in held)

@@ -8,6 +8,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.crawl.config import CrawlConfig
 from tasks.crawl.crawler import crawl
@@ -16,14 +17,14 @@ from tasks.crawl.pydoc_site import serving
 
 
 @task(task_run_name="crawl {config.source.seeds[0]}", cache_policy=NO_CACHE)
-def crawl_site(config: CrawlConfig, work: Path) -> Path:
+def crawl_site(config: CrawlConfig, work: Path, forgotten: Forgotten = NOTHING) -> Path:
     """Crawl into the scratch folder, going on where an interrupted crawl stopped."""
     with serving(config.source.site):
-        crawl(config.source, Workspace(work).scratch)
+        crawl(config.source, Workspace(work).scratch, forgotten)
     return work
 
 
 @task(task_run_name="index pages", cache_policy=NO_CACHE)
-def index_pages(config: CrawlConfig, work: Path) -> dict[str, Any]:
+def index_pages(config: CrawlConfig, work: Path, forgotten: Forgotten = NOTHING) -> dict[str, Any]:
     """Write WARC, page index, fetch log and rejects."""
-    return write_index(Workspace(work), config.num_shards)
+    return write_index(Workspace(work), config.num_shards, forgotten)

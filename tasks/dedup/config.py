@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import AfterValidator
+
+from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
+from tasks.dedup.checks import DEFAULTS, DedupCheck
 from tasks.dedup.methods import Exact, Method, MinHash
 
 VERSION = 1
@@ -32,4 +36,7 @@ class DedupConfig(Config):
     )
     keep: tuple[KeepRule, ...] = knob(
         ("longest", "shortest_url"), "which document of a cluster stays: rules in order, ties by id"
+    )
+    checks: Annotated[tuple[DedupCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
+        DEFAULTS, CHECKS_SAY, identity=False
     )

@@ -104,6 +104,12 @@ def _evidence(document: Signed, found: Found) -> Row:
     }
 
 
+def most_copies(duplicates: Path) -> int:
+    """How many documents were dropped for one and the same kept document, at most."""
+    kept = pq.read_table(duplicates, columns=["kept_id"])["kept_id"]
+    return int(pc.max(pc.value_counts(kept).field("counts")).as_py() or 0)
+
+
 def filter_shard(documents: Path, duplicates: Path, workspace: Workspace, path: str) -> None:
     """Write one shard of documents without those that were matched away."""
     if workspace.entry(path):

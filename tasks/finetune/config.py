@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.finetune.adapters import Adapter, Lora
+from tasks.finetune.checks import DEFAULTS, FinetuneCheck
 from tasks.finetune.pairs import Definitions, PairSource
 from tasks.lm.config import ComputeConfig
 
-VERSION = 1
+VERSION = 2
 INPUTS = ("dedup", "pretrain")
 
 
@@ -31,4 +37,7 @@ class FinetuneConfig(Config):
     seed: int = knob(0, "of the adapter's initial weights and of the order of the pairs", ge=0)
     checkpoint_steps: int = knob(
         100, "steps between two checkpoints, which a killed run goes on from", ge=1, identity=False
+    )
+    checks: Annotated[tuple[FinetuneCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
+        DEFAULTS, CHECKS_SAY, identity=False
     )

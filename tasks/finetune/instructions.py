@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 import xxhash
 from tokenizers import Tokenizer
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from storage.errors import NothingLeft
 from storage.parquet import read_tables, write_rows
-from storage.records import PAIR
+from storage.records import PAIR, STEP
 from storage.workspace import Workspace
 from tasks.finetune.config import FinetuneConfig
 from tasks.lm.sequences import IGNORED
@@ -23,6 +24,7 @@ from tasks.lm.tokens import END_OF_TURN, chat_prompt
 
 Pair = Mapping[str, str]
 TRAIN, VALIDATION = "pairs/train.parquet", "pairs/validation.parquet"
+STEPS = "pairs/steps.parquet"
 
 
 def write_pairs(documents: Sequence[Path], config: FinetuneConfig, workspace: Workspace) -> None:
@@ -73,10 +75,12 @@ def _is_held_out(name: str, config: FinetuneConfig) -> bool:
 
 @dataclass(frozen=True)
 class Example:
-    """Ids of a whole exchange; those from `answer_start` on are learnt."""
+    """Ids of a whole exchange, of which those from `answer_start` on are learnt, and its pair."""
 
     ids: list[int]
     answer_start: int
+    name: str = ""
+    document_id: str = ""
 
 
 def encode_pairs(pairs: Sequence[Pair], tokenizer: Tokenizer, context: int) -> list[Example]:
@@ -86,7 +90,8 @@ def encode_pairs(pairs: Sequence[Pair], tokenizer: Tokenizer, context: int) -> l
         prompt = tokenizer.encode(chat_prompt(pair["prompt"]), add_special_tokens=False).ids
         answer = tokenizer.encode(pair["answer"] + END_OF_TURN, add_special_tokens=False).ids
         if len(prompt) + len(answer) <= context + 1:
-            examples.append(Example(prompt + answer, len(prompt)))
+            ids, start = prompt + answer, len(prompt)
+            examples.append(Example(ids, start, pair["name"], pair["document_id"]))
     return examples
 
 
@@ -121,3 +126,14 @@ def plan_batches(examples: Sequence[Example], config: FinetuneConfig) -> list[li
             batches[-1].append(int(index))
         plan += [batches[i] for i in random.permutation(len(batches))]
     return plan
+
+
+def tabulate_steps(examples: Sequence[Example], plan: Sequence[Sequence[int]]) -> pa.Table:
+    """Which step of the plan learns from which pair, as rows of records.STEP."""
+    rows = [
+        {"step": step, "name": examples[index].name, "document_id": examples[index].document_id}
+        for step, batch in enumerate(plan, start=1)
+        for index in batch
+    ]
+    rows.sort(key=lambda row: (row["step"], row["name"]))
+    return pa.Table.from_pylist(rows, schema=STEP)

@@ -9,6 +9,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from storage.parquet import write_table
 from storage.workspace import Workspace
 from tasks.finetune.config import FinetuneConfig
 
@@ -25,13 +26,14 @@ def build_pairs(documents: Sequence[Path], config: FinetuneConfig, work: Path) -
 @task(task_run_name="train {config.adapter.kind} adapter", cache_policy=NO_CACHE)
 def train_adapter(config: FinetuneConfig, base: Path, work: Path) -> dict[str, Any]:
     """Train and save adapter and merged model; returns the run's figures."""
-    from tasks.finetune.instructions import TRAIN, VALIDATION
+    from tasks.finetune.instructions import STEPS, TRAIN, VALIDATION
     from tasks.finetune.train import FinetuneData, finetune
+    from tasks.lm.checkpoint import finish_model
 
     workspace = Workspace(work)
     data = FinetuneData(workspace.data / TRAIN, workspace.data / VALIDATION, base)
-    with (
-        workspace.writing_folder("adapter") as adapter,
-        workspace.writing_folder("merged") as merged,
-    ):
-        return finetune(config, data, workspace.scratch / "snapshots", adapter, merged)
+    with workspace.writing_folder("adapter") as adapter:
+        tuned = finetune(config, data, workspace.scratch / "snapshots", adapter)
+    finish_model(tuned.merged, base, workspace, "merged")
+    write_table(workspace, STEPS, tuned.steps, volatile=True)
+    return tuned.stats

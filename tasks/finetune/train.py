@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
@@ -16,8 +17,15 @@ from torch import Tensor, nn
 
 from storage.errors import Fault, NothingLeft, RequestError, TrainingDiverged
 from tasks.finetune.config import FinetuneConfig
-from tasks.finetune.instructions import Example, Pair, collate, encode_pairs, plan_batches
-from tasks.lm.checkpoint import load_model, save_model
+from tasks.finetune.instructions import (
+    Example,
+    Pair,
+    collate,
+    encode_pairs,
+    plan_batches,
+    tabulate_steps,
+)
+from tasks.lm.checkpoint import load_model
 from tasks.lm.config import rate_factor
 from tasks.lm.device import Compute, set_up
 from tasks.lm.models.decoder import Decoder
@@ -39,10 +47,18 @@ class FinetuneData:
     base: Path
 
 
-def finetune(
-    config: FinetuneConfig, data: FinetuneData, scratch: Path, adapter: Path, merged: Path
-) -> dict[str, Any]:
-    """Train, write the PEFT adapter and the merged model into the given folders; return figures.
+@dataclass(frozen=True)
+class Tuned:
+    """What a training took, which of its steps learnt from which pair (records.STEP), and the
+    base with the adapter in its weights."""
+
+    stats: dict[str, Any]
+    steps: pa.Table
+    merged: Decoder
+
+
+def finetune(config: FinetuneConfig, data: FinetuneData, scratch: Path, adapter: Path) -> Tuned:
+    """Train and write the PEFT adapter into the given folder.
 
     Goes on from the newest snapshot in `scratch`. Raises RequestError if the adapter's targets are
     not in the model, NothingLeft if no pair fits its context, TrainingDiverged if the loss is no
@@ -51,11 +67,11 @@ def finetune(
     compute = set_up(config.compute)
     run = _Run(config, compute, data)
     before = run.held_out_bits_per_byte()
-    run.train(Snapshots(scratch))
+    steps = run.train(Snapshots(scratch))
     after = run.held_out_bits_per_byte()
     _check_finite(f"after the last step the held-out bits per byte are {after}", after)
-    run.save(adapter, merged)
-    return {
+    run.save(adapter)
+    stats = {
         "pairs": len(run.train_examples),
         "held_out_pairs": len(run.held_out),
         "trainable_parameters": sum(p.numel() for p in run.trainable),
@@ -63,6 +79,7 @@ def finetune(
         "held_out_bits_per_byte": after,
         "compute": str(compute),
     }
+    return Tuned(stats, steps, run.merge())
 
 
 class _Run:
@@ -99,8 +116,8 @@ class _Run:
     def _answer(self, example: Example) -> str:
         return str(self._tokenizer.decode(example.ids[example.answer_start :]))
 
-    def train(self, snapshots: Snapshots) -> None:
-        """All steps of all epochs, from the newest snapshot on."""
+    def train(self, snapshots: Snapshots) -> pa.Table:
+        """All steps of all epochs, from the newest snapshot on; returns what each learnt from."""
         config = self._config
         optimizer = torch.optim.AdamW(
             self.trainable, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
@@ -120,6 +137,7 @@ class _Run:
                 bar.advance(1, loss=loss)
                 if (step + 1) % config.checkpoint_steps == 0 and step + 1 < len(plan):
                     snapshots.save(step + 1, self._peft, [optimizer], history)
+        return tabulate_steps(self.train_examples, plan)
 
     def _step(self, optimizer: torch.optim.Optimizer, examples: Sequence[Example]) -> float:
         loss, num_targets = self._summed_loss(examples)
@@ -147,20 +165,19 @@ class _Run:
             nats += loss.item()
         return nats / math.log(2) / self._held_out_bytes
 
-    def save(self, adapter: Path, merged: Path) -> None:
-        """Write the adapter for `PeftModel`, and the base with the adapter merged in float32."""
+    def save(self, adapter: Path) -> None:
+        """Write the adapter for `PeftModel`."""
         with os_errors_unwrapped():
             self._peft.save_pretrained(adapter, save_embedding_layers=False)
         (adapter / "README.md").unlink(missing_ok=True)  # an empty form; the lineage is the card
         _settle_adapter_config(adapter / "adapter_config.json")
-        self._peft.to("cpu")
-        save_model(self._merge(), self._data.base, merged)
 
-    def _merge(self) -> Decoder:
-        """The decoder with the adapter in its weights.
+    def merge(self) -> Decoder:
+        """The decoder with the adapter in its weights, in float32 on the CPU; ends the run.
 
         An adapter on a tied embedding leaves the head as it was, so that merging unties the two.
         """
+        self._peft.to("cpu")
         head = self._decoder.head.detach().clone()
         model: Decoder = self._peft.merge_and_unload()
         if not model.shape.tie_embeddings or "embed_tokens" not in self._config.adapter.targets:

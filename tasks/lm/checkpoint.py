@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from storage.errors import DamagedArtifact
+from storage.workspace import Workspace
 from tasks.lm.models import Llama, Qwen3
 from tasks.lm.models.decoder import Decoder
-from tasks.lm.tensors import os_errors_unwrapped
+from tasks.lm.tensors import write_tensors
 from tasks.lm.tokens import (
     END_OF_TEXT,
     END_OF_TURN,
@@ -34,8 +35,28 @@ _SPOKEN: dict[str, tuple[object, ...]] = {
 }
 
 
+WEIGHTS = "model.safetensors"
+
+
 def save_model(model: Decoder, tokenizer_folder: Path, folder: Path) -> None:
     """Write weights, config.json, generation_config.json and tokenizer into `folder`."""
+    _save_description(model, tokenizer_folder, folder)
+    with (folder / WEIGHTS).open("wb") as stream:
+        write_tensors(model.state_dict(), stream)
+
+
+def finish_model(
+    model: Decoder, tokenizer_folder: Path, workspace: Workspace, path: str = ""
+) -> None:
+    """Write the same as a finished folder of a workspace; the weights are hashed on their way."""
+    with workspace.writing_folder(path) as folder:
+        _save_description(model, tokenizer_folder, folder)
+    with workspace.writing((PurePosixPath(path) / WEIGHTS).as_posix()) as stream:
+        write_tensors(model.state_dict(), stream)
+
+
+def _save_description(model: Decoder, tokenizer_folder: Path, folder: Path) -> None:
+    """Write everything of a model folder but its weights."""
     tokenizer = load_tokenizer(tokenizer_folder)
     end_of_text, pad = special_id(tokenizer, END_OF_TEXT), special_id(tokenizer, PAD)
     config = model.shape.hf_config(model.vocab_size, model.context, end_of_text, pad)
@@ -43,9 +64,6 @@ def save_model(model: Decoder, tokenizer_folder: Path, folder: Path) -> None:
     generation = {"bos_token_id": end_of_text, "eos_token_id": stops, "pad_token_id": pad}
     for name, value in (("config.json", config), ("generation_config.json", generation)):
         (folder / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-    weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    with os_errors_unwrapped():
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     for name in TOKENIZER_FILES:
         shutil.copyfile(tokenizer_folder / name, folder / name)
 
@@ -59,7 +77,7 @@ def load_model(folder: Path) -> Decoder:
     _check_spoken(folder / "config.json", config)
     shape = _SHAPES[config["model_type"]].from_hf(config)
     model = Decoder(shape, config["vocab_size"], config["max_position_embeddings"])
-    weights = load_file(folder / "model.safetensors")
+    weights = load_file(folder / WEIGHTS)
     if shape.tie_embeddings:
         weights.pop("lm_head.weight", None)
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from storage.parquet import read_tables
+from tasks.lm.order import Order
 
 IGNORED = -100
 
@@ -33,17 +34,8 @@ class Sequences:
         return int((self._ids[:, 1:] >= 0).sum())
 
     def batch(self, seed: int, step: int, batch_size: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets, each (batch_size, length), of a training step counted from 0.
-
-        Every epoch has its own permutation; a batch may reach from one epoch into the next.
-        """
-        positions = np.arange(step * batch_size, (step + 1) * batch_size)
-        rows = np.empty(batch_size, dtype=np.int64)
-        for epoch in np.unique(positions // len(self)):
-            order = np.random.default_rng((seed, int(epoch))).permutation(len(self))
-            inside = positions // len(self) == epoch
-            rows[inside] = order[positions[inside] % len(self)]
-        return self._tensors(self._ids[rows])
+        """Inputs and targets, each (batch_size, length), of a training step counted from 0."""
+        return self._tensors(self._ids[Order(seed, batch_size, len(self)).rows(step)])
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All rows once, for evaluation."""

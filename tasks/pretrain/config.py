@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.lm.config import ComputeConfig, OptimizerConfig
 from tasks.lm.models import Model, Qwen3
+from tasks.pretrain.checks import DEFAULTS, PretrainCheck
 
 VERSION = 1
 INPUTS = ("shard", "tokenizer")
@@ -21,4 +27,7 @@ class PretrainConfig(Config):
     seed: int = knob(0, "of the initial weights and of the order of the data", ge=0)
     checkpoint_steps: int = knob(
         100, "steps between two checkpoints, which a killed run goes on from", ge=1, identity=False
+    )
+    checks: Annotated[tuple[PretrainCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
+        DEFAULTS, CHECKS_SAY, identity=False
     )

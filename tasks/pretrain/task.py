@@ -24,7 +24,7 @@ def train_base(
     work: Path,
 ) -> dict[str, Any]:
     """Train, save the model and the loss curve; returns the run's figures."""
-    from tasks.lm.checkpoint import save_model  # torch: 2 s, and only wanted where it trains
+    from tasks.lm.checkpoint import finish_model  # torch: 2 s, and only wanted where it trains
     from tasks.pretrain.train import TrainingData, pretrain
 
     workspace = Workspace(work)
@@ -32,7 +32,6 @@ def train_base(
         train, validation, facts["validation_bytes"], facts["sequence_length"], tokenizer
     )
     trained = pretrain(config, data, workspace.scratch / "snapshots")
-    with workspace.writing_folder("") as folder:
-        save_model(trained.model, tokenizer, folder)
+    finish_model(trained.model, tokenizer, workspace)
     write_table(workspace, "training.parquet", pa.Table.from_pylist(trained.history))
     return trained.stats

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
+from tasks.shard.checks import DEFAULTS, ShardCheck
 
 VERSION = 1
 INPUTS = ("dedup", "tokenizer")
@@ -20,3 +26,6 @@ class ShardConfig(Config):
         lt=1,
     )
     split_seed: int = knob(0, "of the choice of held-out documents", ge=0)
+    checks: Annotated[tuple[ShardCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
+        DEFAULTS, CHECKS_SAY, identity=False
+    )

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 from tokenizers import Tokenizer
@@ -17,6 +19,7 @@ from tokenizers import Tokenizer
 from storage.errors import NothingLeft
 from storage.parquet import read_tables, write_rows
 from storage.records import sequence_schema
+from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.lm.tokens import END_OF_TEXT, special_id
 from tasks.shard.config import ShardConfig
@@ -45,9 +48,13 @@ def shard_documents(
     config: ShardConfig,
     workspace: Workspace,
     paths: ShardPaths,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[int], None] = lambda amount: None,
+    forgotten: Forgotten = NOTHING,
 ) -> None:
-    """Tokenize and pack one shard of documents into a train and a validation file."""
+    """Tokenize and pack one shard of documents into a train and a validation file.
+
+    Documents that are `forgotten` are left out.
+    """
     if workspace.entry(paths.train) and workspace.entry(paths.validation):
         return
     schema = sequence_schema(tokenizer.get_vocab_size())
@@ -56,16 +63,20 @@ def shard_documents(
     packers = {False: _Packer(config, end_of_text), True: _Packer(config, end_of_text)}
     table = pq.read_table(documents, columns=["document_id", "url", "text"])
     for batch in table.to_batches(max_chunksize=_BATCH_DOCUMENTS):
-        rows = batch.to_pylist()
+        rows = [row for row in batch.to_pylist() if _is_kept(row, forgotten)]
         encodings = tokenizer.encode_batch_fast(
             [row["text"] for row in rows], add_special_tokens=False
         )
         for row, encoding in zip(rows, encodings, strict=True):
             packer = packers[is_held_out(row["url"], config)]
             packer.add(row["document_id"], encoding.ids)
-            advance()
+        advance(len(batch))
     write_rows(workspace, paths.train, packers[False].rows(), schema)
     write_rows(workspace, paths.validation, packers[True].rows(), schema)
+
+
+def _is_kept(row: Row, forgotten: Forgotten) -> bool:
+    return forgotten.covers(row["url"], row["document_id"]) is None
 
 
 class _Packer:
@@ -113,8 +124,9 @@ class _Packer:
 
 @dataclass(frozen=True)
 class Baselines:
-    """The held-out documents, and what simple models make of them."""
+    """The size of the documents, and what simple models make of those held out."""
 
+    text_bytes: int
     validation_documents: int
     validation_bytes: int
     validation_tokens: int
@@ -129,6 +141,7 @@ def measure_baselines(
     validation: Sequence[Path],
     config: ShardConfig,
     vocab_size: int,
+    forgotten: Forgotten = NOTHING,
 ) -> Baselines:
     """Bits per byte of a unigram token model and of `xz -9` on the held-out documents.
 
@@ -145,17 +158,13 @@ def measure_baselines(
                 f"shard.validation_share={config.validation_share}. Crawl more pages, change the "
                 f"share, or draw again with --set shard.split_seed={config.split_seed + 1}."
             )
-    held_out = [
-        text.encode()
-        for table in read_tables(documents)
-        for url, text in zip(table["url"].to_pylist(), table["text"].to_pylist(), strict=True)
-        if is_held_out(url, config)
-    ]
+    text_bytes, held_out = _read_texts(documents, config, forgotten)
     num_bytes = sum(map(len, held_out))
     packed = lzma.compress(b"\n".join(held_out), preset=9)
     probabilities = (counts["train"] + 1) / (counts["train"].sum() + vocab_size)
     bits = -(counts["validation"] * np.log2(probabilities)).sum()
     return Baselines(
+        text_bytes=text_bytes,
         validation_documents=len(held_out),
         validation_bytes=num_bytes,
         validation_tokens=int(counts["validation"].sum()),
@@ -163,6 +172,26 @@ def measure_baselines(
         unigram_bits_per_byte=float(bits / num_bytes),
         xz_bits_per_byte=8 * len(packed) / num_bytes,
     )
+
+
+def _read_texts(
+    documents: Sequence[Path], config: ShardConfig, forgotten: Forgotten
+) -> tuple[int, list[bytes]]:
+    """The bytes of all texts together, and the texts that are held out."""
+    text_bytes, held_out = 0, []
+    for path in documents:
+        table = pq.read_table(path, columns=["document_id", "url", "text"])
+        if forgotten:
+            rows = table.select(["document_id", "url"]).to_pylist()
+            table = table.filter(pa.array([_is_kept(row, forgotten) for row in rows]))
+        text_bytes += pc.sum(pc.binary_length(table["text"])).as_py() or 0
+        urls, texts = table["url"].to_pylist(), table["text"]
+        held_out += [
+            text.as_py().encode()
+            for url, text in zip(urls, texts, strict=True)
+            if is_held_out(url, config)
+        ]
+    return text_bytes, held_out
 
 
 def _count(paths: Sequence[Path], vocab_size: int) -> npt.NDArray[np.int64]:

@@ -12,6 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from storage.parquet import shard_name
+from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.lm.tokens import load_tokenizer
 from tasks.progress import track
@@ -21,7 +22,13 @@ from tasks.shard.shard import ShardPaths, measure_baselines, shard_documents
 
 @task(task_run_name="tokenize shard {number} of {count}", cache_policy=NO_CACHE)
 def tokenize(
-    number: int, count: int, documents: Path, tokenizer: Path, config: ShardConfig, work: Path
+    number: int,
+    count: int,
+    documents: Path,
+    tokenizer: Path,
+    config: ShardConfig,
+    work: Path,
+    forgotten: Forgotten = NOTHING,
 ) -> tuple[Path, Path]:
     """Tokenize and pack one shard; returns the train and the validation file."""
     paths = ShardPaths(
@@ -30,7 +37,8 @@ def tokenize(
     workspace = Workspace(work)
     total = pq.read_metadata(documents).num_rows
     with track(f"tokenize shard {number} of {count}", total, "documents") as bar:
-        shard_documents(documents, load_tokenizer(tokenizer), config, workspace, paths, bar.advance)
+        model = load_tokenizer(tokenizer)
+        shard_documents(documents, model, config, workspace, paths, bar.advance, forgotten)
     return workspace.data / paths.train, workspace.data / paths.validation
 
 
@@ -40,8 +48,9 @@ def baselines(
     shards: Sequence[tuple[Path, Path]],
     tokenizer: Path,
     config: ShardConfig,
+    forgotten: Forgotten = NOTHING,
 ) -> dict[str, Any]:
     """What unigram counts and xz make of the held-out documents."""
     train, validation = zip(*shards, strict=True)
     vocab_size = load_tokenizer(tokenizer).get_vocab_size()
-    return asdict(measure_baselines(documents, train, validation, config, vocab_size))
+    return asdict(measure_baselines(documents, train, validation, config, vocab_size, forgotten))

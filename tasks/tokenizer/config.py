@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.lm.tokens import SPECIAL_TOKENS, Split
+from tasks.tokenizer.checks import DEFAULTS, TokenizerCheck
 
 VERSION = 1
 INPUTS = ("dedup",)
@@ -22,3 +28,6 @@ class TokenizerConfig(Config):
     )
     split: Split = knob("qwen2", "the pre-tokenizer whose pattern splits text before merging")
     min_frequency: int = knob(2, "occurrences that a pair needs to be merged", ge=1)
+    checks: Annotated[tuple[TokenizerCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
+        DEFAULTS, CHECKS_SAY, identity=False
+    )

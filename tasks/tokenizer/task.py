@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from prefect import task
@@ -12,24 +14,46 @@ from prefect.cache_policies import NO_CACHE
 from storage.workspace import Workspace
 from tasks.progress import Bar, track
 from tasks.tokenizer.config import TokenizerConfig
-from tasks.tokenizer.train import document_texts, save_tokenizer, train_tokenizer
+from tasks.tokenizer.train import (
+    bytes_per_token,
+    document_texts,
+    save_tokenizer,
+    train_tokenizer,
+)
+
+_SAMPLE_BYTES = 1 << 20  # half a second to encode
 
 
 @task(task_run_name="train BPE of {config.vocab_size} entries", cache_policy=NO_CACHE)
-def train_bpe(documents: Sequence[Path], config: TokenizerConfig, work: Path) -> dict[str, int]:
-    """Train and save the tokenizer; returns the documents and bytes it was trained on."""
+def train_bpe(documents: Sequence[Path], config: TokenizerConfig, work: Path) -> dict[str, Any]:
+    """Train and save the tokenizer; returns what it was trained on and how well it compresses."""
     total = sum(pq.read_metadata(path).num_rows for path in documents)
-    seen = {"documents": 0, "text_bytes": 0}
+    seen = _Seen()
     with track("train tokenizer", total, "documents") as bar:
         tokenizer = train_tokenizer(_counted(documents, seen, bar), config)
     with Workspace(work).writing_folder("") as folder:
         save_tokenizer(tokenizer, folder)
-    return seen
+    return {
+        "documents": seen.documents,
+        "text_bytes": seen.text_bytes,
+        "bytes_per_token": bytes_per_token(tokenizer, seen.sample),
+    }
 
 
-def _counted(documents: Sequence[Path], seen: dict[str, int], bar: Bar) -> Iterator[str]:
+@dataclass
+class _Seen:
+    """What the trainer was given; `sample` are the first texts, which ids put in random order."""
+
+    documents: int = 0
+    text_bytes: int = 0
+    sample: list[str] = field(default_factory=list)
+
+
+def _counted(documents: Sequence[Path], seen: _Seen, bar: Bar) -> Iterator[str]:
     for text in document_texts(documents):
-        seen["documents"] += 1
-        seen["text_bytes"] += len(text.encode())
+        if seen.text_bytes < _SAMPLE_BYTES:
+            seen.sample.append(text)
+        seen.documents += 1
+        seen.text_bytes += len(text.encode())
         bar.advance()
         yield text

@@ -39,6 +39,12 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
     return tokenizer
 
 
+def bytes_per_token(tokenizer: Tokenizer, texts: Sequence[str]) -> float:
+    """Bytes of `texts` for each token that they become; they must hold at least one."""
+    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    return sum(len(text.encode()) for text in texts) / sum(map(len, encodings))
+
+
 def document_texts(documents: Sequence[Path]) -> Iterator[str]:
     """The texts of all documents, shard by shard."""
     for table in read_tables(documents):

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from storage.manifest import CodeRef, InputRef, Manifest, RunRef
-from storage.store import Draft, Store
+from storage.manifest import CheckResult, CodeRef, InputRef, Manifest, RunRef
+from storage.sealing import Draft, commit
+from storage.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,12 +27,21 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
+@pytest.fixture
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store that is not on this machine's disk, with a cache of its own."""
+    monkeypatch.setenv("PHUSA_CACHE", str(tmp_path / "cache"))
+    return Store(f"memory://{tmp_path}")
+
+
 def _draft(
     name: str = "clean",
     fingerprint: str = "f" * 64,
     *,
     recipe: str = "demo",
     inputs: tuple[Manifest, ...] = (),
+    checks: tuple[CheckResult, ...] = (),
+    stats: Mapping[str, Any] = MappingProxyType({"dropped": 1}),
 ) -> Draft:
     return Draft(
         name=name,
@@ -39,7 +50,8 @@ def _draft(
         inputs={m.name: InputRef(name=m.name, version=m.version, digest=m.digest) for m in inputs},
         rows_in=3,
         rows_out=2,
-        stats={"dropped": 1},
+        stats=stats,
+        checks=checks,
         code=CodeRef(stage_version=1, source_sha256="0" * 64),
         run=RunRef(recipe=recipe, host="test"),
     )
@@ -64,11 +76,13 @@ def seal() -> Callable[..., Manifest]:
         **of_draft: Any,
     ) -> Manifest:
         with store.building(name, fingerprint) as workspace:
-            with workspace.writing("part/a.txt") as path:
-                path.write_text(text)
-            with workspace.writing("log.txt", volatile=True) as path:
-                path.write_text("when")
-            return store.commit(workspace, _draft(name, fingerprint, **of_draft), replace=replace)
+            with workspace.writing("part/a.txt") as stream:
+                stream.write(text.encode())
+            with workspace.writing("log.txt", volatile=True) as stream:
+                stream.write(b"when")
+            made = commit(store, workspace, _draft(name, fingerprint, **of_draft), replace=replace)
+        time.sleep(0.002)  # versions are sorted by their millisecond
+        return made
 
     return seal
 

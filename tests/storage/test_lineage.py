@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from collections.abc import Callable
 
 from storage.lineage import ancestors, descendants
@@ -42,8 +43,8 @@ def test_what_is_gone_or_unreadable_is_still_named(store: Store, seal: Seal) -> 
     crawl = seal(store, "crawl")
     dedup = seal(store, "dedup")
     clean = seal(store, "clean", inputs=(crawl, dedup))
-    shutil.rmtree(store.root / "versions/crawl")
-    (store.root / "versions/dedup" / dedup.version / "manifest.json").write_text("{")
+    shutil.rmtree(Path(store.address) / "versions/crawl")
+    (Path(store.address) / "versions/dedup" / dedup.version / "manifest.json").write_text("{")
     children = ancestors(store, clean).children
     assert [(node.label, node.manifest) for node in children] == [
         (crawl.label, None),

@@ -17,8 +17,8 @@ from storage.workspace import Workspace
 
 
 def _write(workspace: Workspace, path: str, text: str) -> None:
-    with workspace.writing(path) as temporary:
-        temporary.write_text(text)
+    with workspace.writing(path) as stream:
+        stream.write(text.encode())
 
 
 def test_a_finished_file_survives_with_size_and_hash(tmp_path: Path) -> None:
@@ -34,8 +34,8 @@ def test_a_failed_write_leaves_no_file_and_no_note(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
 
     def fail() -> None:
-        with workspace.writing("a.txt") as temporary:
-            temporary.write_text("half")
+        with workspace.writing("a.txt") as stream:
+            stream.write(b"half")
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
@@ -48,8 +48,8 @@ def test_a_failed_write_leaves_no_file_and_no_note(tmp_path: Path) -> None:
 def test_a_failed_rewrite_keeps_the_finished_file(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     _write(workspace, "a.txt", "whole")
-    with pytest.raises(RuntimeError), workspace.writing("a.txt") as temporary:
-        temporary.write_text("half")
+    with pytest.raises(RuntimeError), workspace.writing("a.txt") as stream:
+        stream.write(b"half")
         raise RuntimeError
     entry = workspace.entry("a.txt")
     assert entry is not None and entry.size == 5
@@ -77,15 +77,16 @@ import os, signal, sys
 from pathlib import Path
 import storage.workspace as module
 workspace = module.Workspace(Path(sys.argv[1]))
-with workspace.writing("first.txt") as path:
-    path.write_text("first")
-die = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+with workspace.writing("first.txt") as stream:
+    stream.write(b"first")
+die = lambda *args, **kw: os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[2] == "before the note":
     workspace._write_note = die
 elif sys.argv[2] == "before the rename":
-    module._describe = die
-with workspace.writing("second.txt") as path:
-    path.write_text("sec")
+    workspace._finish = die
+with workspace.writing("second.txt") as stream:
+    stream.write(b"sec")
+    stream.flush()
     if sys.argv[2] == "while writing":
         die()
 """
@@ -147,8 +148,8 @@ def test_seconds_of_interrupted_attempts_add_up(tmp_path: Path) -> None:
     first.begin_attempt()
     begun = time.time() - 30
     (tmp_path / "clock.json").write_text(json.dumps({"earlier_s": 12.5, "started": begun}))
-    with first.writing("a") as target:
-        target.write_text("the last sign of life")
+    with first.writing("a") as stream:
+        stream.write(b"the last sign of life")
     for path in tmp_path.rglob("*"):
         os.utime(path, (begun + 20, begun + 20))
     os.utime(first.data / "a", (begun + 25, begun + 25))
@@ -166,13 +167,13 @@ from storage.errors import StoreFull
 from storage.parquet import write_table
 from storage.workspace import Workspace
 workspace = Workspace(Path(sys.argv[1]))
-with workspace.writing("small.txt") as path:
-    path.write_text("fits")
+with workspace.writing("small.txt") as stream:
+    stream.write(b"fits")
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 def text():
-    with workspace.writing("large.txt") as path:
-        path.write_bytes(b"x" * 100_000)
+    with workspace.writing("large.txt") as stream:
+        stream.write(b"x" * 100_000)
 
 def folder():
     with workspace.writing_folder("model") as path:
@@ -204,11 +205,20 @@ def test_a_real_write_beyond_the_limit_is_store_full_and_nothing_is_noted(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_device_is_store_full(tmp_path: Path) -> None:
+def test_a_full_device_is_store_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace(tmp_path)
-    with pytest.raises(StoreFull) as caught, workspace.writing("a.txt") as temporary:
-        temporary.symlink_to("/dev/full")
-        temporary.write_bytes(b"x" * 10_000)
+    real_open = Path.open
+    monkeypatch.setattr(
+        Path,
+        "open",
+        lambda path, mode="r", *args, **kw: (
+            real_open(Path("/dev/full"), "wb", *args, **kw)
+            if mode == "xb"
+            else real_open(path, mode, *args, **kw)
+        ),
+    )
+    with pytest.raises(StoreFull) as caught, workspace.writing("a.txt") as stream:
+        stream.write(b"x" * 10_000)
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.ENOSPC
     assert str(workspace.data / "a.txt") in str(caught.value)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Literal
 
-import datasketch
 import xxhash
 
 from tasks.config import Config, knob
@@ -37,6 +36,8 @@ class MinHash(Config):
 
     def prepare(self, threshold: float) -> Callable[[Shingled], list[int]]:
         """A function from a document to the 64-bit keys that its candidates share."""
+        import datasketch  # and scipy: 0.3 s that every command would pay for reading recipes
+
         num_bands, num_rows = self.bands(threshold)
         empty = datasketch.MinHash(
             num_perm=self.num_perm,
@@ -61,6 +62,8 @@ class MinHash(Config):
 
 @cache  # 1 024 functions take datasketch seconds
 def _bands(threshold: float, num_perm: int) -> tuple[int, int]:
+    import datasketch
+
     lsh = datasketch.MinHashLSH(
         threshold=threshold,
         num_perm=num_perm,

@@ -21,7 +21,7 @@ from storage.errors import NothingLeft, RequestError, TrainingDiverged
 from tasks.finetune import train as stage
 from tasks.finetune.config import FinetuneConfig
 from tasks.finetune.train import FinetuneData, finetune
-from tasks.lm.checkpoint import load_model
+from tasks.lm.checkpoint import load_model, save_model
 
 # A process of its own that ends itself, without a word, where its Nth step would begin (or never).
 ALONE = """
@@ -30,6 +30,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from tasks.finetune import train as stage
 from tasks.finetune.config import FinetuneConfig
+from tasks.lm.checkpoint import save_model
 
 config, data, root, left = sys.argv[1:]
 root, left = Path(root), int(left)
@@ -44,10 +45,11 @@ def counted(*args):
 
 stage._Run._step = counted
 data = TypeAdapter(stage.FinetuneData).validate_json(data)
-folders = [root / name for name in ("adapter", "merged")]
-for folder in folders:
-    folder.mkdir(parents=True)
-stage.finetune(FinetuneConfig.model_validate_json(config), data, root / "snapshots", *folders)
+(root / "adapter").mkdir(parents=True)
+(root / "merged").mkdir()
+config = FinetuneConfig.model_validate_json(config)
+tuned = stage.finetune(config, data, root / "snapshots", root / "adapter")
+save_model(tuned.merged, data.base, root / "merged")
 """
 
 
@@ -68,7 +70,9 @@ def _targets(config: FinetuneConfig, *targets: str) -> FinetuneConfig:
 def _tune(config: FinetuneConfig, data: FinetuneData, root: Path) -> dict[str, Any]:
     for name in ("adapter", "merged"):
         (root / name).mkdir(parents=True, exist_ok=True)
-    return finetune(config, data, root / "snapshots", root / "adapter", root / "merged")
+    tuned = finetune(config, data, root / "snapshots", root / "adapter")
+    save_model(tuned.merged, data.base, root / "merged")
+    return tuned.stats
 
 
 def _tune_alone(

@@ -1,0 +1,52 @@
+"""What the commands share: their options, the store they mean, and how they answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.recipe import Recipe
+from flows.render import make_console
+from storage.store import Store
+
+_BESIDE = ".phusa"
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="PHUSA_STORE",
+        help="folder or s3://bucket/prefix of the artifacts; default: the recipe's `store`, or "
+        ".phusa beside the recipe's project",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="answer as JSON")]
+ArtifactArgument = Annotated[
+    str,
+    typer.Argument(help="NAME, NAME@VERSION or NAME@ALIAS", metavar="NAME[@VERSION]"),
+]
+
+
+def store_of(path: Path, recipe: Recipe, given: str | None) -> Store:
+    """The given store, the recipe's, or `.phusa` in the project that the recipe belongs to."""
+    folder = path.resolve().parent
+    beside = (folder.parent if folder.name == "recipes" else folder) / _BESIDE
+    return Store(given or recipe.store or str(beside))
+
+
+def store_here(given: str | None) -> Store:
+    """The given store, or `.phusa` in this folder."""
+    return Store(given or _BESIDE)
+
+
+def answer(value: Any, as_json: bool, show_people: Callable[[Console], None]) -> None:
+    """Print `value` as JSON for programs, or let `show_people` print it."""
+    if as_json:
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        show_people(make_console())

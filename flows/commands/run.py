@@ -1,0 +1,137 @@
+"""`phusa run` and `phusa plan`."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import JsonOption, StoreOption, answer, store_of
+from flows.plan import Selection, plan
+from flows.preflight import check_room, estimate
+from flows.recipe import load_recipe
+from flows.render import make_console, plan_table
+from flows.stages import STAGES
+from storage.errors import Fault, RequestError
+
+RecipeArgument = Annotated[Path, typer.Argument(help="a recipe, such as recipes/demo.yaml")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="a knob, such as dedup.threshold=0.8; repeatable")
+]
+OnlyOption = Annotated[
+    str | None, typer.Option("--only", help="run this stage alone, from its latest inputs")
+]
+FromOption = Annotated[str | None, typer.Option("--from", help="run this stage and all after it")]
+ForceOption = Annotated[
+    list[str] | None,
+    typer.Option("--force", help="build this stage even if it is a hit; repeatable"),
+]
+PreflightOption = Annotated[
+    bool,
+    typer.Option(
+        "--preflight/--no-preflight",
+        help="refuse a run that would need more disk or memory than there is",
+    ),
+]
+InputOption = Annotated[
+    list[str] | None,
+    typer.Option("--input", help="STAGE=VERSION: use that artifact instead of running the stage"),
+]
+
+
+def run(
+    recipe: RecipeArgument,
+    store: StoreOption = None,
+    set_: SetOption = None,
+    only: OnlyOption = None,
+    from_: FromOption = None,
+    force: ForceOption = None,
+    input_: InputOption = None,
+    preflight: PreflightOption = True,
+) -> None:
+    """Run a recipe: reuse what is there, build what is not.
+
+    Example: `phusa run recipes/demo.yaml --set dedup.threshold=0.7 --from dedup`
+    """
+    parsed = load_recipe(recipe, set_ or ())
+    place = store_of(recipe, parsed, store)
+    selection = _selection(only, from_, force, input_)
+    steps = plan(parsed, place, selection)  # a wrong request ends here, before Prefect starts
+    if preflight:
+        check_room(place, steps)
+    console = make_console()
+    started = time.monotonic()
+    _settle_prefect()
+    from flows.run import run_pipeline  # Prefect: 1.3 s, and only wanted here
+
+    run_pipeline(console, parsed, place, selection)
+    console.print(
+        f"done in {time.monotonic() - started:.1f} s; artifacts in {place.address}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def plan_(
+    recipe: RecipeArgument,
+    store: StoreOption = None,
+    set_: SetOption = None,
+    only: OnlyOption = None,
+    from_: FromOption = None,
+    force: ForceOption = None,
+    input_: InputOption = None,
+    preflight: PreflightOption = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a run would do, stage by stage, and why; nothing is run.
+
+    Example: `phusa plan recipes/demo.yaml --set tokenizer.vocab_size=8192`
+    """
+    parsed = load_recipe(recipe, set_ or ())
+    place = store_of(recipe, parsed, store)
+    steps = plan(parsed, place, _selection(only, from_, force, input_))
+    needs = {need.stage: need for need in estimate(place, steps)}
+    rows = [
+        {
+            "stage": step.stage.name,
+            "action": step.action,
+            "reason": step.reason,
+            "artifact": step.artifact.version if step.artifact else None,
+            "last_seconds": step.artifact.seconds if step.artifact else None,
+            "last_bytes": step.artifact.num_bytes if step.artifact else None,
+            "disk_bytes": needs[name].work_bytes if name in needs else None,
+            "memory_bytes": needs[name].memory_bytes if name in needs else None,
+        }
+        for step in steps
+        for name in (step.stage.name,)
+    ]
+    answer(rows, as_json, lambda console: console.print(plan_table(steps)))
+    if preflight:
+        check_room(place, steps)
+
+
+def _selection(
+    only: str | None, from_: str | None, force: list[str] | None, inputs: list[str] | None
+) -> Selection:
+    given = {}
+    for item in inputs or ():
+        name, equals, version = item.partition("=")
+        if not equals or not version:
+            expected = "STAGE=VERSION, such as tokenizer=latest"
+            raise RequestError(
+                Fault("--input", repr(item), expected, f"Stages: {', '.join(STAGES)}.")
+            )
+        given[name] = version
+    return Selection(only, from_, frozenset(force or ()), given)
+
+
+def _settle_prefect() -> None:
+    """Quiet, private defaults for a run from the command line; what the user has set wins."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # errors end on our own console
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    # 13 s were seen for a cold start of the ephemeral server on two cores; the default is 20.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")

@@ -1,0 +1,118 @@
+"""An artifact as a folder that its ecosystem loads: copied, verified, with a card; or nothing."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.cards import card
+from flows.layouts import layout
+from storage.errors import DamagedArtifact, Fault, RequestError, full_disk_named
+from storage.manifest import FileEntry, Manifest
+from storage.store import Store
+
+_CHUNK_BYTES = 1 << 20
+_FREE = "no such path, or an empty folder"
+_REFUSALS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+}
+
+
+def export(store: Store, manifest: Manifest, target: Path) -> Path:
+    """Lay `manifest`'s files out in `target`, which must not exist or be empty; returns it.
+
+    Everything is written beside it first, so a kill leaves no half of it; the next export to the
+    same place takes away what is left. Files are copied: a link would let whoever changes the
+    folder change the store. Raises RequestError for a target that is taken or cannot be made,
+    DamagedArtifact if a file is not what the manifest says, StoreFull if the disk is full.
+    """
+    files = layout(manifest)
+    target = target.resolve()
+    _check_free(target)
+    with full_disk_named(target), _appearing(target) as folder:
+        for path, entry in sorted(files.items()):
+            source = store.folder(manifest, entry.path) / entry.path
+            _copy(source, folder / path, entry, manifest)
+        (folder / "README.md").write_text(card(store, manifest, target.name), encoding="utf-8")
+    return target
+
+
+def _check_free(target: Path) -> None:
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        found = "a folder with files in it" if target.is_dir() else "a file"
+        raise RequestError(Fault(str(target), found, _FREE, "Choose another, or remove it."))
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """A folder beside `target` that becomes it at the end. One process at a time holds it."""
+    folder = target.with_name(f".{target.name}.exporting")
+    lock = _open(folder, target)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            found, remedy = "another export at work", "Wait for it, or choose another folder."
+            raise RequestError(Fault(str(target), found, _FREE, remedy)) from None
+        try:
+            _clear(folder)
+            yield folder
+            _check_free(target)
+            folder.rename(target)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    finally:
+        os.close(lock)
+
+
+def _open(folder: Path, target: Path) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        remedy = "Choose another place."
+        where, found = str(target), str(error.strerror)
+        raise RequestError(Fault(where, found, "a folder that can be made", remedy)) from error
+
+
+def _clear(folder: Path) -> None:
+    """Take away what a killed export left."""
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _copy(source: Path, target: Path, entry: FileEntry, manifest: Manifest) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    try:
+        reading = source.open("rb")
+    except FileNotFoundError:
+        raise DamagedArtifact(_damage(manifest, entry, "missing")) from None
+    with reading, target.open("wb") as writing:
+        while chunk := reading.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            writing.write(chunk)
+    if digest.hexdigest() != entry.sha256:
+        found = f"sha256 {digest.hexdigest()[:12]}"
+        raise DamagedArtifact(_damage(manifest, entry, found))
+
+
+def _damage(manifest: Manifest, entry: FileEntry, found: str) -> str:
+    return (
+        f"{entry.path} of {manifest.label}: {found}; expected sha256 {entry.sha256[:12]}. "
+        "Run the stage again with --force, or export another version."
+    )

@@ -1,0 +1,161 @@
+"""What there is in a store, in every state: sealed, in quarantine, damaged, gone."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from storage import takedown
+from storage.aliases import Register
+from storage.errors import PhusaError, UnknownArtifact
+from storage.layout import data_key, tombstone_key
+from storage.manifest import Manifest
+from storage.sealing import quarantined
+from storage.store import Store
+from storage.takedown import Mark
+
+State = Literal["sealed", "quarantined", "damaged", "gone"]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One line of the list. `problem` says what is wrong, why it is held, or why it is gone."""
+
+    name: str
+    version: str
+    state: State
+    manifest: Manifest | None
+    aliases: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Described:
+    """One artifact with all that is known of it beside its manifest."""
+
+    manifest: Manifest
+    state: State
+    problem: str
+    aliases: tuple[str, ...]
+    marks: tuple[Mark, ...]
+    folder: str
+
+
+def list_artifacts(store: Store, name: str | None = None, *, gone: bool = False) -> list[Listed]:
+    """Everything of that name, or all, by name, then oldest first. Files are not looked at."""
+    register = store.aliases.read()
+    with _collector_off():
+        found = list(_sealed(store, register, name))
+        sealed = {(one.name, one.version) for one in found}  # a run was killed releasing one
+        held = (m for m in quarantined(store, name) if (m.name, m.version) not in sealed)
+        found += map(_in_quarantine, held)
+        if gone:
+            found += _gone(store, name)
+    return sorted(found, key=lambda one: (one.name, one.version))
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Without Python's cycle collector, which goes through all manifests again and again as they
+    pile up: 10 000 took 2.6 s with it, 1.3 s without.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def describe(store: Store, reference: str) -> Described:
+    """The artifact that a reference names, also one in quarantine or one that is gone.
+
+    A bare name means the newest, in quarantine or not. Raises UnknownArtifact.
+    """
+    name, _, wanted = reference.partition("@")
+    held = [m for m in quarantined(store, name) if m.version.startswith(wanted)]
+    manifest = _of_sealed(store, reference)
+    if held and (manifest is None or (not wanted and held[-1].version > manifest.version)):
+        return _describe(store, held[-1], "quarantined", _failed(held[-1]))
+    if manifest is None:
+        manifest, why = _buried(store, name, wanted)
+        if manifest is None:
+            store.resolve(reference)  # raises, with all that is known
+            raise AssertionError("a reference that is not resolved raises")
+        return _describe(store, manifest, "gone", why)
+    damage = "; ".join(store.damage(manifest))
+    return _describe(store, manifest, "damaged" if damage else "sealed", damage)
+
+
+def _of_sealed(store: Store, reference: str) -> Manifest | None:
+    try:
+        return store.resolve(reference)
+    except UnknownArtifact:
+        return None
+
+
+def _describe(store: Store, manifest: Manifest, state: State, problem: str) -> Described:
+    key = data_key(manifest.name, manifest.version)
+    local = store.backend.local_path(key)
+    aliases = store.aliases.read().of(manifest.name, manifest.version)
+    marks = takedown.marks(store.backend, manifest)
+    folder = str(local) if local is not None else f"{store.address}/{key}"
+    return Described(manifest, state, problem, tuple(aliases), tuple(marks), folder)
+
+
+def _sealed(store: Store, register: Register, name: str | None) -> Iterator[Listed]:
+    for each in store.names() if name is None else [name]:
+        for version, found in store.scan_versions(each):
+            if isinstance(found, PhusaError):
+                yield Listed(each, version, "damaged", None, problem=str(found))
+            elif found is not None:
+                aliases = tuple(register.of(each, version))
+                yield Listed(each, version, "sealed", found, aliases)
+
+
+def _in_quarantine(manifest: Manifest) -> Listed:
+    name, version = manifest.name, manifest.version
+    return Listed(name, version, "quarantined", manifest, problem=_failed(manifest))
+
+
+def _failed(manifest: Manifest) -> str:
+    says = (c.says for c in manifest.checks if c.severity == "block" and not c.passed)
+    return "; ".join(says)
+
+
+def _gone(store: Store, name: str | None) -> Iterator[Listed]:
+    for path in store.backend.sizes("tombstones"):
+        each, _, file = path.partition("/")
+        version = file.removesuffix(".json")
+        if name not in (None, each):
+            continue
+        try:
+            manifest = store.manifest(each, version)
+        except PhusaError:  # it was never sealed
+            continue
+        yield Listed(each, version, "gone", manifest, problem=_epitaph(store, each, version))
+
+
+def _buried(store: Store, name: str, wanted: str) -> tuple[Manifest | None, str]:
+    """The one artifact among those whose data is gone that `wanted` begins."""
+    stones = [file.removesuffix(".json") for file in store.backend.children(f"tombstones/{name}")]
+    matches = [version for version in stones if wanted and version.startswith(wanted)]
+    if len(matches) != 1:
+        return None, ""
+    try:
+        return store.manifest(name, matches[0]), _epitaph(store, name, matches[0])
+    except PhusaError:
+        return None, ""
+
+
+def _epitaph(store: Store, name: str, version: str) -> str:
+    try:
+        stone = json.loads(store.backend.read(tombstone_key(name, version)) or b"")
+        return f"{stone['why']} ({stone['at'][:19]})"
+    except (ValueError, KeyError, TypeError):
+        return "for a reason that cannot be read"

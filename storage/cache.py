@@ -1,0 +1,130 @@
+"""Local copies of a remote store's files, by content: a model is fetched once, whoever asks.
+
+    files/{sha256[:2]}/{sha256}     verified while it was fetched
+    views/{store}/{name}/{version}/ hard links to these, laid out as the artifact
+
+fsspec's own file caches were tried: they key by URL and time, not by content, and verify nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from storage.errors import DamagedArtifact, full_disk_named
+from storage.manifest import FileEntry
+
+Fetch = Callable[[], Iterator[bytes]]
+
+
+def cache_root() -> Path:
+    """`PHUSA_CACHE`, or `phusa` in the user's cache folder."""
+    given = os.environ.get("PHUSA_CACHE")
+    if given:
+        return Path(given).expanduser().resolve()
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "phusa"
+
+
+class Cache:
+    """Safe for several processes: files appear whole, under the name of their content."""
+
+    def __init__(self, root: Path, store: str) -> None:
+        self._files = root / "files"
+        self._views = root / "views" / store
+
+    def view(self, name: str, version: str) -> Path:
+        """The folder that holds what was placed of one artifact."""
+        return self._views / name / version
+
+    def place(self, view: Path, entry: FileEntry, fetch: Fetch) -> Path:
+        """The local path of one file of a view, fetched if it is nowhere here yet.
+
+        Raises DamagedArtifact, keeping nothing, if what is fetched is not what the entry says.
+        """
+        target = view / entry.path
+        if _is_whole(target, entry):
+            return target
+        with full_disk_named(target):
+            cached = self._cached(entry)
+            if not _is_whole(cached, entry):
+                self._fetch(cached, entry, fetch)
+            _link(cached, target)
+        return target
+
+    def keep(self, entry: FileEntry, source: Path) -> None:
+        """Take a file that was just built here, so that it is never fetched."""
+        _link(source, self._cached(entry))
+
+    def size(self) -> int:
+        """Bytes that all files take."""
+        return sum(path.stat().st_size for path in self._files.glob("*/*"))
+
+    def trim(self, unused_s: float) -> int:
+        """Drop views and files that nobody asked for in that many seconds; returns bytes freed."""
+        oldest = time.time() - unused_s
+        for view in self._views.glob("*/*"):
+            if view.stat().st_mtime < oldest:
+                shutil.rmtree(view, ignore_errors=True)
+        freed = 0
+        for file in self._files.glob("*/*"):
+            status = file.stat()
+            if status.st_nlink == 1 and status.st_mtime < oldest:
+                file.unlink(missing_ok=True)
+                freed += status.st_size
+        return freed
+
+    def _cached(self, entry: FileEntry) -> Path:
+        return self._files / entry.sha256[:2] / entry.sha256
+
+    def _fetch(self, target: Path, entry: FileEntry, fetch: Fetch) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".tmp-{uuid.uuid4().hex}")
+        digest = hashlib.sha256()
+        try:
+            with temporary.open("wb") as file:
+                for chunk in fetch():
+                    digest.update(chunk)
+                    file.write(chunk)
+            if digest.hexdigest() != entry.sha256:
+                raise DamagedArtifact(
+                    f"{entry.path} came as {temporary.stat().st_size} bytes with sha256 "
+                    f"{digest.hexdigest()[:12]}; expected {entry.size} bytes with "
+                    f"{entry.sha256[:12]}. `phusa verify --deep` names all such files; run the "
+                    "stage again with --force."
+                )
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def touch(view: Path) -> None:
+    """Note that a view is in use."""
+    view.mkdir(parents=True, exist_ok=True)
+    os.utime(view)
+
+
+def _is_whole(path: Path, entry: FileEntry) -> bool:
+    try:
+        return path.stat().st_size == entry.size
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file, or a copy where the disk has no such thing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

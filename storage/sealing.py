@@ -1,0 +1,220 @@
+"""The commit: data, checks, manifest, reference, in this order, so that a kill between any two
+leaves nothing half-done visible and nothing sealed lost. docs/storage.md gives each step's reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from storage import layout
+from storage.errors import DamagedArtifact, StoreUnreachable, UnknownArtifact
+from storage.manifest import (
+    CheckResult,
+    CodeRef,
+    InputRef,
+    Manifest,
+    RunRef,
+    content_digest,
+    is_withdrawn,
+    utc_now,
+    withdrawn,
+)
+from storage.store import Store
+from storage.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Everything about an artifact but its files and its version."""
+
+    name: str
+    fingerprint: str
+    config: Mapping[str, JsonValue]
+    inputs: Mapping[str, InputRef]
+    rows_in: int
+    rows_out: int
+    stats: Mapping[str, JsonValue]
+    code: CodeRef
+    run: RunRef
+    checks: tuple[CheckResult, ...] = ()
+    forgotten: tuple[str, ...] = ()
+
+
+def commit(store: Store, workspace: Workspace, draft: Draft, *, replace: bool = False) -> Manifest:
+    """Seal the workspace's finished files as a new version and drop the workspace.
+
+    `replace` swaps the reference even if another whole version holds it (a forced rebuild);
+    otherwise that version is adopted and returned. Raises StoreUnreachable if the store does not
+    hold what it was given.
+    """
+    while True:
+        manifest = _manifest_of(workspace, draft)
+        winner = None if replace else store.find(draft.name, draft.fingerprint)
+        if winner is not None:
+            break
+        key = layout.manifest_key(manifest.name, manifest.version)
+        try:
+            _put_data(store, workspace, manifest)
+        except StoreUnreachable:
+            if store.backend.read(key) is None:
+                raise
+        if store.backend.create(key, manifest.to_json()):
+            winner = _publish(store, manifest, replace)
+            break
+        # gc took this attempt for a dead one and claimed its version: go on under another.
+    shutil.rmtree(workspace.root, ignore_errors=True)
+    return winner
+
+
+def quarantine(store: Store, workspace: Workspace, draft: Draft) -> Manifest:
+    """Keep a build that failed a blocking check where it can be looked at and is never an input."""
+    manifest = _manifest_of(workspace, draft)
+    _put_data(store, workspace, manifest)
+    store.backend.create(layout.quarantine_key(manifest.name, manifest.version), manifest.to_json())
+    shutil.rmtree(workspace.root, ignore_errors=True)
+    return manifest
+
+
+def quarantined(store: Store, name: str | None = None) -> list[Manifest]:
+    """The builds in quarantine, by name, then oldest first; unreadable ones are left out."""
+    keys = sorted(f"quarantine/{path}" for path in store.backend.sizes("quarantine"))
+    found = []
+    for key, data in zip(keys, store.backend.read_all(keys), strict=True):
+        if name is not None and key.split("/")[1] != name:
+            continue
+        try:
+            manifest = Manifest.parse(data or b"", key)
+        except DamagedArtifact:
+            continue
+        if manifest is not None:
+            found.append(manifest)
+    return found
+
+
+def find_quarantined(store: Store, name: str, fingerprint: str) -> Manifest | None:
+    """The newest whole build of this fingerprint that is in quarantine."""
+    builds = [m for m in quarantined(store, name) if m.fingerprint == fingerprint]
+    return next((m for m in reversed(builds) if store.is_whole(m)), None)
+
+
+def release(store: Store, held: Manifest, checks: Iterable[CheckResult]) -> Manifest:
+    """Seal a build from quarantine whose checks hold after all; nothing is built or copied.
+
+    One that was sealed already, by a run that was killed before it was done, stays as it is.
+    Raises DamagedArtifact if gc took it at this very moment.
+    """
+    manifest = held.model_copy(update={"checks": tuple(checks)})
+    key = layout.manifest_key(manifest.name, manifest.version)
+    if not store.backend.create(key, manifest.to_json()):
+        try:
+            manifest = store.manifest(held.name, held.version)
+        except UnknownArtifact as error:
+            raise DamagedArtifact(
+                f"{held.label} was taken by gc at this moment; expected to seal it. Run the same "
+                "command again: it builds it anew."
+            ) from error
+    sealed = _publish(store, manifest, replace=False)
+    store.backend.delete(layout.quarantine_key(held.name, held.version))
+    return sealed
+
+
+def withdraw(store: Store, name: str, version: str, why: str) -> bool:
+    """Claim a version that was never sealed, for good; False if it is sealed.
+
+    The manifest is create-only: either its build gets there first, or this does, and then the
+    build can never seal it, however long it slept.
+    """
+    key = layout.manifest_key(name, version)
+    if not store.backend.create(key, withdrawn(why)):
+        present = store.backend.read(key)
+        if present is None or not is_withdrawn(present):
+            return False
+    bury(store, name, version, why)
+    return True
+
+
+def bury(store: Store, name: str, version: str, why: str) -> None:
+    """Take a version out of sight, then its reference, then its data; the manifest stays.
+
+    A kill between two steps leaves a tombstone with data, which the next gc finishes. A reference
+    is emptied, not removed: only that can be done on the condition that it is still this version's.
+    """
+    stone = {"why": why, "at": utc_now().isoformat()}
+    store.backend.create(layout.tombstone_key(name, version), json.dumps(stone).encode())
+    with contextlib.suppress(UnknownArtifact, DamagedArtifact):
+        fingerprint = store.manifest(name, version).fingerprint
+        store.backend.swap(layout.recipe_key(name, fingerprint), b"", version.encode())
+    store.backend.delete(layout.quarantine_key(name, version))
+    store.backend.delete(layout.data_key(name, version))
+
+
+def _put_data(store: Store, workspace: Workspace, manifest: Manifest) -> None:
+    data = layout.data_key(manifest.name, manifest.version)
+    for entry in manifest.files:
+        store.backend.put_file(f"{data}/{entry.path}", workspace.data / entry.path)
+    lost = store.damage(manifest)  # one listing: a store may say yes and keep half
+    if lost:
+        store.backend.delete(data)
+        raise StoreUnreachable(
+            f"{store.address} did not keep what it was given ({'; '.join(lost[:3])}); expected "
+            f"{len(manifest.files)} whole files. Nothing was sealed. Look after the store, then "
+            "run the same command again: it goes on where it stopped."
+        )
+    if store.backend.local_path(data) is None:
+        for entry in manifest.files:
+            store.cache.keep(entry, workspace.data / entry.path)
+
+
+def _publish(store: Store, manifest: Manifest, replace: bool) -> Manifest:
+    """Point the recipe's reference at `manifest`, or adopt the version that won.
+
+    The loser of a race is buried if the winner holds the same content, as it should; another
+    content, which a stage that is not deterministic gives, is kept to be looked at.
+    """
+    key = layout.recipe_key(manifest.name, manifest.fingerprint)
+    while True:
+        present = store.backend.read(key)
+        winner = store.find(manifest.name, manifest.fingerprint) if present else None
+        if winner is not None and not replace:
+            if winner.digest == manifest.digest and winner.version != manifest.version:
+                same = f"the same content as {winner.label}, which was sealed first"
+                bury(store, manifest.name, manifest.version, same)
+            return winner
+        if store.backend.swap(key, manifest.version.encode(), present):
+            return manifest
+
+
+def _manifest_of(workspace: Workspace, draft: Draft) -> Manifest:
+    created = utc_now()
+    files = tuple(workspace.entries())
+    return Manifest(
+        name=draft.name,
+        version=new_version(created),
+        fingerprint=draft.fingerprint,
+        digest=content_digest(files),
+        config=dict(draft.config),
+        inputs=dict(draft.inputs),
+        files=files,
+        rows_in=draft.rows_in,
+        rows_out=draft.rows_out,
+        stats=dict(draft.stats),
+        checks=draft.checks,
+        forgotten=draft.forgotten,
+        code=draft.code,
+        run=draft.run,
+        created=created,
+        seconds=round(workspace.seconds(), 3),
+    )
+
+
+def new_version(created: datetime) -> str:
+    """Unique per attempt, and sorted by time: `20261121-021530-123-9f3a`."""
+    return f"{created:%Y%m%d-%H%M%S}-{created.microsecond // 1000:03d}-{secrets.token_hex(2)}"

@@ -1,0 +1,180 @@
+"""Takedowns: content that is to be left out from now on, and which artifacts hold it.
+
+    takedowns/{id}.json                    what, why, by whom
+    takedowns/{id}/holders/{digest}.json   an artifact's content that holds it: found once, for good
+
+An artifact's content digest names what it holds, so whether a stage's input holds something is a
+look at names, not at tables.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from storage.backends import Backend
+from storage.errors import DamagedArtifact
+from storage.layout import mark_key
+from storage.manifest import Manifest, utc_now
+
+Kind = Literal["url", "domain", "document"]
+
+
+class Takedown(BaseModel):
+    """One thing to leave out: a canonical URL, a domain with all below it, or a document id."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    kind: Kind
+    value: str
+    why: str
+    by: str
+    at: datetime
+
+    @property
+    def rule(self) -> str:
+        """What it says, whoever recorded it and when: `domain example.org`."""
+        return f"{self.kind} {self.value}"
+
+
+class Mark(BaseModel):
+    """A note on a sealed artifact: it has seen content that was taken down."""
+
+    model_config = ConfigDict(frozen=True)
+
+    takedown: str
+    rule: str
+    tokens: int | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Takedowns as a stage asks them."""
+
+    takedowns: tuple[Takedown, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.takedowns)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Sorted, so that it can be part of a fingerprint."""
+        return tuple(sorted({takedown.rule for takedown in self.takedowns}))
+
+    @cached_property
+    def _values(self) -> Mapping[Kind, frozenset[str]]:
+        kinds: tuple[Kind, ...] = ("url", "domain", "document")
+        return {k: frozenset(t.value for t in self.takedowns if t.kind == k) for k in kinds}
+
+    def covers(self, url: str, document_id: str = "") -> str | None:
+        """The rule that says to leave this page or document out, or None."""
+        values = self._values
+        if url in values["url"]:
+            return f"url {url}"
+        if document_id in values["document"]:
+            return f"document {document_id}"
+        if values["domain"]:
+            labels = (urlsplit(url).hostname or "").split(".")
+            for start in range(len(labels)):
+                domain = ".".join(labels[start:])
+                if domain in values["domain"]:
+                    return f"domain {domain}"
+        return None
+
+
+NOTHING = Forgotten()
+
+
+@dataclass(frozen=True)
+class Takedowns:
+    """All that a store has recorded."""
+
+    all: tuple[Takedown, ...] = ()
+    holders: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By takedown id: the content digests that hold what it says."""
+
+    @property
+    def forgotten(self) -> Forgotten:
+        return Forgotten(self.all)
+
+    def held_by(self, manifests: Iterable[Manifest]) -> Forgotten:
+        """Those takedowns whose content is in one of these artifacts."""
+        digests = {manifest.digest for manifest in manifests}
+        return Forgotten(
+            tuple(t for t in self.all if digests & self.holders.get(t.id, frozenset()))
+        )
+
+
+def read(backend: Backend) -> Takedowns:
+    """All takedowns; one listing where there is none. Raises DamagedArtifact for a broken record:
+    leaving one out would let content back in."""
+    paths = sorted(backend.sizes("takedowns"))
+    records = [path for path in paths if "/" not in path]
+    holders: dict[str, set[str]] = {}
+    for path in paths:
+        if "/holders/" in path:
+            identity, _, file = path.partition("/holders/")
+            holders.setdefault(identity, set()).add(file.removesuffix(".json"))
+    data = backend.read_all([f"takedowns/{path}" for path in records])
+    return Takedowns(
+        tuple(_parse(path, one) for path, one in zip(records, data, strict=True)),
+        {identity: frozenset(digests) for identity, digests in holders.items()},
+    )
+
+
+def record(backend: Backend, takedown: Takedown) -> None:
+    """Write a takedown down, create-only: from now on every stage that begins knows of it."""
+    backend.create(f"takedowns/{takedown.id}.json", takedown.model_dump_json(indent=2).encode())
+
+
+def add_holders(backend: Backend, takedown: Takedown, held: Collection[Manifest]) -> None:
+    """Note which artifacts hold what a takedown says."""
+    for manifest in held:
+        key = f"takedowns/{takedown.id}/holders/{manifest.digest}.json"
+        backend.create(key, json.dumps({"artifact": manifest.name}).encode())
+
+
+def mark(backend: Backend, manifest: Manifest, takedown: Takedown, tokens: int | None) -> None:
+    """Note on a model that it has seen that many tokens of what was taken down."""
+    note = Mark(takedown=takedown.id, rule=takedown.rule, tokens=tokens, at=utc_now())
+    key = mark_key(manifest.name, manifest.version, takedown.id)
+    present = backend.read(key)
+    backend.swap(key, note.model_dump_json().encode(), present)
+
+
+def marks(backend: Backend, manifest: Manifest) -> list[Mark]:
+    """What was noted on an artifact. Raises DamagedArtifact for a note that cannot be read."""
+    folder = f"marks/{manifest.name}/{manifest.version}"
+    keys = [f"{folder}/{path}" for path in sorted(backend.sizes(folder))]
+    found = zip(keys, backend.read_all(keys), strict=True)
+    return [_parse_mark(key, data) for key, data in found if data is not None]
+
+
+def _parse_mark(key: str, data: bytes) -> Mark:
+    try:
+        return Mark.model_validate_json(data)
+    except ValidationError as error:
+        raise DamagedArtifact(
+            f"{key} cannot be read ({error.errors()[0]['msg']}); expected a mark. Restore it, or "
+            "remove it and record the takedown again with `phusa forget`."
+        ) from error
+
+
+def _parse(path: str, data: bytes | None) -> Takedown:
+    try:
+        return Takedown.model_validate_json(data or b"")
+    except ValidationError as error:
+        raise DamagedArtifact(
+            f"takedowns/{path} cannot be read ({error.errors()[0]['msg']}); expected a takedown. "
+            "Restore it, or remove it and record it again with `phusa forget`: until then no stage "
+            "runs, since what was taken down could come back."
+        ) from error

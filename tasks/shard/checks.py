@@ -1,0 +1,71 @@
+"""What token shards are measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from tasks.checks import Check, Made, Measure, growth, share, stat
+from tasks.config import knob
+
+_ABOUT = {
+    "growth": Measure(
+        "sequences, relative to the last version's: -0.5 is half of them",
+        "See which stage before this one lost text",
+        compares=True,
+    ),
+    "tokens_per_byte": Measure(
+        "tokens for each byte of text, the end of each document included",
+        "Train the tokenizer on these documents, with a larger tokenizer.vocab_size",
+    ),
+    "validation_share": Measure(
+        "share of the documents (0-1) that were held out",
+        "Change shard.validation_share, or draw again with another shard.split_seed",
+    ),
+    "validation_tokens": Measure(
+        "tokens held out",
+        "Raise shard.validation_share or crawl more pages",
+    ),
+    "xz_bits_per_byte": Measure(
+        "what `xz -9` needs for a byte of the held-out text, in bits: little for text that "
+        "repeats itself, much for what is no text",
+        "Read some documents; sharpen clean.filters or lower dedup.threshold",
+    ),
+}
+
+
+class ShardCheck(Check):
+    """Bounds on one measure of token shards."""
+
+    stage: ClassVar[str] = "shard"
+    about: ClassVar[Mapping[str, Measure]] = _ABOUT
+    measure: Literal[
+        "growth", "tokens_per_byte", "validation_share", "validation_tokens", "xz_bits_per_byte"
+    ] = knob(..., "which of the stage's measures")
+
+
+DEFAULTS = (
+    # A token is at least a byte of text or the end of a document, and in no language 50 bytes:
+    # outside of these bounds tokens or texts were lost, or documents are a few bytes long.
+    ShardCheck(measure="tokens_per_byte", min=0.02, max=1.25),
+    # 0.25-0.4 in most languages; a jump means that the tokenizer no longer fits the text.
+    ShardCheck(measure="tokens_per_byte", max=0.7, max_rise=0.05, severity="warn"),
+    # The score of a model is measured on these documents: on others it is another score.
+    ShardCheck(measure="validation_share", max_rise=0.05, max_fall=0.05, severity="warn"),
+    # Bits of a token scatter by about 3: on 1 000 of them the mean is uncertain by 0.1.
+    ShardCheck(measure="validation_tokens", min=1000, severity="warn"),
+    # Prose and documentation: 1.3-2.5. Under 0.5 it is packed 16:1, over 5 it is noise.
+    ShardCheck(measure="xz_bits_per_byte", min=0.5, max=5.0, severity="warn"),
+)
+
+
+def measures(made: Made, last: Made | None) -> dict[str, float | None]:
+    """All measures of token shards, beside those of the last version if there is one."""
+    tokens = stat(made, "train_tokens") + stat(made, "validation_tokens")
+    return {
+        "growth": growth(made, last),
+        "tokens_per_byte": share(tokens, stat(made, "text_bytes")),
+        "validation_share": share(stat(made, "validation_documents"), made.rows_in),
+        "validation_tokens": stat(made, "validation_tokens"),
+        "xz_bits_per_byte": stat(made, "xz_bits_per_byte"),
+    }
