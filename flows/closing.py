@@ -30,7 +30,7 @@ def print_closing(console: Console, recipe: Recipe, store: Store, results: Seque
             console,
             recipe.prompts,
             store.folder(store.manifest(base.name, base.version)),
-            store.folder(made["finetune"]) / "merged",
+            store.folder(made["finetune"], "merged/") / "merged",
         )
     console.print(_stage_table(results))
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.style import Style
 from rich.table import Table
 
-from flows.listing import Listed, State
-from flows.plan import Step
+if TYPE_CHECKING:
+    from flows.listing import Listed, State
+    from flows.plan import Step
 
 _PLAIN_WIDTH = 120
 

@@ -64,7 +64,8 @@ def _checks(manifest: Manifest) -> Table:
     table = Table("check", "", "", title="checks", title_justify="left")
     for check in manifest.checks:
         failed = "[red]blocks[/]" if check.severity == "block" else "[yellow]warns[/]"
-        table.add_row(check.measure, "[green]holds[/]" if check.passed else failed, check.says)
+        state = "[green]holds[/]" if check.passed else failed
+        table.add_row(check.measure, state, escape(check.says))
     return table
 
 

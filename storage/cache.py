@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from storage.errors import DamagedArtifact, full_disk_named
@@ -78,6 +78,12 @@ class Cache:
                 file.unlink(missing_ok=True)
                 freed += status.st_size
         return freed
+
+    def drop(self, name: str, version: str, entries: Iterable[FileEntry]) -> None:
+        """Remove the view of one artifact, and its files; who needs one of them fetches it again."""
+        shutil.rmtree(self.view(name, version), ignore_errors=True)
+        for entry in entries:
+            self._cached(entry).unlink(missing_ok=True)
 
     def _cached(self, entry: FileEntry) -> Path:
         return self._files / entry.sha256[:2] / entry.sha256

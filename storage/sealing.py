@@ -46,6 +46,8 @@ class Draft:
     run: RunRef
     checks: tuple[CheckResult, ...] = ()
     forgotten: tuple[str, ...] = ()
+    place: datetime | None = None
+    """Where its version stands among the others, if not at the time of the commit."""
 
 
 def commit(store: Store, workspace: Workspace, draft: Draft, *, replace: bool = False) -> Manifest:
@@ -197,7 +199,7 @@ def _manifest_of(workspace: Workspace, draft: Draft) -> Manifest:
     files = tuple(workspace.entries())
     return Manifest(
         name=draft.name,
-        version=new_version(created),
+        version=new_version(draft.place or created),
         fingerprint=draft.fingerprint,
         digest=content_digest(files),
         config=dict(draft.config),

@@ -9,6 +9,7 @@ look at names, not at tables.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from functools import cached_property
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storage.backends import Backend
 from storage.errors import DamagedArtifact
@@ -38,6 +39,7 @@ class Takedown(BaseModel):
     why: str
     by: str
     at: datetime
+    page_url: str = Field("", description="of a document: the URL of its page, if it was known")
 
     @property
     def rule(self) -> str:
@@ -75,6 +77,16 @@ class Forgotten:
         kinds: tuple[Kind, ...] = ("url", "domain", "document")
         return {k: frozenset(t.value for t in self.takedowns if t.kind == k) for k in kinds}
 
+    @cached_property
+    def page_urls(self) -> frozenset[str]:
+        """Where the documents that are to be left out were found. Another text may be there now."""
+        return frozenset(t.page_url for t in self.takedowns if t.page_url)
+
+    @property
+    def documents(self) -> frozenset[str]:
+        """The document ids that were taken down as such."""
+        return self._values["document"]
+
     def covers(self, url: str, document_id: str = "") -> str | None:
         """The rule that says to leave this page or document out, or None."""
         values = self._values
@@ -83,7 +95,7 @@ class Forgotten:
         if document_id in values["document"]:
             return f"document {document_id}"
         if values["domain"]:
-            labels = (urlsplit(url).hostname or "").split(".")
+            labels = (urlsplit(url).hostname or "").rstrip(".").split(".")
             for start in range(len(labels)):
                 domain = ".".join(labels[start:])
                 if domain in values["domain"]:
@@ -131,9 +143,21 @@ def read(backend: Backend) -> Takedowns:
     )
 
 
-def record(backend: Backend, takedown: Takedown) -> None:
-    """Write a takedown down, create-only: from now on every stage that begins knows of it."""
-    backend.create(f"takedowns/{takedown.id}.json", takedown.model_dump_json(indent=2).encode())
+def identify(kind: Kind, value: str) -> str:
+    """The id of a takedown: of its rule alone, so that the same one is never recorded twice."""
+    return hashlib.sha256(f"{kind} {value}".encode()).hexdigest()[:16]
+
+
+def record(backend: Backend, takedown: Takedown) -> Takedown:
+    """Write a takedown down, create-only: from now on every stage that begins knows of it.
+
+    Returns what is recorded under its id: this one, or the one that was there before.
+    """
+    key = f"takedowns/{takedown.id}.json"
+    data = takedown.model_dump_json(indent=2).encode()
+    if backend.create(key, data):
+        return takedown
+    return _parse(key.removeprefix("takedowns/"), backend.read(key))
 
 
 def add_holders(backend: Backend, takedown: Takedown, held: Collection[Manifest]) -> None:
@@ -149,6 +173,13 @@ def mark(backend: Backend, manifest: Manifest, takedown: Takedown, tokens: int |
     key = mark_key(manifest.name, manifest.version, takedown.id)
     present = backend.read(key)
     backend.swap(key, note.model_dump_json().encode(), present)
+
+
+def carry_marks(backend: Backend, old: Manifest, new: Manifest) -> None:
+    """Note on `new`, which is `old` without some of its files' content, all that `old` has seen."""
+    for note in marks(backend, old):
+        key = mark_key(new.name, new.version, note.takedown)
+        backend.create(key, note.model_dump_json().encode())
 
 
 def marks(backend: Backend, manifest: Manifest) -> list[Mark]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import stat
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from storage import lease
 from storage.store import Store
 
 
@@ -33,11 +35,36 @@ def abandoned(store: Store, unused_s: float) -> list[Work]:
         for path in folder.rglob("*"):
             with contextlib.suppress(FileNotFoundError):
                 status = path.stat()
-                sizes.append(status.st_size)
+                sizes.append(status.st_size if stat.S_ISREG(status.st_mode) else 0)
                 last = max(last, status.st_mtime)
         if last < oldest:
             found.append(Work(folder, sum(sizes)))
     return found
+
+
+def live_builds(store: Store) -> dict[str, lease.Lease]:
+    """Leases that have not ended, by their key, without those of builds that died on this machine.
+
+    A build here holds the lock of its work folder as long as it lives, and its lease a minute more.
+    """
+    return {
+        key: held for key, held in lease.live(store.backend).items() if not _died(store, key, held)
+    }
+
+
+def _died(store: Store, key: str, held: lease.Lease) -> bool:
+    try:
+        here = (store.work / "id").read_text()
+    except FileNotFoundError:
+        return False
+    path = store.work / (key.removeprefix("leases/").removesuffix(".json") + ".lock")
+    if held.work != here or not path.exists():
+        return False
+    try:
+        FileLock(path).acquire(timeout=0).lock.release()
+    except Timeout:
+        return False
+    return True
 
 
 def drop(store: Store, work: Iterable[Work], unused_s: float) -> None:

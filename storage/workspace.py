@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import pyarrow.parquet as pq
 from pydantic import JsonValue
 from typing_extensions import Buffer
 
@@ -78,7 +77,7 @@ class Workspace:
         self._finish(file, path, digest, volatile=False)
 
     def _finish(self, temporary: Path, path: str, sha256: str, *, volatile: bool) -> None:
-        rows = pq.read_metadata(temporary).num_rows if path.endswith(".parquet") else None
+        rows = _num_rows(temporary) if path.endswith(".parquet") else None
         size = temporary.stat().st_size
         entry = FileEntry(path=path, size=size, sha256=sha256, rows=rows, volatile=volatile)
         temporary.replace(self.data / path)
@@ -148,6 +147,12 @@ class Workspace:
         temporary = note.with_name(f".tmp-{uuid.uuid4().hex}")
         temporary.write_text(entry.model_dump_json())
         temporary.replace(note)
+
+
+def _num_rows(file: Path) -> int:
+    import pyarrow.parquet as pq  # 0.1 s, which commands that only look need not pay
+
+    return int(pq.read_metadata(file).num_rows)
 
 
 class HashingFile(io.BufferedIOBase):

@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import ArtifactArgument, JsonOption, StoreOption, answer, store_here
-from flows.promotion import promote as promote_
-from flows.promotion import rollback as rollback_
 
 AliasArgument = Annotated[str, typer.Argument(help="such as prod")]
 
@@ -27,6 +25,8 @@ def promote(
 
     Example: `phusa promote finetune prod`
     """
+    from flows.promotion import promote as promote_  # all stages' knobs, only wanted here
+
     done = promote_(store_here(store), artifact, alias, override)
     moved = f"now (before: {done.before or 'none'})" if done.before != done.label else "already"
     lines = [f"{done.label} is {alias} {moved}", *done.notes]
@@ -49,6 +49,8 @@ def rollback(
 
     Example: `phusa rollback finetune prod`
     """
+    from flows.promotion import rollback as rollback_
+
     label = f"{name}@{rollback_(store_here(store), name, alias)}"
     row = {"artifact": label, "alias": alias}
     text = f"{label} is {alias} again"

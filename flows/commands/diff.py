@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import ArtifactArgument, JsonOption, StoreOption, answer, store_here
-from flows.diff import diff as compare
-from flows.render_diff import show_diff
 
 
 def diff(
@@ -27,6 +25,9 @@ def diff(
 
     Example: `phusa diff clean@20261121-03 clean`
     """
+    from flows.diff.artifacts import diff as compare  # numpy: 0.1 s, and only wanted here
+    from flows.diff.render import show_diff
+
     place = store_here(store)
     found = compare(place, place.resolve(old), place.resolve(new), rows)
     answer(asdict(found), as_json, lambda console: show_diff(console, found))

@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import ArtifactArgument, StoreOption, store_here
-from flows.export import export as lay_out
-from flows.layouts import kind_of
 from flows.render import make_console, size
 
 _LOADS = {
@@ -30,6 +28,9 @@ def export(
 
     Example: `phusa export pretrain ./my-model`
     """
+    from flows.export.folder import export as lay_out  # all stages' knobs, only wanted here
+    from flows.export.layouts import kind_of
+
     place = store_here(store)
     manifest = place.resolve(artifact)
     target = lay_out(place, manifest, folder)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from flows.recipe import Recipe
 from flows.render import make_console
 from storage.store import Store
-
-_BESIDE = ".phusa"
 
 StoreOption = Annotated[
     str | None,
@@ -32,16 +28,9 @@ ArtifactArgument = Annotated[
 ]
 
 
-def store_of(path: Path, recipe: Recipe, given: str | None) -> Store:
-    """The given store, the recipe's, or `.phusa` in the project that the recipe belongs to."""
-    folder = path.resolve().parent
-    beside = (folder.parent if folder.name == "recipes" else folder) / _BESIDE
-    return Store(given or recipe.store or str(beside))
-
-
 def store_here(given: str | None) -> Store:
     """The given store, or `.phusa` in this folder."""
-    return Store(given or _BESIDE)
+    return Store(given or ".phusa")
 
 
 def answer(value: Any, as_json: bool, show_people: Callable[[Console], None]) -> None:

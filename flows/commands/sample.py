@@ -33,6 +33,6 @@ def sample(
     from tasks.lm.generate import Sampler, Sampling  # torch: 2 s, and only wanted here
 
     sampling = Sampling(tokens, temperature, seed=seed)
-    folder = place.folder(manifest)
-    sampler = Sampler(folder / "merged" if tuned else folder)
+    prefix = "merged/" if tuned else ""
+    sampler = Sampler(place.folder(manifest, prefix) / prefix)
     print(sampler.answer(prompt, sampling) if tuned else sampler.continue_text(prompt, sampling))

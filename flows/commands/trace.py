@@ -38,9 +38,9 @@ def trace(
         raise RequestError(
             Fault("trace", given, "a URL, or --model", "Example: phusa trace --model finetune")
         )
-    from flows.render_trace import show_model, show_trace  # pyarrow: 0.2 s, only wanted here
-    from flows.trace import trace as follow
-    from flows.trace_model import trace_model
+    from flows.trace.model import trace_model
+    from flows.trace.page import trace as follow
+    from flows.trace.render import show_model, show_trace  # pyarrow: 0.2 s, only wanted here
 
     place = store_here(store)
     if model is not None:

@@ -1,8 +1,8 @@
 """A bucket of S3, or of whatever speaks its API: MinIO, Ceph, R2 and others.
 
 The commit protocol stands on S3's conditional writes (If-None-Match and If-Match); a store that
-knows of none refuses the first write. Every answer that does not come is settled by reading back,
-and so is every yes: a manifest that S3 took and does not hold must not count as sealed.
+knows of none is refused at the first write. Every answer that does not come is settled by reading
+back, and so is every yes: a manifest that S3 took and does not hold must not count as sealed.
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from storage.backends.s3_bucket import REQUESTS_AT_ONCE, Bucket, Found, gather
-from storage.backends.s3_faults import not_kept
+from storage.backends.s3_faults import condition_ignored, not_kept
 from storage.errors import Fault, RequestError, StoreUnreachable
 
 _RANGE_BYTES = 8 << 20
+_NO_ETAG = f'"{"0" * 32}"'
 _RANGES_AT_ONCE = 4  # `chunks` holds 32 MiB at most
 
 
@@ -36,6 +37,7 @@ class S3Backend:
     ) -> None:
         name, self._prefix = _parsed(address)
         self.address = f"s3://{name}/{self._prefix}".rstrip("/")
+        self._proven = set[str]()
         self._bucket = Bucket(
             name, connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s
         )
@@ -101,6 +103,7 @@ class S3Backend:
             if found is not None and found.etag == etag:  # ours and torn: it must not be a commit
                 await self._bucket.remove([key])
             raise self._not_kept(key, data, found)
+        await self._prove(key, data, IfNoneMatch="*")
         return True
 
     async def _swap(self, key: str, data: bytes, expected: bytes | None) -> bool:
@@ -117,12 +120,29 @@ class S3Backend:
             return found.data == data
         found = await self._bucket.get(key)
         if found is not None and found.data == data:
+            await self._prove(key, data, IfMatch=_NO_ETAG)
             return True  # also where `etag` is None: boto and aiohttp ask again after a lost answer
         if etag is None:
             return False
         if _etag(found) in (etag, _etag(before)):  # torn, or as if nothing had been asked
             raise self._not_kept(key, data, found)
         return True  # another has replaced or removed it since
+
+    async def _prove(self, key: str, data: bytes, **condition: str) -> None:
+        """Once for each condition: write the same bytes again where it cannot hold.
+
+        A store that has never heard of conditions takes the write, and would take any.
+        """
+        (kind,) = condition
+        if kind in self._proven:
+            return
+        try:
+            etag = await self._bucket.put(key, data, **condition)
+        except StoreUnreachable:
+            return  # what was asked for is done; the next write asks this again
+        if etag is not None:
+            raise condition_ignored(self._bucket.place("put_object", key), kind)
+        self._proven.add(kind)
 
     def _not_kept(self, key: str, data: bytes, found: Found | None) -> StoreUnreachable:
         held = "nothing" if found is None else f"{len(found.data)} other bytes"

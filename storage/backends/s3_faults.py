@@ -197,6 +197,11 @@ def not_kept(place: Place, found: str, written: int) -> StoreUnreachable:
     )
 
 
+def condition_ignored(place: Place, condition: str) -> StoreDenied:
+    """The store wrote where a condition forbade it."""
+    return _denied(place, f"a store that ignores {condition}", *_REFUSALS["NotImplemented"])
+
+
 def _refusal(status: int, code: str, operation: str) -> tuple[str, str]:
     """What was expected, and the remedy."""
     permission = _PERMISSIONS.get(operation, "the request")

@@ -89,6 +89,11 @@ def clean_shard(
     write_rows(workspace, paths.rejects, output.rejects, REJECT, volatile=True)
 
 
+def reject_forgotten(identity: str, url: str, rule: str) -> Row:
+    """The reject of a document, or of the page at a URL, that was taken down."""
+    return _reject(identity, url, _taken_down(rule))
+
+
 def describe(paths: list[Path]) -> dict[str, Any]:
     """How many documents there are in each language, the most frequent first, and their words."""
     languages: Counter[str] = Counter()

@@ -16,6 +16,7 @@ from storage.warc import WarcSegment
 from tasks.crawl.fetch import Fetched, Fetcher, http_client
 from tasks.crawl.frontier import FetchedPage, Frontier, Queued, RejectedUrl
 from tasks.crawl.links import HTML_TYPES, media_type, page_links
+from tasks.crawl.rewrite import reject_forgotten
 from tasks.crawl.sources.web import WebSource
 from tasks.crawl.urls import Scope, canonical_url
 from tasks.crawl.watch import Watch
@@ -109,9 +110,7 @@ class _Crawl:
 
     async def _fetch(self, fetcher: Fetcher, url: str) -> Fetched | RejectedUrl:
         rule = self._forgotten.covers(url)
-        if rule is not None:
-            return RejectedUrl(url, "forgotten", rule, "content that was not taken down")
-        return await fetcher.fetch(url)
+        return await fetcher.fetch(url) if rule is None else reject_forgotten(url, rule)
 
     def _expected(self) -> int:
         return min(self._source.max_pages, self._num_pages + self._frontier.num_waiting())

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
 
-from flows.cards import _size, card
-from flows.provenance import provenance, public
-from flows.stage_prose import listed, sentence
+from flows.export.cards import _size, card
+from flows.export.provenance import provenance, public
+from flows.export.stage_prose import listed, sentence
 from flows.stages import STAGES
 from storage.manifest import CheckResult, Manifest
 from storage.records import DOCUMENT, REJECT
@@ -47,6 +47,7 @@ def test_model_cards_are_what_the_hub_reads(cards: dict[str, str], store: Store)
         assert result.metric_type == "bits_per_byte"
         assert result.metric_value == store.resolve(name).stats[stat]
         assert data.license is None and data.base_model is None
+    assert 'tokenizer(tokenizer.bos_token + "The"' in cards["pretrain"]  # as it was trained
     assert ModelCard(cards["tokenizer"]).data.eval_results is None
 
 
@@ -214,7 +215,7 @@ def test_a_lineage_with_holes(tmp_path: Path) -> None:
 
 def test_checks_and_takedowns_are_said(tmp_path: Path) -> None:
     check = CheckResult(
-        measure="share_kept",
+        measure="share|kept",
         value=0.25,
         last=None,
         bounds={},
@@ -224,7 +225,7 @@ def test_checks_and_takedowns_are_said(tmp_path: Path) -> None:
     )
     manifest = secretive(tmp_path, checks=(check,), forgotten=("one", "two"))
     text = card(Store(tmp_path), manifest, "out")
-    assert "| share_kept | 0.25 | no |" in text
+    assert "| share\\|kept | 0.25 | no |" in text
     assert "What takedowns name was left out too (2 of them)." in text
 
 

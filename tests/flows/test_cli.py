@@ -14,12 +14,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from storage.sealing import quarantined
 from storage.store import Store
 from tests.conftest import ROOT, recipe_of
-from tests.flows.conftest import Phusa
+from tests.flows.conftest import Cli, Phusa
 from tests.site import TinySite
 
-COMMANDS = ("run", "plan", "artifacts", "show", "sample")
+COMMANDS = (
+    "run", "plan", "artifacts", "show", "sample", "trace", "diff", "verify", "promote", "rollback",
+    "gc", "export",
+)  # fmt: skip
 
 
 def call(*words: object, **env: str) -> subprocess.CompletedProcess[str]:
@@ -83,7 +87,7 @@ def test_answers_in_json(
     planned = json.loads(phusa("plan", tiny_recipe, "--json", *empty).stdout)
     assert [row["action"] for row in planned] == ["run"] * 7
     assert json.loads(phusa("artifacts", "--json", *empty).stdout) == []
-    place = ("--store", store.root)
+    place = ("--store", store.address)
     planned = json.loads(phusa("plan", recipe, "--json", *place).stdout)
     assert [row["action"] for row in planned] == ["reuse"] * 7
     version = store.versions("crawl")[0]
@@ -177,7 +181,7 @@ def test_a_full_disk_ends_clearly_and_seals_nothing(
 def test_ctrl_c_stops_soon_and_the_next_run_goes_on(
     prefect_env: dict[str, str], recipe: Path, store: Store, tmp_path: Path
 ) -> None:
-    shutil.copytree(store.root, tmp_path / "store")
+    shutil.copytree(store.address, tmp_path / "store")
     words = ("run", str(recipe), "--store", str(tmp_path / "store"))
     long = ("--set", "pretrain.tokens=20000000", "--set", "pretrain.checkpoint_steps=50")
     run = subprocess.Popen(
@@ -200,3 +204,89 @@ def test_ctrl_c_stops_soon_and_the_next_run_goes_on(
     assert any("pretrain: goes on from step" in line for line in lines)
     again.kill()
     again.communicate()
+
+
+# --- gates --------------------------------------------------------------------------------------
+
+
+def test_a_gate_holds_a_build_back_until_its_bounds_are_loosened(
+    phusa: Phusa, cli: Cli, recipe: Path, store: Store, tmp_path: Path
+) -> None:
+    copy = Store(shutil.copytree(store.address, tmp_path / "store"))
+    before = copy.resolve("clean")
+    words = ("run", recipe, "--store", copy.address, "--only", "clean")
+    other = (*words, "--set", "clean.filters.0.min_words=21")
+    strict, loose = (
+        ("--set", f"clean.checks=[{{measure: drop_rate, max: {bound}}}]") for bound in (0.0, 0.5)
+    )
+
+    done = phusa(*other, *strict, code=1)
+    said = " ".join(done.stderr.split())
+    assert "clean: run (filters.0.min_words: 20 → 21)" in done.stdout
+    assert said.startswith("the run failed clean@") and "kept in quarantine" in said
+    assert "drop_rate 0.0" in said and "is above max 0. See the reasons in rejects/" in said
+    assert "Traceback" not in done.stdout + done.stderr
+    (held,) = quarantined(copy)
+    assert copy.resolve("clean") == before  # never an input
+
+    shown = cli("show", "clean", "--store", copy.address)
+    assert shown.out.startswith(f"{held.label} quarantined")
+    assert str(copy.folder(held)) in shown.out and "is above max 0" in shown.out
+    planned = json.loads(cli("plan", recipe, *other[2:], "--json").out)
+    assert planned[-1]["reason"] == f"judges {held.label} again, which is in quarantine"
+
+    done = phusa(*other, *loose)
+    assert "clean: reuse (from quarantine: its checks hold now)" in done.stdout
+    assert "run (" not in done.stdout and "reused" in done.stdout
+    assert copy.resolve("clean").version == held.version and quarantined(copy) == []
+
+    done = phusa(*words, *strict, code=1)  # a hit, which is held against the gates of today
+    assert f"{before.label} does not pass its blocking checks" in done.stderr
+
+
+# --- credentials --------------------------------------------------------------------------------
+
+
+def test_no_credential_is_written_anywhere(
+    prefect_env: dict[str, str],
+    s3_env: dict[str, str],
+    s3_bucket: str,
+    tiny_recipe: Path,
+    tmp_path: Path,
+) -> None:
+    """Not in the store, the cache, the Prefect server's database or logs, or what is printed.
+
+    Neither where a run ends well, nor where the store refuses it or does not answer.
+    """
+    secrets = [s3_env["AWS_ACCESS_KEY_ID"], s3_env["AWS_SECRET_ACCESS_KEY"]]
+    env = {
+        **prefect_env,
+        **s3_env,
+        "PHUSA_CACHE": str(tmp_path / "cache"),
+        "PREFECT_LOGGING_LEVEL": "DEBUG",
+    }
+    said = ""
+    for address, port, code in (
+        (f"{s3_bucket}/a/b", None, 0),
+        ("s3://phusa-no-such-bucket", None, 2),
+        (s3_bucket, "http://127.0.0.1:9", 1),
+    ):
+        endpoint = {} if port is None else {"AWS_ENDPOINT_URL": port}
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.cli", "run", str(tiny_recipe), "--only", "crawl"]
+            + ["--store", address],
+            cwd=ROOT, env={**env, **endpoint}, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        said += done.stdout + done.stderr
+    store = Store(s3_bucket)
+    keys = list(store.backend.sizes(""))
+    assert any(key.startswith("a/b/versions/crawl/") for key in keys)
+    content = [b"".join(store.backend.chunks(key)) for key in keys]
+    folders = (Path(prefect_env["PREFECT_HOME"]), tmp_path)
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert any("prefect.db" in path.name for path in files)
+    content += [path.read_bytes() for path in files]
+    for secret in secrets:
+        assert secret not in said
+        assert not any(secret.encode() in data for data in [*content, *map(str.encode, keys)])

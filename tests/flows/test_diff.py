@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from flows.diff import Diff, diff
-from flows.render_diff import show_diff
-from flows.row_diff import diff_rows, hash_rows, read_rows, unmatched
+from flows.diff.artifacts import Diff, diff
+from flows.diff.render import show_diff
+from flows.diff.rows import diff_rows, hash_rows, read_rows, unmatched
 from storage.errors import DamagedArtifact, RequestError
 from storage.manifest import CheckResult, CodeRef, Manifest
 from storage.records import DOCUMENT, DUPLICATE, FETCH, ORIGIN, PAIR, REJECT, STEP, sequence_schema
@@ -162,6 +162,11 @@ def test_lists_over_a_slice_of_their_numbers() -> None:
     sliced = pa.ListArray.from_arrays(pa.array([0, 2, 3], pa.int32()), numbers.slice(2))
     plain = pa.array([[1, 2], [3]], pa.list_(pa.uint16()))
     assert sliced == plain and hash_rows([sliced]).tolist() == hash_rows([plain]).tolist()
+
+
+def test_no_number_is_not_nought() -> None:
+    first, second = hash_rows([pa.array([[None], [0]], pa.list_(pa.uint16()))]).tolist()
+    assert first != second
 
 
 @pytest.mark.parametrize(

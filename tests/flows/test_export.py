@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from flows.export import export
+from flows.export.folder import export
 from flows.stages import STAGES
 from storage.errors import DamagedArtifact, RequestError
 from storage.manifest import Manifest
@@ -254,7 +254,7 @@ def test_what_comes_to_the_place_meanwhile_stays(
         (target / "mine.txt").write_text("mine")
         return "card"
 
-    monkeypatch.setattr("flows.export.card", interfere)
+    monkeypatch.setattr("flows.export.folder.card", interfere)
     with pytest.raises(RequestError, match="a folder with files in it"):
         export(small.store, small.manifest, target)
     assert names(target) == {"mine.txt"} and not (tmp_path / ".out.exporting").exists()
@@ -285,7 +285,7 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from storage.store import Store
-import flows.export as it
+import flows.export.folder as it
 store = Store(sys.argv[1])
 copy = it._copy
 def copy_one(source, target, entry, manifest):
@@ -315,7 +315,7 @@ def test_two_exports_to_one_place(small: SimpleNamespace, tmp_path: Path) -> Non
     folder.mkdir()
     (folder / "theirs").write_text("half")
     other = os.open(folder, os.O_RDONLY)
-    fcntl.flock(other, fcntl.LOCK_EX)
+    fcntl.flock(other, fcntl.LOCK_SH)  # an export wants it alone
     with pytest.raises(RequestError, match="another export at work"):
         export(small.store, small.manifest, tmp_path / "out")
     assert names(folder) == {"theirs"}

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from flows.plan import Selection, differences, plan
+from flows.plan import Selection, Step, differences, plan
 from flows.recipe import Recipe
-from flows.stages import STAGES, source_sha256
+from flows.render import make_console, plan_table
+from flows.stages import STAGES
+from storage import takedown
 from storage.errors import RequestError
-from storage.manifest import CodeRef, InputRef, Manifest, RunRef
-from storage.store import Draft, Store
-from tasks.config import identity
-
-
-def recipe(**changes: object) -> Recipe:
-    source = {"kind": "web", "seeds": ["http://a.example/"], "contact": "me@a.example"}
-    return Recipe.model_validate({"name": "r", "crawl": {"source": source}, **changes})
-
-
-def seal(store: Store, of: Recipe, name: str, content: str) -> Manifest:
-    """Put an artifact of stage `name` with some content into the store."""
-    stage = STAGES[name]
-    inputs = {key: store.resolve(key) for key in stage.inputs}
-    digests = {key: manifest.digest for key, manifest in inputs.items()}
-    key = stage.fingerprint(of.stage(name), digests)
-    with store.building(name, key) as workspace:
-        workspace.write_json("content.json", content)
-        draft = Draft(
-            name=name,
-            fingerprint=key,
-            config=identity(of.stage(name)),
-            inputs={
-                k: InputRef(name=k, version=m.version, digest=m.digest) for k, m in inputs.items()
-            },
-            rows_in=1,
-            rows_out=1,
-            stats={},
-            code=CodeRef(stage_version=stage.version, source_sha256=source_sha256(name)),
-            run=RunRef(recipe=of.name, host="test"),
-        )
-        return store.commit(workspace, draft, replace=True)
+from storage.manifest import MANIFEST_SCHEMA
+from storage.sealing import bury
+from storage.store import Store
+from storage.takedown import Takedown
+from tests.flows.by_hand import recipe, seal
+from tests.flows.conftest import Cli
 
 
 @pytest.fixture
@@ -51,6 +30,11 @@ def full(tmp_path: Path) -> Store:
     for name in STAGES:
         seal(store, recipe(), name, name)
     return store
+
+
+def step_of(name: str, of: Recipe, store: Store) -> Step:
+    (step,) = [s for s in plan(of, store, Selection()) if s.stage.name == name]
+    return step
 
 
 def actions(of: Recipe, store: Store, selection: Selection | None = None) -> dict[str, str]:
@@ -146,3 +130,115 @@ def test_differences_name_leaves() -> None:
         ("gone", 1, None),
         ("new", None, 2),
     ]
+
+
+# --- why a stage runs ---------------------------------------------------------------------------
+
+
+def test_every_change_of_a_stage_is_named(full: Store) -> None:
+    changed = recipe(clean={"languages": ["vi", "en"], "min_language_score": 0.7})
+    reason = step_of("clean", changed, full).reason
+    assert reason.count(" → ") == 2 and reason.count("; ") == 1
+    assert "languages: " in reason and "min_language_score: " in reason
+
+
+def test_a_raised_stage_version_is_named(full: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = full.resolve("clean").code.stage_version
+    raised = {**STAGES, "clean": replace(STAGES["clean"], version=made + 1)}
+    monkeypatch.setattr("flows.plan.STAGES", raised)
+    assert step_of("clean", recipe(), full).reason == f"stage version: {made} → {made + 1}"
+
+
+def test_long_values_are_cut(full: Store) -> None:
+    reason = step_of("clean", recipe(clean={"drop_lines": ["x" * 90]}), full).reason
+    assert reason.endswith("...") and len(reason) < 100
+
+
+def test_what_to_leave_out_is_named(full: Store) -> None:
+    """A takedown of which the crawl holds something: clean leaves it out, shard does too."""
+    one = Takedown(id="t", kind="domain", value="a.example", why="", by="me", at=datetime.now(UTC))
+    takedown.record(full.backend, one)
+    assert set(actions(recipe(), full).values()) == {"reuse"}  # nobody holds it
+    takedown.add_holders(full.backend, one, [full.resolve("crawl")])
+    step = step_of("clean", recipe(), full)
+    assert (step.action, step.reason) == ("run", "to be left out: domain a.example")
+    takedown.add_holders(full.backend, one, [full.resolve("clean")])
+    with pytest.raises(RequestError, match="holds domain a.example") as caught:
+        plan(recipe(), full, Selection(only="dedup"))
+    assert "--from clean" in str(caught.value)
+
+
+# --- what it cost, what is there ----------------------------------------------------------------
+
+
+def test_the_cost_of_the_last_run_is_shown(full: Store, tmp_path: Path, cli: Cli) -> None:
+    path = tmp_path / "r.yaml"
+    source = {"kind": "web", "seeds": ["http://a.example/"], "contact": "me@a.example"}
+    path.write_text(json.dumps({"name": "r", "crawl": {"source": source}}))
+    words = ("plan", path, "--store", full.address, "--set", "dedup.threshold=0.7")
+    said = cli(*words)
+    assert said.code == 0
+    rows = {line.split("│")[1].strip(): line for line in said.out.splitlines() if "│" in line}
+    last = full.resolve("dedup")
+    assert "threshold: 0.8 → 0.7" in rows["dedup"] and " run " in rows["dedup"]
+    assert rows["dedup"].split("│")[4].strip() == f"{last.seconds:.1f} s, {last.num_bytes} B"
+    assert " reuse " in rows["clean"] and full.resolve("clean").version in rows["clean"]
+    listed = {row["stage"]: row for row in json.loads(cli(*words, "--json").out)}
+    assert listed["dedup"]["artifact"] == last.version
+    assert listed["dedup"]["last_seconds"] == last.seconds
+    assert listed["dedup"]["last_bytes"] == last.num_bytes
+    assert listed["dedup"]["disk_bytes"] == last.num_bytes  # nothing more was noted
+    assert listed["clean"]["disk_bytes"] is None and listed["clean"]["action"] == "reuse"
+
+
+def test_reasons_are_printed_as_they_are(full: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """A regular expression among the knobs is no markup for the terminal."""
+    steps = plan(recipe(clean={"drop_lines": ["[/x]", "[red]"]}), full, Selection())
+    make_console().print(plan_table(steps))
+    assert "['[/x]', '[red]']" in capsys.readouterr().out
+
+
+def test_a_build_in_quarantine_is_judged_again(full: Store) -> None:
+    changed = recipe(dedup={"threshold": 0.7})
+    held = seal(full, changed, "dedup", "held", held=True)
+    step = step_of("dedup", changed, full)
+    assert (step.action, step.builds, step.artifact) == ("run", False, held)
+    assert step.reason == f"judges {held.label} again, which is in quarantine"
+    assert step_of("tokenizer", changed, full).reason.startswith("waits for dedup")
+    forced = plan(changed, full, Selection(force=frozenset({"dedup"})))
+    (step,) = [s for s in forced if s.stage.name == "dedup"]
+    assert (step.reason, step.builds) == ("forced", True)
+    (full.folder(held) / "content.json").unlink()
+    assert step_of("dedup", changed, full).reason == "threshold: 0.8 → 0.7"
+    assert step_of("dedup", recipe(), full).action == "reuse"  # what is held is not the last
+
+
+def test_what_was_collected_is_built_again(full: Store) -> None:
+    bury(full, "tokenizer", full.versions("tokenizer")[0], "gc")
+    step = step_of("tokenizer", recipe(), full)
+    assert (step.action, step.reason, step.artifact) == ("run", "never made by this recipe", None)
+
+
+def test_what_another_recipe_made_is_reused(full: Store) -> None:
+    other = recipe(name="other")
+    assert set(actions(other, full).values()) == {"reuse"}
+    with pytest.raises(RequestError, match="made by recipe 'other'"):
+        plan(other, full, Selection(only="dedup"))
+
+
+def test_what_a_newer_phusa_made_is_not_built_over(full: Store) -> None:
+    made = full.resolve("dedup")
+    path = Path(full.address) / "versions/dedup" / made.version / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
+    with pytest.raises(RequestError, match="Install that phusa") as caught:
+        plan(recipe(), full, Selection())
+    assert f"at most {MANIFEST_SCHEMA}" in str(caught.value)
+
+
+def test_planning_changes_nothing(full: Store) -> None:
+    def files() -> dict[str, int]:
+        return {str(p): p.stat().st_mtime_ns for p in Path(full.address).rglob("*")}
+
+    before = files()
+    plan(recipe(dedup={"threshold": 0.7}), full, Selection())
+    assert files() == before

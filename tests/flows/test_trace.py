@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.trace import GONE, FinetuneTrace, choose_artifacts, trace
-from flows.trace_model import Share, trace_model
+from flows.trace.model import Share, trace_model
+from flows.trace.page import GONE, FinetuneTrace, choose_artifacts, trace
 from storage.errors import RequestError
 from storage.manifest import Manifest
 from storage.parquet import read_table
@@ -370,7 +370,7 @@ def test_it_answers_soon(store: Store, kept: dict[str, Any]) -> None:
 
 
 def test_people_see_a_few_steps_and_programs_all() -> None:
-    from flows.render_trace import _steps
+    from flows.trace.render import _steps
 
     assert _steps((7,)) == "step 7"
     assert _steps((3, 17, 1804)) == "steps 3, 17, 1,804"

@@ -9,7 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.manifest import FileEntry, canonical_json, content_digest, fingerprint
+from storage.errors import DamagedArtifact, RequestError
+from storage.manifest import (
+    MANIFEST_SCHEMA,
+    CodeRef,
+    FileEntry,
+    Manifest,
+    RunRef,
+    canonical_json,
+    content_digest,
+    fingerprint,
+    is_withdrawn,
+    utc_now,
+    withdrawn,
+)
 
 SCALARS = (
     st.none()
@@ -124,3 +137,80 @@ def test_content_digest_sees_every_part_of_a_lasting_file(
     for change in ({"size": entry.size + 1}, {"sha256": entry.sha256 + "c"}, {"volatile": True}):
         assert content_digest([*rest, entry.model_copy(update=change)]) != content_digest(entries)
     assert content_digest(rest) != content_digest(entries)
+
+
+# --- takedowns in the fingerprint ---------------------------------------------------------------
+
+
+@given(CONFIGS, DIGESTS, st.lists(st.text(), max_size=3))
+def test_fingerprint_with_takedowns(
+    config: dict[str, object], digests: dict[str, str], rules: list[str]
+) -> None:
+    """Without one the key is what it was before there were takedowns; their order is nothing."""
+    plain = fingerprint("s", 1, config, digests)
+    found = fingerprint("s", 1, config, digests, rules)
+    assert (found == plain) == (not rules)
+    assert fingerprint("s", 1, config, digests, reversed(rules)) == found
+    assert fingerprint("s", 1, config, digests, [*rules, "domain example.org"]) != found
+
+
+# --- manifests ----------------------------------------------------------------------------------
+
+
+def _manifest(**changes: object) -> Manifest:
+    fields: dict[str, object] = {
+        "name": "clean",
+        "version": "20261121-000000-000-aaaa",
+        "fingerprint": "f" * 64,
+        "digest": "d",
+        "config": {},
+        "inputs": {},
+        "files": (_entry("a", 3, "1", False), _entry("b", 4, "2", True)),
+        "rows_in": 1,
+        "rows_out": 1,
+        "stats": {},
+        "code": CodeRef(stage_version=1, source_sha256="0"),
+        "run": RunRef(recipe="demo", host="h"),
+        "created": utc_now(),
+        "seconds": 1.5,
+    }
+    return Manifest.model_validate(fields | changes)
+
+
+def test_a_manifest_survives_its_own_bytes() -> None:
+    made = _manifest()
+    assert Manifest.parse(made.to_json(), made.label) == made
+    assert made.schema_version == MANIFEST_SCHEMA
+    assert made.num_bytes == 7 and made.label == "clean@20261121-000000-000-aaaa"
+    assert made.to_json().endswith(b"}\n")
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b'{"name": "clean"}', b"\xff\0"])
+def test_a_manifest_that_cannot_be_read(data: bytes) -> None:
+    with pytest.raises(DamagedArtifact, match="the manifest of clean@1 cannot be read") as caught:
+        Manifest.parse(data, "clean@1")
+    assert "phusa verify" in str(caught.value) and caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("more", [b"", b'"new": 1, '])
+def test_a_manifest_of_a_newer_phusa(more: bytes) -> None:
+    """Also where this one could read it: who knows what it means there."""
+    newer = _manifest(schema_version=MANIFEST_SCHEMA + 1).to_json().replace(b"{", b"{" + more, 1)
+    with pytest.raises(RequestError) as caught:
+        Manifest.parse(newer, "clean@1")
+    assert str(caught.value).startswith("manifest of clean@1: found schema version 3; expected at")
+    assert caught.value.exit_code == 2
+
+
+def test_a_manifest_with_what_no_version_knows_is_damaged() -> None:
+    odd = _manifest().to_json().replace(b"{", b'{"new": 1, ', 1)
+    with pytest.raises(DamagedArtifact):
+        Manifest.parse(odd, "clean@1")
+
+
+@given(st.text())
+def test_a_withdrawn_version_has_no_manifest(why: str) -> None:
+    data = withdrawn(why)
+    assert is_withdrawn(data) and Manifest.parse(data, "clean@1") is None
+    assert json.loads(data)["withdrawn"].endswith(f": {why}")
+    assert not is_withdrawn(_manifest().to_json()) and not is_withdrawn(b"")

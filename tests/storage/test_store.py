@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +14,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from storage.errors import DamagedArtifact, UnknownArtifact
-from storage.manifest import Manifest, content_digest
-from storage.sealing import Draft, commit
+from storage import layout, lease
+from storage.errors import DamagedArtifact, RequestError, StoreDenied, UnknownArtifact
+from storage.manifest import MANIFEST_SCHEMA, Manifest, content_digest
+from storage.sealing import Draft, bury, commit
 from storage.store import Store
 from storage.workspace import Workspace
 
@@ -96,6 +99,140 @@ def test_versions_are_listed_oldest_first(store: Store, seal: Seal) -> None:
     assert store.versions("nothing") == []
 
 
+def test_latest_before_another(store: Store, seal: Seal) -> None:
+    first, web, second, third = (
+        seal(store, fingerprint=key, recipe="web" if key == "w" else "demo") for key in "1w23"
+    )
+    assert store.latest("clean", before=third) == second
+    assert store.latest("clean", "demo", before=second) == first
+    assert store.latest("clean", "web", before=web) is None
+    assert store.latest("clean", before=first) is None
+
+
+def test_resolve_by_alias(store: Store, seal: Seal) -> None:
+    old, new = seal(store, fingerprint="a"), seal(store, fingerprint="b")
+    store.aliases.promote("clean", old.version, "prod", "", set)
+    assert store.resolve("clean@prod") == old
+    store.aliases.promote("clean", new.version, "prod", "", set)
+    assert store.resolve("clean@prod") == new
+    for reference in ("clean@dev", "dedup@prod"):
+        with pytest.raises(UnknownArtifact, match=f"no artifact {reference}"):
+            store.resolve(reference)
+    with pytest.raises(UnknownArtifact, match="aliases: prod"):
+        store.resolve("clean@dev")
+
+
+def test_an_alias_of_a_damaged_version_says_so(store: Store, seal: Seal) -> None:
+    made = seal(store)
+    store.aliases.promote("clean", made.version, "prod", "", set)
+    _manifest_path(store, made).write_bytes(b"{")
+    with pytest.raises(DamagedArtifact, match=made.label):
+        store.resolve("clean@prod")
+
+
+def test_an_ambiguous_beginning_says_what_would_do(store: Store, seal: Seal) -> None:
+    for key in "1234567":
+        seal(store, fingerprint=key)
+    versions = store.versions("clean")
+    with pytest.raises(UnknownArtifact, match="7 versions that begin so") as caught:
+        store.resolve("clean@2")
+    said = str(caught.value)
+    assert "expected one unique beginning of a version" in said
+    assert [version for version in versions if version in said] == versions[-5:]
+
+
+def test_a_beginning_is_unique_among_what_is_sealed(store: Store, seal: Seal) -> None:
+    made = seal(store)
+    store.backend.create(layout.data_key("clean", f"{made.version}x") + "/a.txt", b"half")
+    assert store.resolve(f"clean@{made.version[:10]}") == made
+    attempt = layout.data_key("clean", "19990101-000000-000-aaaa") + "/a.txt"
+    store.backend.create(attempt, b"half")
+    with pytest.raises(UnknownArtifact, match="no artifact clean@1999"):
+        store.resolve("clean@1999")
+
+
+def test_what_was_collected_is_said_to_be(store: Store, seal: Seal) -> None:
+    old, new = seal(store, fingerprint="a"), seal(store, fingerprint="b")
+    bury(store, "clean", old.version, "gc: older than the last 1")
+    with pytest.raises(
+        UnknownArtifact, match=f"{old.label} was collected by gc or taken"
+    ) as caught:
+        store.resolve(old.label)
+    assert new.version in str(caught.value)  # what there is instead
+    assert store.versions("clean") == [new.version]
+    assert store.manifest("clean", old.version) == old  # for the lineage
+    assert store.find("clean", "a") is None
+    assert not store.is_whole(old) and store.is_whole(new)
+
+
+def _in_schema(store: Store, manifest: Manifest, schema: int, **more: object) -> None:
+    raw = json.loads(manifest.to_json()) | {"schema_version": schema, **more}
+    _manifest_path(store, manifest).write_text(json.dumps(raw))
+
+
+@pytest.mark.parametrize("more", [{}, {"signature": "from the future"}])
+def test_a_manifest_of_a_newer_phusa_is_never_built_over(
+    store: Store, seal: Seal, more: dict[str, object]
+) -> None:
+    made = seal(store)
+    _in_schema(store, made, MANIFEST_SCHEMA + 1, **more)
+    looks: list[Callable[[], object]] = [
+        lambda: store.find("clean", KEY),
+        lambda: store.latest("clean"),
+        lambda: store.resolve("clean"),
+        lambda: store.resolve(made.label),
+        lambda: store.manifest("clean", made.version),
+        lambda: seal(store),
+    ]
+    for look in looks:
+        with pytest.raises(RequestError, match="Install that phusa, or a newer one") as caught:
+            look()
+        assert not isinstance(caught.value, UnknownArtifact)
+        assert f"manifest of {made.label}: found schema version 3" in str(caught.value)
+    (error,) = store.scan()
+    assert isinstance(error, RequestError)
+    assert list(store.manifests()) == []
+
+
+def test_a_manifest_of_an_older_phusa_is_read(store: Store, seal: Seal) -> None:
+    made = seal(store)
+    raw = json.loads(made.to_json()) | {"schema_version": 1}
+    for new in ("checks", "forgotten"):
+        del raw[new]
+    for new in ("work_bytes", "memory_bytes"):
+        del raw["run"][new]
+    _manifest_path(store, made).write_text(json.dumps(raw))
+    assert store.find("clean", KEY) == made.model_copy(update={"schema_version": 1})
+
+
+def test_a_store_that_is_not_there_is_empty_and_stays_away(tmp_path: Path) -> None:
+    store = Store(tmp_path / "none")
+    assert store.names() == store.versions("clean") == list(store.manifests()) == []
+    assert store.find("clean", KEY) is None and store.latest("clean") is None
+    assert store.unsealed("clean") == []
+    with pytest.raises(UnknownArtifact, match="no version of it"):
+        store.resolve("clean")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_store_that_may_not_be_read(
+    store: Store, seal: Seal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may read everything, so the system's answer is put into its mouth."""
+    seal(store)
+
+    def forbidden(*args: object, **kw: object) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    monkeypatch.setattr(os, "scandir", forbidden)
+    for look in (lambda: store.find("clean", KEY), store.names, lambda: store.resolve("clean")):
+        with pytest.raises(StoreDenied, match="Permission denied") as caught:
+            look()
+        assert store.address in str(caught.value) and "--store" in str(caught.value)
+        assert caught.value.exit_code == 2
+
+
 # --- damage -------------------------------------------------------------------------------------
 
 
@@ -174,6 +311,44 @@ def test_a_second_builder_waits(store: Store) -> None:
     waiting.join()
     assert f"process {os.getpid()}, since" in order.pop(0)
     assert order == ["first", "second"]
+
+
+def test_a_second_builder_on_another_host_waits_for_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seal: Seal
+) -> None:
+    """Where no lock reaches: another machine has another work folder."""
+    hosts = []
+    for host in ("a", "b"):
+        monkeypatch.setenv("PHUSA_CACHE", str(tmp_path / host))
+        hosts.append(Store(f"memory://{tmp_path}"))
+    order: list[str] = []
+
+    def second() -> None:
+        with hosts[1].building("clean", KEY, ["crawl@1"], waiting=order.append):
+            order.append("second")
+
+    with hosts[0].building("clean", KEY, ["crawl@1"]) as workspace:
+        (held,) = lease.live(hosts[0].backend).values()
+        assert held.uses == ("crawl@1",)
+        thread = threading.Thread(target=second)
+        thread.start()
+        with hosts[1].building("clean", "other", waiting=order.append) as other:
+            assert other.root != workspace.root
+        while not order:
+            time.sleep(0.01)
+        order.append("first")
+    thread.join()
+    assert order == [str(held), "first", "second"]  # said once, however long it lasts
+    assert lease.live(hosts[0].backend) == {}
+
+
+def test_work_folders_have_names_of_their_own(tmp_path: Path) -> None:
+    one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
+    with one.building("clean", KEY), two.building("clean", KEY):
+        names = [lease.live(store.backend).popitem()[1].work for store in (one, two)]
+    assert all(names) and len(set(names)) == 2
+    with Store(tmp_path / "one").building("clean", "other"):
+        assert lease.live(one.backend).popitem()[1].work == names[0]
 
 
 def test_a_killed_builder_holds_no_lock(
@@ -282,7 +457,7 @@ MOMENTS = [
     ("put_file", "after", 0),
     ("create", "before", 0),
     ("create", "after", 1),  # sealed, and not yet the recipe's
-    ("rename", "before", 1),
+    ("rename", "before", 0),  # a data file gets its name
     ("swap", "after", 1),
     ("rmtree", "before", 1),
 ]

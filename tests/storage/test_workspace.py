@@ -2,18 +2,30 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
+import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
+import numpy as np
+import pyarrow as pa
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from storage.errors import StoreFull
-from storage.workspace import Workspace
+from storage.parquet import write_table
+from storage.sealing import Draft, commit
+from storage.store import Store
+from storage.workspace import HashingFile, Workspace
+from tasks.lm.tensors import write_tensors
 
 
 def _write(workspace: Workspace, path: str, text: str) -> None:
@@ -103,6 +115,108 @@ def test_kill_loses_only_the_file_under_way(
     assert [entry.path for entry in workspace.entries()] == ["first.txt"]
     _write(workspace, "second.txt", "second")
     assert [entry.path for entry in workspace.entries()] == ["first.txt", "second.txt"]
+
+
+# --- one pass -----------------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(max_size=200), max_size=12), st.booleans())
+def test_what_is_written_is_hashed_on_its_way(pieces: list[bytes], flush: bool) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        with HashingFile(path) as stream:
+            for number, piece in enumerate(pieces):
+                assert stream.tell() == sum(map(len, pieces[:number]))
+                assert stream.write(memoryview(piece)) == len(piece)
+                if flush:
+                    stream.flush()
+            stream.sync()
+            assert path.read_bytes() == b"".join(pieces)
+        assert stream.sha256 == hashlib.sha256(b"".join(pieces)).hexdigest()
+        assert stream.closed
+        stream.flush()  # pyarrow does so once more at its end
+
+
+def test_a_hashed_file_only_goes_forward(tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    with pytest.raises(FileExistsError):
+        HashingFile(tmp_path / "there")
+    with HashingFile(tmp_path / "new") as stream:
+        assert stream.writable() and not stream.readable() and not stream.seekable()
+        with pytest.raises(io.UnsupportedOperation):
+            stream.seek(0)
+
+
+def _bytes_read() -> int:
+    """What this process has asked the system to read, from wherever it came."""
+    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(fields["rchar"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="no /proc/self/io here")
+@pytest.mark.parametrize("kind", ["table", "json", "weights", "bytes"])
+def test_sealing_reads_nothing_again(store: Store, draft: Callable[..., Draft], kind: str) -> None:
+    """4 MB go through each writer and into the store; a file's footer is all that is read."""
+    noise = random.Random(7).randbytes(4 << 20)
+    table = pa.table({"x": pa.array(np.frombuffer(noise, np.int64))})
+    tensors = {"w": torch.frombuffer(bytearray(noise), dtype=torch.float32)}
+
+    def write(workspace: Workspace) -> None:
+        if kind == "table":
+            write_table(workspace, "data", table)
+            write_table(workspace, "data.parquet", table)
+        elif kind == "json":
+            workspace.write_json("data", noise.hex())
+        else:
+            with workspace.writing("data") as stream:
+                stream.write(noise) if kind == "bytes" else write_tensors(tensors, stream)
+
+    write(Workspace(Path(store.address) / "warm"))  # imports
+    with store.building("clean", "f" * 64) as workspace:
+        before = _bytes_read()
+        write(workspace)
+        made = commit(store, workspace, draft())
+        assert _bytes_read() - before < 128 << 10
+    assert made.num_bytes >= len(noise)
+    for path, entry in zip(store.files(made, ""), made.files, strict=True):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == entry.sha256
+        assert entry.rows == (table.num_rows if path.suffix == ".parquet" else None)
+
+
+# --- folders, JSON ------------------------------------------------------------------------------
+
+
+def test_files_of_a_folder_are_read_once_to_be_hashed(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for text in ("old", "new one"):
+        with workspace.writing_folder("") as folder:
+            (folder / "a.json").write_text(text)
+    (entry,) = workspace.entries()
+    assert (entry.path, entry.size) == ("a.json", 7)
+    assert entry.sha256 == hashlib.sha256(b"new one").hexdigest()
+    assert (workspace.data / "a.json").read_text() == "new one"
+
+
+def test_a_folder_of_nothing(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with workspace.writing_folder("model") as folder:
+        (folder / "empty").mkdir()
+    assert workspace.entries() == []
+
+
+def test_parts_of_a_table_without_rows_stay_behind(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    empty, full = pa.table({"x": [1][:0]}), pa.table({"x": [1]})
+    for path, table in {
+        "part/0.parquet": empty,
+        "part/1.parquet": full,
+        "e.parquet": empty,
+    }.items():
+        assert write_table(workspace, path, table, volatile=path[0] == "e") == table.num_rows
+    found = [(entry.path, entry.rows, entry.volatile) for entry in workspace.entries()]
+    assert found == [("e.parquet", 0, True), ("part/1.parquet", 1, False)]
+    entry = workspace.entry("part/0.parquet")
+    assert entry is not None and entry.rows == 0  # finished, and not to be made again
 
 
 def test_a_folder_is_finished_file_by_file(tmp_path: Path) -> None:

@@ -41,10 +41,10 @@ class Handler(BaseHTTPRequestHandler):
         proxy.requests.append(f"{self.command} {self.path}")
         (proxy.next_action(self.command, self.path) or passed_on)(self)
 
-    def forward(self, body: bytes | None = None) -> Answer:
+    def forward(self, body: bytes | None = None, without: tuple[str, ...] = ()) -> Answer:
         """Ask the store; with another body, nothing that was computed over the first one."""
         sent = self.body if body is None else body
-        dropped = {"expect", "content-length", "connection"}
+        dropped = {"expect", "content-length", "connection", *without}
         if body is not None:
             dropped |= {"content-md5", "x-amz-content-sha256", "x-amz-sdk-checksum-algorithm"}
         headers = {
@@ -191,6 +191,11 @@ def torn(handler: Handler) -> None:
 def ignored(handler: Handler) -> None:
     """The store keeps nothing and says that all is well."""
     handler.reply(Answer(200, [("ETag", '"0123456789abcdef"')], b""))
+
+
+def unconditional(handler: Handler) -> None:
+    """The store has never heard of conditions."""
+    handler.reply(handler.forward(without=("if-match", "if-none-match")))
 
 
 def cut(handler: Handler) -> None:

@@ -41,6 +41,7 @@ from tests.storage.backends.faulty_proxy import (
     refused,
     shortened,
     torn,
+    unconditional,
 )
 from tests.storage.s3_server import KEY_ID, SECRET, environment, fill, make_bucket
 
@@ -303,6 +304,25 @@ def test_swap_does_not_trust_a_yes(
     proxy.plan(action, "PUT")
     with pytest.raises(StoreUnreachable, match=r"/k at .* took 8 bytes without a complaint"):
         once.swap("k", b"whole_ly", before)
+
+
+@pytest.mark.parametrize("condition", ["IfNoneMatch", "IfMatch"])
+def test_a_store_that_ignores_conditions_is_denied_at_the_first_write(
+    env: dict[str, str],
+    once: S3Backend,
+    proxy: FaultyProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    condition: str,
+) -> None:
+    once.create("k", b"1")
+    set_env(monkeypatch, env)
+    backend = S3Backend(once.address)
+    proxy.plan(unconditional, "PUT", times=ALWAYS)
+    with pytest.raises(StoreDenied, match=f"ignores {condition}.*overwrite each other"):
+        if condition == "IfNoneMatch":
+            backend.create("another", b"1")
+        else:
+            backend.swap("k", b"2", b"1")
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -587,6 +607,8 @@ def test_a_refusal_names_the_permission(
         (403, "QuotaExceeded", StoreFull, "goes on where it stopped"),
         (507, "InsufficientStorage", StoreFull, "Free some space"),
         (507, "XMinioStorageFull", StoreFull, "--store"),
+        (507, "Unheard", StoreFull, "quota"),
+        (400, "XMinioAdminBucketQuotaExceeded", StoreFull, "quota"),
         (500, "InternalError", StoreUnreachable, "goes on where it stopped"),
         (503, "ServiceUnavailable", StoreUnreachable, "AWS_ENDPOINT_URL"),
     ],
@@ -696,23 +718,23 @@ def test_attempts_are_botos_own(
 
 
 @pytest.mark.parametrize(
-    "address",
+    ("address", "found"),
     [
-        "s3://AKIAEXAMPLE:hunter2@bucket/x",
-        "s3://AKIAEXAMPLE:hun/ter2@bucket/x",
-        "s3://hunter2@bucket",
-        "s3://key:hunter2@127.0.0.1:9000/bucket",
-        "s3://bucket/x?aws_secret_access_key=hunter2",
-        "s3://hunter2 bucket",
-        "s3://",
-        "s3:///x",
-        "s3://b",
-        "s3://../x",
-        "s3://bucket/../hunter2",
+        ("s3://AKIAEXAMPLE:hunter2@bucket/x", "credentials, a port, options"),
+        ("s3://AKIAEXAMPLE:hun/ter2@bucket/x", "credentials, a port, options"),
+        ("s3://hunter2@bucket", "credentials, a port, options"),
+        ("s3://key:hunter2@127.0.0.1:9000/bucket", "credentials, a port, options"),
+        ("s3://bucket/x?aws_secret_access_key=hunter2", "credentials, a port, options"),
+        ("s3://hunter2 bucket", "no bucket can have"),
+        ("s3://", "found no bucket"),
+        ("s3:///x", "found no bucket"),
+        ("s3://b", "no bucket can have"),
+        ("s3://../x", "no bucket can have"),
+        ("s3://bucket/../hunter2", "in the prefix"),
     ],
 )
-def test_addresses_that_are_refused_and_not_repeated(address: str) -> None:
-    with pytest.raises(RequestError, match="expected s3://BUCKET") as caught:
+def test_addresses_that_are_refused_and_not_repeated(address: str, found: str) -> None:
+    with pytest.raises(RequestError, match=rf"{found}.*expected s3://BUCKET") as caught:
         open_backend(address)
     shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
     for secret in ("hunter2", "ter2", "AKIAEXAMPLE"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flows.provenance import Provenance
+from flows.export.provenance import Provenance
 from storage.manifest import Manifest
 
 _HELD_OUT = "held-out documents"

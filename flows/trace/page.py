@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from flows.stages import STAGES
-from flows.trace_target import UNREADABLE, follow_redirects, parse_target, unknown
+from flows.trace.target import UNREADABLE, follow_redirects, parse_target, unknown
 from storage.errors import DamagedArtifact, UnknownArtifact
 from storage.manifest import Manifest
 from storage.store import Store

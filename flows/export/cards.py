@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from flows.card_facts import evaluation, model_index
-from flows.card_loading import loading
-from flows.layouts import TABLES, Kind, Table, data_files, kind_of, pattern
-from flows.provenance import Provenance, provenance, public
-from flows.stage_prose import counted, listed, sentence
+from flows.export.card_facts import evaluation, model_index
+from flows.export.card_loading import loading
+from flows.export.layouts import TABLES, Kind, Table, data_files, kind_of, pattern
+from flows.export.provenance import Provenance, provenance, public
+from flows.export.stage_prose import counted, listed, sentence
 from flows.stages import STAGES
 from storage.manifest import Manifest
 from storage.store import Store

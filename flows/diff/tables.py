@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from flows.diff.rows import Row, RowDiff, diff_rows, read_rows
 from flows.plan import differences
-from flows.row_diff import Row, RowDiff, diff_rows, read_rows
 from storage.errors import DamagedArtifact, PhusaError
 from storage.manifest import FileEntry, Manifest
 from storage.store import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from flows.provenance import public
+from flows.export.provenance import public
 from storage.manifest import Manifest
 
 Config = dict[str, Any]
@@ -89,11 +89,13 @@ def _pretrain(manifest: Manifest, config: Config) -> str:
 
 def _finetune(manifest: Manifest, config: Config) -> str:
     stats = manifest.stats
+    pairs = counted(stats["pairs"], "instruction pair")
+    epochs = counted(config["epochs"], "epoch")
     return (
         f"A `{config['adapter']['kind']}` adapter of {stats['trainable_parameters']:,} parameters "
-        f"was trained on {counted(stats['pairs'], 'instruction pair')}, whose answers are quoted from the "
-        f"documents, in {counted(config['epochs'], 'epoch')} ({stats['compute']}), and merged into the "
-        f"base model. {stats['held_out_pairs']:,} pairs were held out."
+        f"was trained on {pairs}, whose answers are quoted from the documents, in {epochs} "
+        f"({stats['compute']}), and merged into the base model. {stats['held_out_pairs']:,} pairs "
+        "were held out."
     )
 
 

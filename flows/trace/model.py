@@ -8,8 +8,8 @@ from typing import Literal
 
 import pyarrow.compute as pc
 
-from flows.trace import problem_of, reading_of
-from flows.trace_target import UNREADABLE
+from flows.trace.page import problem_of, reading_of
+from flows.trace.target import UNREADABLE
 from storage.errors import Fault, RequestError
 from storage.lookup import strings
 from storage.manifest import Manifest

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.cards import card
-from flows.layouts import layout
+from flows.export.cards import card
+from flows.export.layouts import layout
 from storage.errors import DamagedArtifact, Fault, RequestError, full_disk_named
 from storage.manifest import FileEntry, Manifest
 from storage.store import Store

@@ -10,8 +10,8 @@ from rich.table import Column, Table
 
 from flows.render import size
 from flows.stages import STAGES
-from flows.trace import Finding, FinetuneTrace, PretrainTrace, TokenizerTrace, Trace, Visit
-from flows.trace_model import ModelTrace, Seen, Share
+from flows.trace.model import ModelTrace, Seen, Share
+from flows.trace.page import Finding, FinetuneTrace, PretrainTrace, TokenizerTrace, Trace, Visit
 from tasks.clean.trace import CleanTrace
 from tasks.crawl.trace import REDIRECTED, CrawlTrace
 from tasks.dedup.trace import DedupTrace, Duplicate

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flows.diff.tables import TableDiff, diff_tables
 from flows.plan import differences
-from flows.table_diff import TableDiff, diff_tables
 from storage.errors import Fault, RequestError
 from storage.manifest import FileEntry, InputRef, Manifest
 from storage.store import Store

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from flows.card_facts import base_model
-from flows.layouts import PAIRS, STEPS, TABLES, TRAIN, Kind
-from flows.provenance import Provenance
+from flows.export.card_facts import base_model
+from flows.export.layouts import PAIRS, STEPS, TABLES, TRAIN, Kind
+from flows.export.provenance import Provenance
 from storage.manifest import Manifest
 
 _TOKENIZER = """\

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.diff import Change, Diff
-from flows.table_diff import Example, TableDiff
+from flows.diff.artifacts import Change, Diff
+from flows.diff.tables import Example, TableDiff
 
 _WIDEST = 60
 

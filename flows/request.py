@@ -1,0 +1,60 @@
+"""What a command asks to be run: read and refused, if need be, before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.plan import Selection, Step, plan
+from flows.recipe import Recipe, load_recipe
+from flows.stages import STAGES
+from storage.errors import Fault, RequestError
+from storage.store import Store
+
+
+@dataclass(frozen=True)
+class Request:
+    """A recipe, where its artifacts are kept, which stages are meant, and what becomes of each."""
+
+    recipe: Recipe
+    store: Store
+    selection: Selection
+    steps: list[Step]
+
+
+def read_request(
+    path: Path,
+    store: str | None,
+    overrides: Sequence[str] | None,
+    only: str | None,
+    from_stage: str | None,
+    force: Sequence[str] | None,
+    inputs: Sequence[str] | None,
+) -> Request:
+    """Read the words of a command. Raises RequestError for whatever is wrong with them."""
+    recipe = load_recipe(path, overrides or ())
+    place = _store_of(path, recipe, store)
+    given = _given(inputs or ())
+    selection = Selection(only, from_stage, frozenset(force or ()), given)
+    return Request(recipe, place, selection, plan(recipe, place, selection))
+
+
+def _store_of(path: Path, recipe: Recipe, given: str | None) -> Store:
+    """The given store, the recipe's, or `.phusa` in the project that the recipe belongs to."""
+    folder = path.resolve().parent
+    beside = (folder.parent if folder.name == "recipes" else folder) / ".phusa"
+    return Store(given or recipe.store or str(beside))
+
+
+def _given(inputs: Sequence[str]) -> dict[str, str]:
+    given = {}
+    for item in inputs:
+        name, _, version = item.partition("=")
+        if not version:
+            expected = "STAGE=VERSION, such as tokenizer=latest"
+            raise RequestError(
+                Fault("--input", repr(item), expected, f"Stages: {', '.join(STAGES)}.")
+            )
+        given[name] = version
+    return given

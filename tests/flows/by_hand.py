@@ -1,0 +1,57 @@
+"""A recipe that is never run, and artifacts as its stages would have sealed them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flows.recipe import Recipe
+from flows.stages import STAGES, source_sha256
+from storage.manifest import CheckResult, CodeRef, InputRef, Manifest, RunRef
+from storage.sealing import Draft, commit, quarantine
+from storage.store import Store
+from tasks.config import identity
+
+
+def recipe(**changes: object) -> Recipe:
+    source = {"kind": "web", "seeds": ["http://a.example/"], "contact": "me@a.example"}
+    return Recipe.model_validate({"name": "r", "crawl": {"source": source}, **changes})
+
+
+def seal(
+    store: Store,
+    of: Recipe,
+    name: str,
+    content: str,
+    *,
+    inputs: Mapping[str, Manifest] | None = None,
+    checks: tuple[CheckResult, ...] = (),
+    held: bool = False,
+    **took: Any,
+) -> Manifest:
+    """Put an artifact of stage `name` with some content into the store, or into quarantine.
+
+    `took` are `work_bytes` and `memory_bytes`.
+    """
+    stage = STAGES[name]
+    read = inputs or {key: store.resolve(key) for key in stage.inputs}
+    key = stage.fingerprint(of.stage(name), {key: m.digest for key, m in read.items()})
+    with store.building(name, key) as workspace:
+        workspace.write_json("content.json", content)
+        draft = Draft(
+            name=name,
+            fingerprint=key,
+            config=identity(of.stage(name)),
+            inputs={
+                k: InputRef(name=k, version=m.version, digest=m.digest) for k, m in read.items()
+            },
+            rows_in=1,
+            rows_out=1,
+            stats={},
+            checks=checks,
+            code=CodeRef(stage_version=stage.version, source_sha256=source_sha256(name)),
+            run=RunRef(recipe=of.name, host="test", **took),
+        )
+        if held:
+            return quarantine(store, workspace, draft)
+        return commit(store, workspace, draft, replace=True)

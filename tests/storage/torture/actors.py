@@ -1,0 +1,199 @@
+"""What the actors of the world do: the same calls in the same order as the flows and commands."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from flows import promotion
+from storage import layout
+from storage.collecting import collect
+from storage.manifest import CheckResult, CodeRef, InputRef, Manifest, RunRef
+from storage.sealing import Draft, bury, commit, find_quarantined, quarantine, release
+from storage.store import Store
+from storage.verifying import verify
+from storage.workspace import Workspace
+from tests.storage.torture.world import Actor
+
+ABOVE = {"base": None, "mid": "base", "top": "mid"}
+RECIPE = "demo"
+ALIAS = "prod"
+_FAILED = CheckResult(
+    measure="size",
+    value=1,
+    last=None,
+    bounds={"min": 2},
+    severity="block",
+    passed=False,
+    says="too small",
+)
+
+Work = Callable[[Actor], Any]
+
+
+@dataclass(frozen=True)
+class Build:
+    """A stage of a run: of which artifact, and how."""
+
+    name: str
+    key: int = 0
+    forced: bool = False
+    fails: bool = False
+    """It fails a check and goes to quarantine."""
+    odd: bool = False
+    """It is not deterministic: other bytes each time."""
+
+
+def texts(name: str, fingerprint: str) -> dict[str, str]:
+    """The files of a fingerprint; one of them is empty."""
+    return {"empty.txt": "", "part/a.txt": f"{name} of {fingerprint}", "part/b.txt": fingerprint}
+
+
+def fingerprint(build: Build, above: Manifest | None) -> str:
+    return f"{build.name}-{build.key}" + (f"-{above.digest[:16]}" if above else "")
+
+
+def builder(build: Build) -> Work:
+    """As `run_stage`: reuse, or hold the build, look again, release or build and seal."""
+
+    def work(actor: Actor) -> Manifest:
+        store, upper = actor.store, ABOVE[build.name]
+        above = None if upper is None else store.resolve(upper, RECIPE)
+        key = fingerprint(build, above)
+        hit = None if build.forced else store.find(build.name, key)
+        if hit is not None:
+            return hit
+        uses = [] if above is None else [above.label]
+        with store.building(build.name, key, uses) as workspace:
+            enter(actor, uses)
+            hit = None if build.forced else store.find(build.name, key)
+            if hit is not None:
+                return hit
+            held = None if build.forced else find_quarantined(store, build.name, key)
+            if held is not None and not build.fails:
+                return release(store, held, ())
+            if above is not None:
+                read(actor, above)
+            _write(workspace, build, key, actor.name)
+            return _seal(store, workspace, build, key, above)
+
+    return work
+
+
+def enter(actor: Actor, uses: list[str]) -> None:
+    """From now on gc must leave these and their ancestors alone."""
+    tombs = [label for label in uses if _is_gone(actor, label)]
+    if tombs:
+        actor.world.violate(f"{actor.name} began to build with {tombs}, which are gone")
+    actor.reads = tuple(uses)
+
+
+def _is_gone(actor: Actor, label: str) -> bool:
+    name, _, version = label.partition("@")
+    buried = actor.world.raw.read(layout.tombstone_key(name, version))
+    return buried is not None and b"takedown" not in buried
+
+
+def read(actor: Actor, manifest: Manifest) -> dict[str, bytes] | None:
+    """Every file of an artifact; None where the artifact went meanwhile."""
+    found = {}
+    for entry in manifest.files:
+        key = f"{layout.data_key(manifest.name, manifest.version)}/{entry.path}"
+        try:
+            found[entry.path] = b"".join(actor.store.backend.chunks(key))
+        except FileNotFoundError:
+            return None
+    return found
+
+
+def _write(workspace: Workspace, build: Build, key: str, maker: str) -> None:
+    for path, text in texts(build.name, key).items():
+        if workspace.entry(path) is None:
+            with workspace.writing(path) as stream:
+                stream.write(f"{text}{maker if build.odd and text else ''}".encode())
+
+
+def _seal(
+    store: Store, workspace: Workspace, build: Build, key: str, above: Manifest | None
+) -> Manifest:
+    inputs = {}
+    if above is not None:
+        inputs[above.name] = InputRef(name=above.name, version=above.version, digest=above.digest)
+    draft = Draft(
+        name=build.name,
+        fingerprint=key,
+        config={},
+        inputs=inputs,
+        rows_in=0,
+        rows_out=0,
+        stats={},
+        code=CodeRef(stage_version=1, source_sha256="0"),
+        run=RunRef(recipe=RECIPE, host="torture"),
+        checks=(_FAILED,) if build.fails else (),
+    )
+    if build.fails:
+        return quarantine(store, workspace, draft)
+    return commit(store, workspace, draft, replace=build.forced)
+
+
+def collector(keep: int) -> Work:
+    """`phusa gc --yes`, and it takes dead attempts at once."""
+    return lambda actor: collect(actor.store, keep, timedelta(0))
+
+
+def promoter(name: str, seed: int) -> Work:
+    """Let the alias mean any version, mostly the newest."""
+
+    def work(actor: Actor) -> None:
+        versions = actor.store.versions(name)
+        wanted = random.Random(seed).choice(versions) if seed and versions else "latest"
+        promotion.promote(actor.store, f"{name}@{wanted}", ALIAS)
+
+    return work
+
+
+def roller(name: str) -> Work:
+    return lambda actor: promotion.rollback(actor.store, name, ALIAS)
+
+
+def burier(name: str, seed: int) -> Work:
+    """`phusa forget --purge`: content goes, whoever needs it."""
+
+    def work(actor: Actor) -> None:
+        versions = actor.store.versions(name)
+        if versions:
+            version = random.Random(seed).choice(versions)
+            bury(actor.store, name, version, "takedown")
+
+    return work
+
+
+def reader(name: str) -> Work:
+    """What it finds it can read, or it went since."""
+
+    def work(actor: Actor) -> None:
+        store, world = actor.store, actor.world
+        held = store.aliases.read().holder(name, ALIAS)
+        found = [store.manifest(name, held)] if held is not None else []
+        newest = store.latest(name, RECIPE)
+        found += [newest] if newest is not None else []
+        found += [hit for m in store.manifests() if (hit := store.find(m.name, m.fingerprint))]
+        for manifest in found:
+            files = read(actor, manifest)
+            if files is None:
+                gone = layout.tombstone_key(manifest.name, manifest.version)
+                if store.backend.read(gone) is None:
+                    world.gone.append((actor.name, manifest.label))
+            else:
+                world.seen.append((actor.name, manifest, files))
+
+    return work
+
+
+def verifier(actor: Actor) -> None:
+    """Whatever it reports has gone meanwhile, or was damaged by us."""
+    for damage in verify(actor.store, deep=True):
+        actor.world.gone.append((actor.name, damage.label))

@@ -1,0 +1,303 @@
+"""Builders, readers, gc, promotions, takedowns and killers, interleaved call by call.
+
+    make test                      a few hundred interleavings, the same ones each time
+    make torture                   2 000 in memory and 200 on a disk, new ones each time
+    PHUSA_TORTURE=20000 make torture
+
+hypothesis shrinks a failure to the shortest schedule and prints it: a list of rules to be called in
+this order. Paste it into a test (`state = Torture(); state.start(...)`), or run again: failures are
+kept in `.hypothesis/` and tried first. `Torture.world.trace` holds every call on the store.
+
+Each rule lets one actor go on to a certain kind of call, so that the schedules meet where it
+matters; between two rules everything stands still. See `world.py` for the machinery, `actors.py`
+for what is done, `judge.py` for what must hold.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from storage.backends import Backend, LocalBackend, MemoryBackend
+from tests.storage.torture import actors
+from tests.storage.torture.actors import ABOVE, Build
+from tests.storage.torture.judge import Judge
+from tests.storage.torture.world import FAULTS, WRITES, Actor, World, patched
+
+LONG = int(os.environ.get("PHUSA_TORTURE", "0"))
+_AT_ONCE = 5
+_FAR = 600  # calls of one rule at most
+_DAYS_S = 2 * 86_400.0
+
+POINTS = (
+    "create manifest",
+    "create tombstones",
+    "create quarantine",
+    "swap refs",
+    "swap aliases",
+    "swap leases",
+    "put_file data",
+    "delete data",
+    "delete quarantine",
+    "sizes data",
+    "sizes leases",
+    "read aliases",
+    "read leases",
+    "read manifest",
+    "read refs",
+    "read tombstones",
+    "chunks data",
+    "children versions",
+)
+
+names = st.sampled_from(["base", "base", "mid", "top"])
+hosts = st.integers(0, 2)
+seldom = st.sampled_from([False, False, False, True])
+which = st.integers(0, _AT_ONCE - 1)
+builds = st.builds(
+    Build,
+    names,
+    st.integers(0, 1),
+    forced=seldom,
+    fails=seldom,
+    odd=st.sampled_from([False] * 7 + [True]),
+)
+
+
+class Torture(RuleBasedStateMachine):
+    """One interleaving."""
+
+    num_played = 0
+    num_calls = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="torture-", dir=_memory_disk()))
+        self.world = World(self.backend(), self.folder)
+        self.judge = Judge(self.world)
+        self.odd = False
+
+    def backend(self) -> Backend:
+        return MemoryBackend(str(self.folder))
+
+    # --- rules --------------------------------------------------------------------------------
+
+    @initialize(before=st.lists(builds, max_size=5))
+    def there_is(self, before: list[Build]) -> None:
+        for build in before:
+            self._finish(self._start("build", 0, build))
+
+    @rule(build=builds, host=hosts)
+    def build(self, build: Build, host: int) -> None:
+        self._start("build", host, build)
+
+    @rule(keep=st.integers(1, 2), host=hosts)
+    def gc(self, keep: int, host: int) -> None:
+        self._start("gc", host, keep)
+
+    @rule(
+        kind=st.sampled_from(["promote", "promote", "rollback", "read", "verify", "bury"]),
+        name=names,
+        seed=st.integers(0, 3),
+    )
+    def start(self, kind: str, name: str, seed: int) -> None:
+        self._start(kind, 0, name, seed)
+
+    @rule(number=which, point=st.sampled_from(POINTS))
+    def run_to(self, number: int, point: str) -> None:
+        """Let one go on until it is about to do this."""
+        actor = self._chosen(number)
+        for _ in range(_FAR):
+            if actor is None or actor.done:
+                return
+            self._step(actor)
+            if actor.pending is not None and actor.pending.point == point:
+                return
+
+    @rule(number=which, steps=st.integers(1, 4))
+    def step(self, number: int, steps: int) -> None:
+        actor = self._chosen(number)
+        for _ in range(steps if actor is not None else 0):
+            self._step(actor)
+
+    @rule(number=which)
+    def finish(self, number: int) -> None:
+        actor = self._chosen(number)
+        if actor is not None:
+            self._finish(actor)
+
+    @rule(number=which, order=st.sampled_from(["kill", "kill after"]))
+    def kill(self, number: int, order: str) -> None:
+        actor = self._chosen(number)
+        if actor is not None:
+            self._step(actor, order)
+
+    @rule(number=which, order=st.sampled_from(FAULTS))
+    def fault(self, number: int, order: str) -> None:
+        """A store that fails, at its next write."""
+        actor = self._chosen(number)
+        for _ in range(_FAR):
+            if actor is None or actor.pending is None:
+                return
+            if actor.pending.op in WRITES:
+                break
+            self._step(actor)
+        if actor is not None:
+            self._step(actor, order)
+
+    @rule(number=which)
+    def refuse(self, number: int) -> None:
+        """A store that does not answer, whatever is asked."""
+        actor = self._chosen(number)
+        if actor is not None:
+            self._step(actor, "refuse")
+
+    @rule(
+        seconds=st.sampled_from([20.0, 100.0, _DAYS_S]),
+        asleep=st.sets(which),
+        beat=st.sampled_from([None, None, "refuse", "lost"]),
+    )
+    def time_passes(self, seconds: float, asleep: set[int], beat: str | None) -> None:
+        self.world.beat_fault = beat
+        living = self.world.living
+        self.world.advance(seconds, [living[n] for n in asleep if n < len(living)])
+
+    @rule(number=st.integers(0, 7))
+    def rot(self, number: int) -> None:
+        """A file of a sealed artifact is cut short on its disk, seldom."""
+        whole = [label for label in self.judge.sealed if self.judge._is_whole(label)]
+        if number == 0 and whole:
+            label = whole[-1]
+            name, _, version = label.partition("@")
+            half = self.folder / "rotten"
+            half.write_bytes(b"x")
+            self.world.raw.put_file(f"versions/{name}/{version}/data/part/a.txt", half)
+            self.judge.removed.add(label)
+
+    # --- how ----------------------------------------------------------------------------------
+
+    def _start(self, kind: str, host: int, *what: Any) -> Actor | None:
+        if len(self.world.living) >= _AT_ONCE:
+            return None
+        make = {
+            "build": actors.builder,
+            "gc": actors.collector,
+            "promote": actors.promoter,
+            "rollback": lambda name, seed: actors.roller(name),
+            "read": lambda name, seed: actors.reader(name),
+            "verify": lambda name, seed: actors.verifier,
+            "bury": actors.burier,
+        }[kind]
+        if kind == "build":
+            self.odd |= what[0].odd
+        actor = self.world.start(kind, host, make(*what))
+        self.judge.after(actor, None)
+        return actor
+
+    def _chosen(self, number: int) -> Actor | None:
+        living = self.world.living
+        return living[number % len(living)] if living else None
+
+    def _step(self, actor: Actor, order: str = "go") -> None:
+        Torture.num_calls += 1
+        call = actor.step(order)
+        self.judge.after(actor, call)
+
+    def _finish(self, actor: Actor | None) -> None:
+        """Let it go on to its end, or to where it waits for another."""
+        for _ in range(_FAR):
+            if actor is None or actor.done:
+                return
+            if actor.pending is not None and actor.pending.op in ("sleep", "lock"):
+                return
+            self._step(actor)
+        raise AssertionError(f"{actor!r} does not end")
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        try:
+            if not self.world.violations:
+                self.judge.look()
+                self._drain()
+                self._after_all()
+        finally:
+            Torture.num_played += 1
+            self.world.end()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _drain(self) -> None:
+        for _ in range(400):
+            for actor in self.world.living:
+                for _ in range(25):
+                    self._step(actor)
+            if not self.world.living:
+                break
+        assert not self.world.living, f"these do not end: {self.world.living}"
+        self.judge.look()
+
+    def _after_all(self) -> None:
+        """Whatever happened: one can build everything now, and gc clears up what was left."""
+        self.world.advance(_DAYS_S)
+        for name, key in itertools.product(ABOVE, range(2)):
+            actor = self._fresh("build", Build(name, key))
+            assert actor.error is None, actor.error
+            self.judge.check_content(actor.result, self.odd)
+        for _ in range(2):
+            actor = self._fresh("gc", 1)
+            assert actor.error is None, actor.error
+        assert actor.result.candidates == (), "the second gc found more to take"
+        self.judge.look()
+        self.judge.rest()
+
+    def _fresh(self, kind: str, what: Any) -> Actor:
+        actor = self._start(kind, 1, what)
+        assert actor is not None
+        self._finish(actor)
+        assert actor.done, actor
+        return actor
+
+
+class TortureOnDisk(Torture):
+    """The same on a local disk."""
+
+    def backend(self) -> Backend:
+        return LocalBackend(self.folder / "store")
+
+
+def _memory_disk() -> str | None:
+    """tmpfs where there is one: the syncs are left out anyway."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize(("machine", "share"), [(Torture, 1.0), (TortureOnDisk, 0.1)])
+def test_torture(
+    machine: type[Torture], share: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Torture.num_played = Torture.num_calls = 0
+    played = settings(
+        max_examples=int((LONG or 300) * share),
+        stateful_step_count=40,
+        deadline=None,
+        derandomize=not LONG,
+        database=None if not LONG else settings.get_profile("default").database,
+        suppress_health_check=list(HealthCheck),
+        phases=[p for p in Phase if p is not Phase.explain],
+    )
+    with patched(tmp_path):
+        run_state_machine_as_test(machine, settings=played)
+    with capsys.disabled():
+        print(
+            f"\n{machine.__name__}: {Torture.num_played} interleavings, "
+            f"{Torture.num_calls} calls on the store"
+        )
