@@ -46,13 +46,12 @@ class Described:
 def list_artifacts(store: Store, name: str | None = None, *, gone: bool = False) -> list[Listed]:
     """Everything of that name, or all, by name, then oldest first. Files are not looked at."""
     register = store.aliases.read()
-    with _collector_off():
-        found = list(_sealed(store, register, name))
-        sealed = {(one.name, one.version) for one in found}  # a run was killed releasing one
-        held = (m for m in quarantined(store, name) if (m.name, m.version) not in sealed)
-        found += map(_in_quarantine, held)
-        if gone:
-            found += _gone(store, name)
+    found = list(_sealed(store, register, name))
+    sealed = {(one.name, one.version) for one in found}  # a run was killed releasing one
+    held = (m for m in quarantined(store, name) if (m.name, m.version) not in sealed)
+    found += map(_in_quarantine, held)
+    if gone:
+        found += _gone(store, name)
     return sorted(found, key=lambda one: (one.name, one.version))
 
 
