@@ -11,6 +11,7 @@ from flows.commands.aliases import promote, rollback
 from flows.commands.artifacts import artifacts, show
 from flows.commands.diff import diff
 from flows.commands.export import export
+from flows.commands.forget import forget
 from flows.commands.keeping import gc, verify
 from flows.commands.run import plan_, run
 from flows.commands.sample import sample
@@ -35,6 +36,7 @@ app.command()(verify)
 app.command()(promote)
 app.command()(rollback)
 app.command()(gc)
+app.command()(forget)
 app.command()(export)
 
 

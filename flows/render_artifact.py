@@ -16,6 +16,8 @@ from storage.manifest import Manifest
 def show_artifact(console: Console, one: Described, up: Node, down: Node) -> None:
     """Everything that is known of an artifact, with the lineage in both directions."""
     console.print(_facts(one))
+    # In one piece, to be copied: a cell of the table would be wrapped.
+    console.print(f"folder: {one.folder}", markup=False, highlight=False, soft_wrap=True)
     if one.manifest.checks:
         console.print(_checks(one.manifest))
     console.print(_files(one.manifest))
@@ -37,7 +39,6 @@ def _facts(one: Described) -> Table:
         "of memory",
         "rows": f"{manifest.rows_in:,} in, {manifest.rows_out:,} out",
         "bytes": f"{manifest.num_bytes:,} in {len(manifest.files)} files",
-        "folder": one.folder,
         "fingerprint": manifest.fingerprint,
         "content": manifest.digest,
         "code": f"stage version {manifest.code.stage_version}, source "

@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 
 from flows.closing import print_closing
 from flows.console import StopSignal, console_reporter
-from flows.pipeline import Choice, pipeline
+from flows.pipeline import FLOWS, Choice, pipeline
 from flows.plan import Selection
 from flows.recipe import Recipe
+from flows.stage_run import RunOptions
+from storage.manifest import Manifest
 from storage.store import Store
+from tasks.config import Config
 from tasks.progress import report_to
 
 
 def run_pipeline(console: Console, recipe: Recipe, store: Store, selection: Selection) -> None:
-    """Run the chosen stages and print what came of them.
-
-    Without a PREFECT_API_URL, Prefect starts an ephemeral server for this run; its heartbeat
-    thread is off, which would add a second to each of the eight flows.
-    """
+    """Run the chosen stages and print what came of them."""
     choice = Choice(
         only=selection.only,
         from_stage=selection.from_stage,
         force=tuple(sorted(selection.force)),
         inputs=dict(selection.inputs),
     )
+    with shown_on(console):
+        results = pipeline(recipe, store.address, choice)
+    print_closing(console, recipe, store, results)
+
+
+def build_like(
+    store: Store, old: Manifest, config: Config, inputs: Mapping[str, Manifest]
+) -> Manifest:
+    """Run the stage of `old` alone, for its recipe, on other inputs; call it within `shown_on`."""
+    options = RunOptions(store=store.address, recipe=old.run.recipe)
+    versions = {name: manifest.version for name, manifest in inputs.items()}
+    return store.manifest(old.name, FLOWS[old.name](config, options, versions).version)
+
+
+@contextmanager
+def shown_on(console: Console) -> Iterator[None]:
+    """Show the progress of flows that are run in this process, and stop them at Ctrl-C.
+
+    Without a PREFECT_API_URL, Prefect starts an ephemeral server for them; its heartbeat thread is
+    off, which would add a second to each flow.
+    """
     quick = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     stop = StopSignal(console)
     with quick, stop.caught(), console_reporter(console, stop) as reporter:
         report_to(reporter)
-        results = pipeline(recipe, store.address, choice)
-    print_closing(console, recipe, store, results)
+        yield

@@ -206,6 +206,7 @@ class _Run:
         draft = self._draft(plain, outcome, checks, workspace, memory)
         if any(c.severity == "block" and not c.passed for c in checks):
             held = quarantine(store, workspace, draft)
+            note_late_takedowns(store, held, self._takedowns)
             self._pass_gates(f"{held.label}, kept in quarantine,", checks)
         for warning in (c.says for c in checks if not c.passed):
             note(f"{stage.name}: warning: {warning}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flows.holding import holders
 from flows.stages import Stage
 from storage import takedown
 from storage.errors import Fault, RequestError
@@ -24,6 +23,8 @@ def check_forgotten(
     Raises RequestError if it is a stage that cannot.
     """
     found = takedowns.held_by(inputs.values())
+    if stage.name == "clean":  # where a document would come from whose URL no artifact knew
+        return Forgotten(found.takedowns + takedowns.forgotten.unplaced)
     if not found or stage.name in LEAVE_OUT:
         return found
     faults = [
@@ -40,7 +41,14 @@ def check_forgotten(
 
 
 def note_late_takedowns(store: Store, made: Manifest, known: Takedowns) -> None:
-    """Look whether an artifact holds what was taken down while it was being built."""
-    late = [t for t in takedown.read(store.backend).all if t not in known.all]
-    for one in late:
-        takedown.add_holders(store.backend, one, holders(store, [made], Forgotten((one,))))
+    """Look whether an artifact holds what was taken down while it was being built.
+
+    A crawl fetches the URL of a document that was taken down: another text may be there by now.
+    Whether it is, cleaning finds out, which has to know that this crawl may hold it.
+    """
+    from flows.holding import Search  # pyarrow: 0.2 s, and only wanted here
+
+    for one in takedown.read(store.backend).all:
+        maybe = made.name == "crawl" and one.kind == "document"
+        if (maybe or one not in known.all) and Search(store, [made], Forgotten((one,))).ids(made):
+            takedown.add_holders(store.backend, one, [made])

@@ -168,9 +168,10 @@ def _unfinished(store: Store) -> Iterable[Candidate]:
     for path in store.backend.sizes("tombstones"):
         name, _, file = path.partition("/")
         version = file.removesuffix(".json")
-        left = sum(store.backend.sizes(data_key(name, version)).values())
-        if left:
-            yield Candidate(name, version, "left by a gc that was killed", left, sealed=True)
+        left = store.backend.sizes(data_key(name, version)).values()
+        if left:  # an empty file is one, too
+            why = "left by a gc that was killed"
+            yield Candidate(name, version, why, sum(left), sealed=True)
 
 
 def _unsealed(store: Store, grace: timedelta) -> Iterable[Candidate]:

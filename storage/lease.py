@@ -134,7 +134,8 @@ class _Heart:
         self._stopped.set()
         self._thread.join()
         with contextlib.suppress(PhusaError, OSError):  # it ends by itself
-            if self._backend.read(self._key) == self._mine.to_json():
+            present = parse(self._backend.read(self._key))
+            if present is not None and present.token == self._mine.token:
                 self._backend.delete(self._key)
 
     def _beat(self) -> None:

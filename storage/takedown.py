@@ -87,6 +87,11 @@ class Forgotten:
         """The document ids that were taken down as such."""
         return self._values["document"]
 
+    @property
+    def unplaced(self) -> tuple[Takedown, ...]:
+        """Those of documents whose URL nothing knew: any page may turn out to hold them."""
+        return tuple(t for t in self.takedowns if t.kind == "document" and not t.page_url)
+
     def covers(self, url: str, document_id: str = "") -> str | None:
         """The rule that says to leave this page or document out, or None."""
         values = self._values

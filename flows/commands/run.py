@@ -59,7 +59,7 @@ def run(
         check_room(asked.store, asked.steps)
     console = make_console()
     started = time.monotonic()
-    _settle_prefect()
+    settle_prefect()
     from flows.run import run_pipeline  # Prefect: 1.3 s, and only wanted here
 
     run_pipeline(console, asked.recipe, asked.store, asked.selection)
@@ -110,7 +110,7 @@ def plan_(
         check_room(place, steps)
 
 
-def _settle_prefect() -> None:
+def settle_prefect() -> None:
     """Quiet, private defaults for a run from the command line; what the user has set wins."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # errors end on our own console
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

@@ -36,7 +36,7 @@ HELD = FAILED.model_copy(update={"passed": True, "measure": "no_text_rate", "say
 
 @pytest.fixture
 def place(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+    return Store(tmp_path / f"a [red] store {120 * 'x'}")  # wider than a table, and no markup
 
 
 def _hold(store: Store, name: str = "clean", key: str = "held") -> Manifest:
@@ -297,7 +297,7 @@ def test_show_for_people(place: Store, all_states: SimpleNamespace, cli: Cli) ->
     assert checks["drop_rate"].split()[0] == "blocks" and FAILED.says in checks["drop_rate"]
     assert checks["growth"].split() == ["warns", "it", "grew", "[x]"]  # said as it is
     assert checks["no_text_rate"].split() == ["holds", "it", "holds"]
-    assert str(Path(place.address) / "versions/clean" / of.held.version / "data") in said
+    assert f"folder: {place.address}/versions/clean/{of.held.version}/data" in said.splitlines()
     said = cli("show", of.gone.label, "--store", place.address).out
     assert f"{of.gone.label} gone" in said and "gc: older than the last 3" in said
     assert of.crawl.label in said  # what it was made from

@@ -40,7 +40,7 @@ def digests(listed: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def test_first_run_builds_and_tells(first_run: str, store: Store, artifacts: Listed) -> None:
-    assert [row["name"] for row in artifacts(store.root)] == sorted(STAGES)
+    assert [row["name"] for row in artifacts(Path(store.address))] == sorted(STAGES)
     assert first_run.count("built") == len(STAGES)
     for said in ("unigram tokens", "xz -9", "bits per byte", "What is silt.mod1.fold?", "tuned:"):
         assert said in first_run
@@ -55,12 +55,12 @@ def test_first_run_builds_and_tells(first_run: str, store: Store, artifacts: Lis
     assert {row["method"] for row in evidence} == {"exact", "minhash"}
     assert all(row["similarity"] >= 0.8 for row in evidence)
     assert dedup.rows_in - dedup.rows_out == len(evidence) == 7
-    assert not list((store.root / "work").glob("*/*/data"))  # nothing half-done stays behind
+    assert not list(store.work.glob("*/*/data"))  # nothing half-done stays behind
 
 
 def test_second_run_reuses_everything(phusa: Phusa, recipe: Path, store: Store) -> None:
     before = len(list(store.manifests()))
-    said = phusa("run", recipe, "--store", store.root).stdout
+    said = phusa("run", recipe, "--store", store.address).stdout
     assert said.count("reused") == len(STAGES)
     for name in STAGES:
         assert f"{name}: reuse (same configuration and inputs as" in said
@@ -70,7 +70,7 @@ def test_second_run_reuses_everything(phusa: Phusa, recipe: Path, store: Store) 
 def test_crawling_again_leaves_all_later_stages_a_hit(
     phusa: Phusa, recipe: Path, store: Store
 ) -> None:
-    said = phusa("run", recipe, "--store", store.root, "--force", "crawl").stdout
+    said = phusa("run", recipe, "--store", store.address, "--force", "crawl").stdout
     assert "crawl: run (forced)" in said
     assert said.count("reused") == len(STAGES) - 1
     assert len(store.versions("crawl")) == 2
@@ -79,7 +79,7 @@ def test_crawling_again_leaves_all_later_stages_a_hit(
 def test_early_cut_off(phusa: Phusa, recipe: Path, store: Store, tmp_path: Path) -> None:
     """A changed knob that changes no document runs its stage and no later one."""
     copy = tmp_path / "store"
-    shutil.copytree(store.root, copy)
+    shutil.copytree(store.address, copy)
     said = phusa("run", recipe, "--store", copy, "--set", "clean.filters.0.min_words=19").stdout
     assert "clean: run (filters.0.min_words: 20 → 19)" in said
     assert said.count("reused") == len(STAGES) - 1
@@ -87,7 +87,7 @@ def test_early_cut_off(phusa: Phusa, recipe: Path, store: Store, tmp_path: Path)
 
 def test_single_stages(phusa: Phusa, recipe: Path, store: Store, tmp_path: Path) -> None:
     copy = tmp_path / "store"
-    shutil.copytree(store.root, copy)
+    shutil.copytree(store.address, copy)
     only = phusa("run", recipe, "--store", copy, "--only", "dedup", "--set", "dedup.threshold=0.99")
     assert "dedup: run (threshold: 0.8 → 0.99)" in only.stdout
     assert "clean:" not in only.stdout and "tokenizer:" not in only.stdout
@@ -120,7 +120,7 @@ def test_two_runs_at_once_make_the_same_bytes_once(
     assert [run.returncode for run in runs] == [0, 0], said
     assert sorted(row["name"] for row in artifacts(tmp_path)) == sorted(STAGES)
     assert sum(text.count("built") for text in said) == len(STAGES)
-    assert digests(artifacts(tmp_path)) == digests(artifacts(store.root))
+    assert digests(artifacts(tmp_path)) == digests(artifacts(Path(store.address)))
 
 
 def test_killed_anywhere_it_goes_on(
@@ -152,7 +152,7 @@ def test_killed_anywhere_it_goes_on(
             assert not Store(tmp_path).damage(manifest)
     phusa("run", recipe, "--store", tmp_path)
     assert kills >= NUM_KILLS // 2  # else the moments miss the run on this machine
-    assert digests(artifacts(tmp_path)) == digests(artifacts(store.root))
+    assert digests(artifacts(tmp_path)) == digests(artifacts(Path(store.address)))
     assert len(artifacts(tmp_path)) == len(STAGES)
 
 

@@ -163,7 +163,7 @@ def test_what_to_leave_out_is_named(full: Store) -> None:
     step = step_of("clean", recipe(), full)
     assert (step.action, step.reason) == ("run", "to be left out: domain a.example")
     takedown.add_holders(full.backend, one, [full.resolve("clean")])
-    with pytest.raises(RequestError, match="holds domain a.example") as caught:
+    with pytest.raises(RequestError, match=r"holds domain a\.example") as caught:
         plan(recipe(), full, Selection(only="dedup"))
     assert "--from clean" in str(caught.value)
 

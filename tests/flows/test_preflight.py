@@ -207,7 +207,7 @@ def path(tmp_path: Path, tiny_site: TinySite) -> Path:
 def test_a_run_that_cannot_fit_is_refused_before_any_work(
     full: Store, path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    monkeypatch.setattr("flows.commands.run._settle_prefect", lambda: pytest.fail("it began"))
+    monkeypatch.setattr("flows.commands.run.settle_prefect", lambda: pytest.fail("it began"))
     _edit(full, full.resolve("dedup"), work_bytes=HUGE, memory_bytes=HUGE)
     words = (path, "--store", full.address, "--set", "dedup.threshold=0.7")
     done = cli(command, *words)
@@ -232,7 +232,7 @@ def test_without_the_look_ahead(
     def began() -> None:
         raise Began
 
-    monkeypatch.setattr("flows.commands.run._settle_prefect", began)
+    monkeypatch.setattr("flows.commands.run.settle_prefect", began)
     done = cli("run", *words)
     assert done.code == 1 and "Began" in done.err
     listed = json.loads(cli("plan", *words, "--json").out)

@@ -16,9 +16,10 @@ from flows.plan import Selection, plan
 from flows.stage_run import Inputs, Job, Outcome, RunOptions, StageResult, run_stage
 from storage import lease, takedown
 from storage.errors import GateFailed, RequestError, StoreFull, UnknownArtifact
+from storage.manifest import Manifest
 from storage.sealing import bury, quarantined
 from storage.store import Store
-from storage.takedown import Takedown
+from storage.takedown import Forgotten, Takedown
 from storage.verifying import verify
 from tasks.progress import SilentReporter, report_to
 from tests.flows.by_hand import recipe, seal
@@ -75,9 +76,7 @@ class _Notes(SilentReporter):
 
 
 @pytest.fixture(params=["local", "remote"])
-def stage(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Stage:
+def stage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setenv("PHUSA_CACHE", str(tmp_path / "cache"))
     remote = request.param == "remote"
     stage = Stage(Store(f"memory://{tmp_path}" if remote else tmp_path / "store"))
@@ -216,11 +215,14 @@ def test_a_takedown_while_it_is_built_finds_its_result(
     one = Takedown(id="t", kind="domain", value="a.example", why="", by="me", at=datetime.now(UTC))
     asked: list[str] = []
 
-    def holders(store: Store, manifests: Any, forgotten: Any) -> list[Any]:
-        asked.extend(forgotten.rules)
-        return list(manifests)
+    class Found:
+        def __init__(self, store: Store, manifests: Any, forgotten: Forgotten) -> None:
+            asked.extend(forgotten.rules)
 
-    monkeypatch.setattr("flows.takedown.holders", holders)
+        def ids(self, manifest: Manifest) -> set[str]:
+            return {"some document"}
+
+    monkeypatch.setattr("flows.holding.Search", Found)
     stage(LOOSE, during=lambda: takedown.record(stage.store.backend, one))
     made = stage.store.resolve("clean")
     assert asked == ["domain a.example"]

@@ -251,7 +251,7 @@ def test_an_attempt_that_was_taken_can_never_be_sealed(
     assert len(taken) == 1 and taken[0] != made.label
     assert place.versions("clean") == [made.version]
     assert verify(place, deep=True) == []
-    (left,) = [v for v in place.backend.children("tombstones/clean")]
+    (left,) = place.backend.children("tombstones/clean")
     assert left == f"{taken[0][6:]}.json"
 
 

@@ -322,6 +322,13 @@ def test_a_second_builder_on_another_host_waits_for_the_lease(
         monkeypatch.setenv("PHUSA_CACHE", str(tmp_path / host))
         hosts.append(Store(f"memory://{tmp_path}"))
     order: list[str] = []
+    looks: list[float] = []
+
+    def look_again_soon(seconds: float) -> None:
+        looks.append(seconds)
+        threading.Event().wait(0.01)
+
+    monkeypatch.setattr("storage.lease.time.sleep", look_again_soon)
 
     def second() -> None:
         with hosts[1].building("clean", KEY, ["crawl@1"], waiting=order.append):
@@ -334,8 +341,9 @@ def test_a_second_builder_on_another_host_waits_for_the_lease(
         thread.start()
         with hosts[1].building("clean", "other", waiting=order.append) as other:
             assert other.root != workspace.root
-        while not order:
-            time.sleep(0.01)
+        deadline = time.monotonic() + 10
+        while len(looks) < 5 and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
         order.append("first")
     thread.join()
     assert order == [str(held), "first", "second"]  # said once, however long it lasts

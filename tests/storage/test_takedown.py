@@ -125,7 +125,7 @@ def test_a_takedown_is_written_once(backend: MemoryBackend) -> None:
 def test_a_broken_record_lets_nothing_run(backend: MemoryBackend, data: bytes) -> None:
     takedown.record(backend, _takedown("url", "http://a.example/", "t2"))
     backend.create("takedowns/t1.json", data)
-    with pytest.raises(DamagedArtifact, match="takedowns/t1.json cannot be read") as caught:
+    with pytest.raises(DamagedArtifact, match=r"takedowns/t1\.json cannot be read") as caught:
         takedown.read(backend)
     assert "`phusa forget`" in str(caught.value) and "no stage runs" in str(caught.value)
 

@@ -478,7 +478,7 @@ def test_chunks_notice_a_short_range(
     chunks = once.chunks("x")
     next(chunks)
     proxy.plan(shortened, "GET")
-    with pytest.raises(StoreUnreachable, match="found now 500 bytes from byte 1000 on"):
+    with pytest.raises(StoreUnreachable, match=r"found now 500 bytes from byte \d000 on"):
         next(chunks)
 
 

@@ -45,6 +45,10 @@ class Build:
     """It fails a check and goes to quarantine."""
     odd: bool = False
     """It is not deterministic: other bytes each time."""
+    old: bool = False
+    """Of the oldest input, as a recipe may name it, not of the newest."""
+    unheld: bool = False
+    """Neither lock nor lease reach it."""
 
 
 def texts(name: str, fingerprint: str) -> dict[str, str]:
@@ -59,14 +63,17 @@ def fingerprint(build: Build, above: Manifest | None) -> str:
 def builder(build: Build) -> Work:
     """As `run_stage`: reuse, or hold the build, look again, release or build and seal."""
 
-    def work(actor: Actor) -> Manifest:
+    def work(actor: Actor) -> Manifest | None:
         store, upper = actor.store, ABOVE[build.name]
-        above = None if upper is None else store.resolve(upper, RECIPE)
+        above = None if upper is None else _input(store, upper, build.old)
         key = fingerprint(build, above)
         hit = None if build.forced else store.find(build.name, key)
         if hit is not None:
             return hit
         uses = [] if above is None else [above.label]
+        if build.unheld:
+            folder = store.work / actor.name
+            return _make(actor, Workspace(folder), build, key, above)
         with store.building(build.name, key, uses) as workspace:
             enter(actor, uses)
             hit = None if build.forced else store.find(build.name, key)
@@ -75,12 +82,26 @@ def builder(build: Build) -> Work:
             held = None if build.forced else find_quarantined(store, build.name, key)
             if held is not None and not build.fails:
                 return release(store, held, ())
-            if above is not None:
-                read(actor, above)
-            _write(workspace, build, key, actor.name)
-            return _seal(store, workspace, build, key, above)
+            return _make(actor, workspace, build, key, above)
 
     return work
+
+
+def _input(store: Store, name: str, old: bool) -> Manifest:
+    versions = store.versions(name) if old else []
+    return store.resolve(f"{name}@{versions[0]}" if versions else name, RECIPE)
+
+
+def _make(
+    actor: Actor, workspace: Workspace, build: Build, key: str, above: Manifest | None
+) -> Manifest | None:
+    if above is not None and read(actor, above) is None and actor.reads:
+        actor.world.gone.append((actor.name, above.label))
+    for path, text in texts(build.name, key).items():
+        if workspace.entry(path) is None:
+            with workspace.writing(path) as stream:
+                stream.write(f"{text}{actor.name if build.odd and text else ''}".encode())
+    return _seal(actor.store, workspace, build, key, above)
 
 
 def enter(actor: Actor, uses: list[str]) -> None:
@@ -109,16 +130,9 @@ def read(actor: Actor, manifest: Manifest) -> dict[str, bytes] | None:
     return found
 
 
-def _write(workspace: Workspace, build: Build, key: str, maker: str) -> None:
-    for path, text in texts(build.name, key).items():
-        if workspace.entry(path) is None:
-            with workspace.writing(path) as stream:
-                stream.write(f"{text}{maker if build.odd and text else ''}".encode())
-
-
 def _seal(
     store: Store, workspace: Workspace, build: Build, key: str, above: Manifest | None
-) -> Manifest:
+) -> Manifest | None:
     inputs = {}
     if above is not None:
         inputs[above.name] = InputRef(name=above.name, version=above.version, digest=above.digest)
@@ -135,7 +149,8 @@ def _seal(
         checks=(_FAILED,) if build.fails else (),
     )
     if build.fails:
-        return quarantine(store, workspace, draft)
+        quarantine(store, workspace, draft)
+        return None
     return commit(store, workspace, draft, replace=build.forced)
 
 

@@ -210,14 +210,18 @@ class Judge:
                 self._wrong(f"{name}@{ALIAS} means {version}, which is not whole")
         assert not self.world.violations, "\n".join(self.world.violations)
 
+    def check_references(self) -> None:
+        """Each names a version that is whole, or none."""
+        for path, version in self._references().items():
+            label = f"{path.partition('/')[0]}@{version}"
+            damaged = label in self.removed and not self._is_buried(label)
+            assert not version or self._is_whole(label) or damaged, f"{path} names {label}"
+
     def rest(self) -> None:
-        """All have ended, and a builder, then gc went through without a fault."""
+        """All have ended, and builders and gc went through without a fault."""
         register = self._register()
         assert register.condemned == {}, f"marks stayed: {register.condemned}"
-        for path, version in self._references().items():
-            name = path.partition("/")[0]
-            label = f"{name}@{version}"
-            assert not version or self._is_whole(label) or label in self.removed, (path, version)
+        self.check_references()
         held = {m.label for m in quarantined(self.store)}
         for name in self.store.names():
             for version in self.raw.children(f"versions/{name}"):

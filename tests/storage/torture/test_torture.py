@@ -15,7 +15,6 @@ for what is done, `judge.py` for what must hold.
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import tempfile
@@ -31,7 +30,7 @@ from storage.backends import Backend, LocalBackend, MemoryBackend
 from tests.storage.torture import actors
 from tests.storage.torture.actors import ABOVE, Build
 from tests.storage.torture.judge import Judge
-from tests.storage.torture.world import FAULTS, WRITES, Actor, World, patched
+from tests.storage.torture.world import FAULTS, Actor, World, patched
 
 LONG = int(os.environ.get("PHUSA_TORTURE", "0"))
 _AT_ONCE = 5
@@ -59,18 +58,30 @@ POINTS = (
     "children versions",
 )
 
-names = st.sampled_from(["base", "base", "mid", "top"])
-hosts = st.integers(0, 2)
+names = st.sampled_from(["base", "base", "mid", "mid", "top"])
 seldom = st.sampled_from([False, False, False, True])
 which = st.integers(0, _AT_ONCE - 1)
 builds = st.builds(
     Build,
     names,
-    st.integers(0, 1),
+    st.sampled_from([0, 0, 1]),
     forced=seldom,
     fails=seldom,
     odd=st.sampled_from([False] * 7 + [True]),
+    old=st.booleans(),
+    unheld=seldom,
 )
+starts = st.one_of(
+    st.tuples(st.just("build"), st.integers(0, 2), builds),
+    st.tuples(st.just("build"), st.integers(0, 2), builds),
+    st.tuples(st.just("gc"), st.integers(0, 2), st.sampled_from([1, 1, 2])),
+    st.tuples(
+        st.sampled_from(["promote", "promote", "promote", "rollback", "read", "verify", "bury"]),
+        st.just(0),
+        st.tuples(names, st.integers(0, 3)),
+    ),
+)
+moves = st.lists(st.tuples(which, st.sampled_from(POINTS)), min_size=1, max_size=6)
 
 
 class Torture(RuleBasedStateMachine):
@@ -84,82 +95,45 @@ class Torture(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="torture-", dir=_memory_disk()))
         self.world = World(self.backend(), self.folder)
         self.judge = Judge(self.world)
-        self.odd = False
+        self.odd, self.is_clean = False, True
 
     def backend(self) -> Backend:
         return MemoryBackend(str(self.folder))
 
     # --- rules --------------------------------------------------------------------------------
 
-    @initialize(before=st.lists(builds, max_size=5))
-    def there_is(self, before: list[Build]) -> None:
+    @initialize(
+        before=st.lists(builds, min_size=2, max_size=4),
+        cast=st.lists(starts, min_size=2, max_size=_AT_ONCE),
+    )
+    def there_are(self, before: list[Build], cast: list[Any]) -> None:
         for build in before:
             self._finish(self._start("build", 0, build))
+        for one in cast:
+            self._start(*one)
 
-    @rule(build=builds, host=hosts)
-    def build(self, build: Build, host: int) -> None:
-        self._start("build", host, build)
+    @rule(what=starts)
+    def start(self, what: Any) -> None:
+        self._start(*what)
 
-    @rule(keep=st.integers(1, 2), host=hosts)
-    def gc(self, keep: int, host: int) -> None:
-        self._start("gc", host, keep)
-
-    @rule(
-        kind=st.sampled_from(["promote", "promote", "rollback", "read", "verify", "bury"]),
-        name=names,
-        seed=st.integers(0, 3),
-    )
-    def start(self, kind: str, name: str, seed: int) -> None:
-        self._start(kind, 0, name, seed)
-
-    @rule(number=which, point=st.sampled_from(POINTS))
-    def run_to(self, number: int, point: str) -> None:
-        """Let one go on until it is about to do this."""
-        actor = self._chosen(number)
-        for _ in range(_FAR):
-            if actor is None or actor.done:
-                return
-            self._step(actor)
-            if actor.pending is not None and actor.pending.point == point:
-                return
-
-    @rule(number=which, steps=st.integers(1, 4))
-    def step(self, number: int, steps: int) -> None:
-        actor = self._chosen(number)
-        for _ in range(steps if actor is not None else 0):
-            self._step(actor)
+    @rule(moves=moves)
+    def go(self, moves: list[tuple[int, str]]) -> None:
+        """Let one go on until it is about to do this, then another."""
+        for number, point in moves:
+            self._run_to(number, point)
 
     @rule(number=which)
     def finish(self, number: int) -> None:
-        actor = self._chosen(number)
-        if actor is not None:
-            self._finish(actor)
+        self._finish(self._chosen(number))
 
-    @rule(number=which, order=st.sampled_from(["kill", "kill after"]))
-    def kill(self, number: int, order: str) -> None:
-        actor = self._chosen(number)
-        if actor is not None:
-            self._step(actor, order)
+    @rule(number=which, point=st.sampled_from(POINTS), order=st.sampled_from(["kill", "kill after"]))
+    def kill(self, number: int, point: str, order: str) -> None:
+        self._run_to(number, point, order)
 
-    @rule(number=which, order=st.sampled_from(FAULTS))
-    def fault(self, number: int, order: str) -> None:
-        """A store that fails, at its next write."""
-        actor = self._chosen(number)
-        for _ in range(_FAR):
-            if actor is None or actor.pending is None:
-                return
-            if actor.pending.op in WRITES:
-                break
-            self._step(actor)
-        if actor is not None:
-            self._step(actor, order)
-
-    @rule(number=which)
-    def refuse(self, number: int) -> None:
-        """A store that does not answer, whatever is asked."""
-        actor = self._chosen(number)
-        if actor is not None:
-            self._step(actor, "refuse")
+    @rule(number=which, point=st.sampled_from(POINTS), order=st.sampled_from(FAULTS))
+    def fail(self, number: int, point: str, order: str) -> None:
+        """The store fails it there."""
+        self._run_to(number, point, order)
 
     @rule(
         seconds=st.sampled_from([20.0, 100.0, _DAYS_S]),
@@ -171,7 +145,7 @@ class Torture(RuleBasedStateMachine):
         living = self.world.living
         self.world.advance(seconds, [living[n] for n in asleep if n < len(living)])
 
-    @rule(number=st.integers(0, 7))
+    @rule(number=st.integers(0, 15))
     def rot(self, number: int) -> None:
         """A file of a sealed artifact is cut short on its disk, seldom."""
         whole = [label for label in self.judge.sealed if self.judge._is_whole(label)]
@@ -185,21 +159,21 @@ class Torture(RuleBasedStateMachine):
 
     # --- how ----------------------------------------------------------------------------------
 
-    def _start(self, kind: str, host: int, *what: Any) -> Actor | None:
+    def _start(self, kind: str, host: int, what: Any) -> Actor | None:
         if len(self.world.living) >= _AT_ONCE:
             return None
         make = {
             "build": actors.builder,
             "gc": actors.collector,
-            "promote": actors.promoter,
-            "rollback": lambda name, seed: actors.roller(name),
-            "read": lambda name, seed: actors.reader(name),
-            "verify": lambda name, seed: actors.verifier,
-            "bury": actors.burier,
+            "promote": lambda which: actors.promoter(*which),
+            "rollback": lambda which: actors.roller(which[0]),
+            "read": lambda which: actors.reader(which[0]),
+            "verify": lambda which: actors.verifier,
+            "bury": lambda which: actors.burier(*which),
         }[kind]
         if kind == "build":
-            self.odd |= what[0].odd
-        actor = self.world.start(kind, host, make(*what))
+            self.odd |= what.odd
+        actor = self.world.start(kind, host, make(what))
         self.judge.after(actor, None)
         return actor
 
@@ -207,8 +181,20 @@ class Torture(RuleBasedStateMachine):
         living = self.world.living
         return living[number % len(living)] if living else None
 
+    def _run_to(self, number: int, point: str, order: str | None = None) -> None:
+        actor = self._chosen(number)
+        for _ in range(_FAR):
+            if actor is None or actor.done:
+                return
+            self._step(actor)
+            if actor.pending is not None and actor.pending.point == point:
+                break
+        if actor is not None and order is not None:
+            self._step(actor, order)
+
     def _step(self, actor: Actor, order: str = "go") -> None:
         Torture.num_calls += 1
+        self.is_clean &= order == "go"
         call = actor.step(order)
         self.judge.after(actor, call)
 
@@ -248,8 +234,12 @@ class Torture(RuleBasedStateMachine):
     def _after_all(self) -> None:
         """Whatever happened: one can build everything now, and gc clears up what was left."""
         self.world.advance(_DAYS_S)
-        for name, key in itertools.product(ABOVE, range(2)):
-            actor = self._fresh("build", Build(name, key))
+        if self.is_clean:
+            self.judge.check_references()
+        self._fresh("gc", 1)
+        self.judge.check_references()
+        for name in ABOVE:
+            actor = self._fresh("build", Build(name))
             assert actor.error is None, actor.error
             self.judge.check_content(actor.result, self.odd)
         for _ in range(2):

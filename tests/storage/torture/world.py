@@ -330,6 +330,12 @@ class _Lock:
         assert actor is not None
         actor.world.unlock(self._path, actor)
 
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *failure: object) -> None:
+        self.release()
+
 
 def _start_heart(heart: Any) -> None:
     actor = Current.actor()

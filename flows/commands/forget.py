@@ -1,0 +1,90 @@
+"""`phusa forget`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.commands.options import JsonOption, StoreOption, answer, store_here
+from flows.commands.run import settle_prefect
+from flows.render import make_console
+from storage.errors import Fault, RequestError
+from storage.store import Store
+
+
+def forget(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="a URL, a domain with all below it, or a document id",
+            metavar="URL|DOMAIN|DOCUMENT",
+        ),
+    ] = None,
+    why: Annotated[
+        str | None, typer.Option(help="the reason; kept with the takedown, needed the first time")
+    ] = None,
+    purge: Annotated[
+        bool,
+        typer.Option("--purge", help="rewrite the data that holds it, and delete what held it"),
+    ] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="what was taken down, and what holds it still")
+    ] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take content down: crawl, clean and shard leave it out from now on.
+
+    Says which artifacts hold it and which models saw it; nothing is deleted without --purge.
+    Example: `phusa forget https://example.org/page.html --why "the owner asked"`
+    """
+    if (target is None) != list_ or (list_ and (purge or why is not None)):
+        found = "neither" if target is None else "both, or --list with another option"
+        example = 'Example: phusa forget https://example.org/page.html --why "the owner asked"'
+        raise RequestError(Fault("forget", found, "what to forget, or --list alone", example))
+    from flows.forget.record import forget as record  # pyarrow: 0.2 s, only wanted here
+    from flows.forget.record import list_takedowns
+    from flows.forget.render import show_found, show_recorded
+
+    place = store_here(store)
+    if target is None:
+        recorded = list_takedowns(place)
+        rows = [_plain(one) for one in recorded]
+        answer(rows, as_json, lambda console: show_recorded(console, recorded))
+        return
+    noted = record(place, target, why)
+    if not purge:
+        answer(_plain(noted), as_json, lambda console: show_found(console, noted))
+        return
+    console = make_console(stderr=as_json)
+    show_found(console, noted)
+    _purge(place, console, noted, as_json)
+
+
+def _purge(place: Store, console: Console, noted: Any, as_json: bool) -> None:
+    from flows.forget.purge import Purge
+    from flows.forget.render import show_plan, show_purged
+
+    work = Purge(place, noted)
+    show_plan(console, work.plan())
+    settle_prefect()
+    from flows.run import build_like, shown_on  # Prefect: 1.3 s, and only wanted here
+
+    with shown_on(console):
+        done = work.carry_out(partial(build_like, place))
+    row = _plain(noted) | {"purged": _plain(done)}
+    answer(row, as_json, lambda console: show_purged(console, done))
+    if done.left:
+        raise typer.Exit(1)
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    """The dataclass as JSON has it."""
+    plain = asdict(found)
+    if "takedown" in plain:
+        plain["takedown"] = found.takedown.model_dump(mode="json")
+    return plain
