@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from flows.gates import blocking, judge_hit, judge_made
 from flows.recipe import Recipe
 from flows.stages import STAGES, Stage, source_sha256
 from flows.takedown import check_forgotten
 from storage import takedown
 from storage.errors import Fault, RequestError
-from storage.manifest import Manifest
+from storage.manifest import CheckResult, Manifest
 from storage.sealing import find_quarantined
 from storage.store import Store
 from storage.takedown import Takedowns
+from tasks.checks import Made
 from tasks.config import identity
 
-Action = Literal["reuse", "run", "given"]
+Action = Literal["reuse", "run", "given", "blocked"]
 
 
 @dataclass(frozen=True)
@@ -79,16 +81,15 @@ class Selection:
 
 @dataclass(frozen=True)
 class Step:
-    """What becomes of one stage. `artifact` is what is reused or given, or the last one made.
+    """What becomes of one stage. `artifact` is what is reused, given or blocked, or the last made.
 
-    `builds` is False where a run only judges again what is in quarantine.
+    A stage is blocked if what it made before does not pass the gates of today.
     """
 
     stage: Stage
     action: Action
     reason: str
     artifact: Manifest | None
-    builds: bool = True
 
 
 def given_inputs(recipe: Recipe, store: Store, selection: Selection) -> dict[str, Manifest]:
@@ -147,7 +148,7 @@ def _step(
     forced: bool,
 ) -> Step:
     last = store.latest(stage.name, recipe.name)
-    running = [name for name in stage.inputs if steps[name].action == "run"]
+    running = [name for name in stage.inputs if steps[name].action in ("run", "blocked")]
     if running and not forced:
         reason = f"waits for {', '.join(running)}; reused if its inputs come out unchanged"
         return Step(stage, "run", reason, last)
@@ -161,12 +162,20 @@ def _step(
     key = stage.fingerprint(config, digests, left_out)
     hit = store.find(stage.name, key)
     if hit is not None:
-        return Step(stage, "reuse", hit_reason(stage, hit), hit)
+        checks = judge_hit(store, stage, config, hit, recipe.name)
+        return _judged(stage, hit, checks, hit_reason(stage, hit))
     held = find_quarantined(store, stage.name, key)
     if held is not None:
-        reason = f"judges {held.label} again, which is in quarantine"
-        return Step(stage, "run", reason, held, builds=False)
+        checks = judge_made(stage, config, Made.of(held), last)
+        return _judged(stage, held, checks, f"{held.version} is released from quarantine")
     return Step(stage, "run", run_reason(stage, identity(config), digests, left_out, last), last)
+
+
+def _judged(stage: Stage, there: Manifest, checks: Iterable[CheckResult], reason: str) -> Step:
+    failed = blocking(checks)
+    if failed:
+        return Step(stage, "blocked", f"{there.label}: {' '.join(failed)}", there)
+    return Step(stage, "reuse", reason, there)
 
 
 def hit_reason(stage: Stage, hit: Manifest) -> str:

@@ -36,7 +36,7 @@ def estimate(store: Store, steps: Sequence[Step]) -> list[Need]:
     needs = []
     for step in steps:
         last = step.artifact
-        if step.action != "run" or not step.builds or last is None:
+        if step.action != "run" or last is None:
             continue
         growth = _growth(store, last, sizes)
         sizes[step.stage.name] = int(last.num_bytes * growth)

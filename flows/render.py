@@ -31,11 +31,14 @@ def size(num_bytes: int) -> str:
     return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
 
 
+_ACTION_STYLES = {"reuse": "green", "given": "cyan", "run": "yellow", "blocked": "bold red"}
+
+
 def plan_table(steps: Sequence[Step]) -> Table:
     """Stage, action, why, and what the last such build cost."""
     table = Table("stage", "action", "why", "last time", title="plan", title_justify="left")
     for step in steps:
-        style = {"reuse": "green", "given": "cyan", "run": "yellow"}[step.action]
+        style = _ACTION_STYLES[step.action]
         last = step.artifact
         cost = f"{last.seconds:.1f} s, {size(last.num_bytes)}" if last else "-"
         table.add_row(step.stage.name, f"[{style}]{step.action}[/]", escape(step.reason), cost)

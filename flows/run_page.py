@@ -7,19 +7,19 @@ from prefect.artifacts import create_markdown_artifact
 from storage.manifest import Manifest
 
 
-def publish_page(manifest: Manifest, *, reused: bool, reason: str) -> None:
+def publish_page(manifest: Manifest, *, action: str, reason: str) -> None:
     """Put the page on the Artifacts tab of the run in hand."""
     create_markdown_artifact(
         key=manifest.name,
-        description=f"{'Reused' if reused else 'Built'} {manifest.label}",
-        markdown=_markdown(manifest, reused, reason),
+        description=f"{action.capitalize()}: {manifest.label}",
+        markdown=_markdown(manifest, action, reason),
     )
 
 
-def _markdown(manifest: Manifest, reused: bool, reason: str) -> str:
+def _markdown(manifest: Manifest, action: str, reason: str) -> str:
     facts = {
         "version": f"`{manifest.version}`",
-        "action": f"{'reused' if reused else 'built'}: {reason}",
+        "action": f"{action}: {reason}",
         "rows": f"{manifest.rows_in:,} in, {manifest.rows_out:,} out",
         "bytes": f"{manifest.num_bytes:,}",
         "seconds to build": f"{manifest.seconds:.1f}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,13 +16,14 @@ from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.gates import blocking, judge_hit, judge_made, require_passed
 from flows.plan import hit_reason, run_reason
 from flows.resources import MemoryPeak, folder_bytes
 from flows.run_page import publish_page
-from flows.stages import STAGES, check, source_sha256
+from flows.stages import STAGES, source_sha256
 from flows.takedown import check_forgotten, note_late_takedowns
 from storage import takedown
-from storage.errors import GateFailed, full_disk_named
+from storage.errors import full_disk_named
 from storage.manifest import CheckResult, CodeRef, InputRef, Manifest, RunRef
 from storage.sealing import Draft, commit, find_quarantined, quarantine, release
 from storage.store import Store
@@ -170,8 +171,9 @@ class _Run:
         hit = None if self._options.force else self._store.find(name, self._key)
         if hit is None:
             return None
-        last = self._store.latest(name, self._options.recipe, before=hit)
-        self._pass_gates(hit.label, self._judge(Made.of(hit), last, sealed=True))
+        recipe = self._options.recipe
+        checks = judge_hit(self._store, self._stage, self._config, hit, recipe)
+        require_passed(hit.label, self._stage, checks)
         reason = hit_reason(self._stage, hit)
         note(f"{name}: reuse ({reason})")
         return _conclude(hit, reused=True, reason=reason)
@@ -182,8 +184,9 @@ class _Run:
         held = None if self._options.force else find_quarantined(store, name, self._key)
         if held is None:
             return None
-        checks = self._judge(Made.of(held), store.latest(name, self._options.recipe))
-        self._pass_gates(f"{held.label}, built before and in quarantine,", checks)
+        last = store.latest(name, self._options.recipe)
+        checks = judge_made(self._stage, self._config, Made.of(held), last)
+        require_passed(f"{held.label}, built before and in quarantine,", self._stage, checks)
         reason = "from quarantine: its checks hold now"
         note(f"{name}: reuse ({reason})")
         return _conclude(release(store, held, checks), reused=True, reason=reason)
@@ -202,34 +205,19 @@ class _Run:
         left_out = self._takedowns.forgotten if not stage.inputs else self._left_out
         with MemoryPeak() as memory:
             outcome = build(Job(store, self._manifests, workspace, self._options, left_out))
-        checks = self._judge(Made(outcome.rows_in, outcome.rows_out, outcome.stats), last)
+        built = Made(outcome.rows_in, outcome.rows_out, outcome.stats)
+        checks = judge_made(stage, self._config, built, last)
         draft = self._draft(plain, outcome, checks, workspace, memory)
-        if any(c.severity == "block" and not c.passed for c in checks):
+        if blocking(checks):
             held = quarantine(store, workspace, draft)
             note_late_takedowns(store, held, self._takedowns)
-            self._pass_gates(f"{held.label}, kept in quarantine,", checks)
+            publish_page(held, action="in quarantine", reason="a blocking check does not hold")
+            require_passed(f"{held.label}, kept in quarantine,", stage, checks)
         for warning in (c.says for c in checks if not c.passed):
             note(f"{stage.name}: warning: {warning}")
         made = commit(store, workspace, draft, replace=forced)
         note_late_takedowns(store, made, self._takedowns)
         return _conclude(made, reused=False, reason=reason)
-
-    def _judge(
-        self, made: Made, last: Manifest | None, *, sealed: bool = False
-    ) -> tuple[CheckResult, ...]:
-        before = Made.of(last) if last is not None else None
-        return check(self._stage, self._config, made, before, sealed=sealed)
-
-    def _pass_gates(self, label: str, checks: Sequence[CheckResult]) -> None:
-        failed = [c.says for c in checks if c.severity == "block" and not c.passed]
-        if failed:
-            name = self._stage.name
-            lines = "\n".join(f"  {line}" for line in failed)
-            raise GateFailed(
-                f"{label} does not pass its blocking checks; expected all to hold:\n{lines}\n"
-                f"`phusa show {name}` prints them and where its files are. With other bounds, "
-                f"the same command goes on without building it again; --force {name} does build."
-            )
 
     def _draft(
         self,
@@ -278,7 +266,7 @@ def _resolve(store: Store, name: str, wanted: StageResult | str, options: RunOpt
 
 def _conclude(manifest: Manifest, *, reused: bool, reason: str) -> StageResult:
     """Show the artifact on the run's page and hand it on."""
-    publish_page(manifest, reused=reused, reason=reason)
+    publish_page(manifest, action="reused" if reused else "built", reason=reason)
     return StageResult(
         stage=manifest.name,
         version=manifest.version,

@@ -43,7 +43,7 @@ def forget(
     Example: `phusa forget https://example.org/page.html --why "the owner asked"`
     """
     if (target is None) != list_ or (list_ and (purge or why is not None)):
-        found = "neither" if target is None else "both, or --list with another option"
+        found = "--list with something else" if list_ else "nothing"
         example = 'Example: phusa forget https://example.org/page.html --why "the owner asked"'
         raise RequestError(Fault("forget", found, "what to forget, or --list alone", example))
     from flows.forget.record import forget as record  # pyarrow: 0.2 s, only wanted here

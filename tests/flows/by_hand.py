@@ -27,6 +27,7 @@ def seal(
     inputs: Mapping[str, Manifest] | None = None,
     checks: tuple[CheckResult, ...] = (),
     held: bool = False,
+    stats: Mapping[str, Any] | None = None,
     **took: Any,
 ) -> Manifest:
     """Put an artifact of stage `name` with some content into the store, or into quarantine.
@@ -47,7 +48,7 @@ def seal(
             },
             rows_in=1,
             rows_out=1,
-            stats={},
+            stats=stats or {},
             checks=checks,
             code=CodeRef(stage_version=stage.version, source_sha256=source_sha256(name)),
             run=RunRef(recipe=of.name, host="test", **took),

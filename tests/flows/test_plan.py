@@ -200,17 +200,38 @@ def test_reasons_are_printed_as_they_are(full: Store, capsys: pytest.CaptureFixt
 
 def test_a_build_in_quarantine_is_judged_again(full: Store) -> None:
     changed = recipe(dedup={"threshold": 0.7})
-    held = seal(full, changed, "dedup", "held", held=True)
+    held = seal(full, changed, "dedup", "held", held=True, stats=ALL_COPIES)
     step = step_of("dedup", changed, full)
-    assert (step.action, step.builds, step.artifact) == ("run", False, held)
-    assert step.reason == f"judges {held.label} again, which is in quarantine"
+    assert (step.action, step.artifact) == ("blocked", held)
+    assert step.reason.startswith(f"{held.label}: duplicate_rate 1 is above max 0.95")
     assert step_of("tokenizer", changed, full).reason.startswith("waits for dedup")
+    looser = recipe(dedup={"threshold": 0.7, "checks": PASSING})
+    step = step_of("dedup", looser, full)
+    assert (step.action, step.artifact) == ("reuse", held)
+    assert step.reason == f"{held.version} is released from quarantine"
     forced = plan(changed, full, Selection(force=frozenset({"dedup"})))
     (step,) = [s for s in forced if s.stage.name == "dedup"]
-    assert (step.reason, step.builds) == ("forced", True)
+    assert (step.action, step.reason) == ("run", "forced")
     (full.folder(held) / "content.json").unlink()
     assert step_of("dedup", changed, full).reason == "threshold: 0.8 → 0.7"
     assert step_of("dedup", recipe(), full).action == "reuse"  # what is held is not the last
+
+
+def test_a_hit_that_the_gates_of_today_do_not_let_through_is_blocked(full: Store) -> None:
+    changed = recipe(dedup={"threshold": 0.6, "checks": PASSING})
+    made = seal(full, changed, "dedup", "sealed", stats=ALL_COPIES)
+    assert step_of("dedup", changed, full).action == "reuse"
+    tighter = recipe(dedup={"threshold": 0.6})
+    step = step_of("dedup", tighter, full)
+    assert (step.action, step.artifact) == ("blocked", made)
+    assert "most_copies_share 1 is above max 0.5" in step.reason
+
+
+ALL_COPIES = {"duplicates": 1, "most_copies": 1}
+PASSING = [
+    {"measure": "duplicate_rate", "max": 1.0},
+    {"measure": "most_copies_share", "max": 1.0},
+]
 
 
 def test_what_was_collected_is_built_again(full: Store) -> None:

@@ -211,4 +211,5 @@ def reader(name: str) -> Work:
 def verifier(actor: Actor) -> None:
     """Whatever it reports has gone meanwhile, or was damaged by us."""
     for damage in verify(actor.store, deep=True):
-        actor.world.gone.append((actor.name, damage.label))
+        if not actor.failed:  # an answer that did not come is damage to it
+            actor.world.gone.append((actor.name, damage.label))

@@ -67,7 +67,7 @@ class Actor:
         self.world, self.name, self.host = world, name, host
         self.kind = name.partition("-")[0]
         self.pending: Call | None = None
-        self.done = self.dead = self.slept = False
+        self.done = self.dead = self.slept = self.failed = False
         self.heart: Any = None
         self.reads: tuple[str, ...] = ()
         """The versions that it may lean on now: gc must leave them alone."""
@@ -93,6 +93,7 @@ class Actor:
         if self.done:
             return None
         call, self._order = self.pending, order
+        self.failed |= order in FAULTS
         self.world.trace.append(f"{self.name}: {call.op} {call.key} {order}" if call else "")
         self._turn.release()
         self._await()
