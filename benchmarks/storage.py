@@ -117,47 +117,63 @@ def dvc_pipeline(dvc: Path, repo: Path) -> None:
 
 
 def sealing(dvc: Path, folder: Path, num_bytes: int) -> None:
-    """Writing files and making them last: ours hashes on the way, `dvc add` reads them again."""
-    block = os.urandom(CHUNK)
-    per_file = num_bytes // FILES // CHUNK
-    store = Store(folder / "large")
-    read_before, start = bytes_read(), time.perf_counter()
-    with store.building("large", "large") as workspace:
-        for index in range(FILES):
-            with workspace.writing(f"part-{index}.bin") as stream:
-                for number in range(per_file):
-                    stream.write(number.to_bytes(8, "little") + block[8:])
-        code = CodeRef(stage_version=1, source_sha256="0")
-        run = RunRef(recipe="benchmark", host="here")
-        commit(store, workspace, Draft("large", "large", {}, {}, 1, 1, {}, code, run))
-    mine, read = time.perf_counter() - start, bytes_read() - read_before
-    shutil.rmtree(folder / "large")
+    """Writing files and making them last: ours hashes on the way, `dvc add` reads them again.
 
-    repo = folder / "dvc-large"
-    repo.mkdir()
-    call(dvc, repo, "init", "--no-scm", "--quiet")
-    (repo / "data").mkdir()
-    start = time.perf_counter()
-    for index in range(FILES):
-        with (repo / "data" / f"part-{index}.bin").open("wb") as file:
-            for number in range(per_file):
-                file.write(number.to_bytes(8, "little") + block[8:])
-            file.flush()
-            os.fsync(file.fileno())  # as ours does
-    call(dvc, repo, "add", "data", "--quiet")
-    theirs = time.perf_counter() - start
-    shutil.rmtree(repo)
+    In turn, twice each, and the better one counts: a disk has its moods.
+    """
+    block = os.urandom(CHUNK)
+    pieces = num_bytes // FILES // CHUNK
+    theirs, mine, read = [], [], 0
+    for _ in range(2):
+        theirs.append(seal_by_dvc(dvc, folder / "dvc-large", block, pieces))
+        read_before = bytes_read()
+        mine.append(seal_large(folder / "large", block, pieces))
+        read = bytes_read() - read_before
     size = f"{num_bytes / 1e9:.0f} GB in {FILES} files"
     record(
         "sealing",
         f"writing {size} and making them last; peer: writing, then dvc add",
-        f"{mine:.1f} s",
-        f"{theirs:.1f} s",
-        ratio(theirs, mine),
+        f"{min(mine):.1f} s",
+        f"{min(theirs):.1f} s",
+        ratio(min(theirs), min(mine)),
         COMMAND,
     )
     share = f"{read / num_bytes:.4f}"
     record("read again", f"bytes read while sealing {size}, per byte", share, "1", "-", COMMAND)
+
+
+def seal_large(folder: Path, block: bytes, pieces: int) -> float:
+    """Seconds to write and seal."""
+    store = Store(folder)
+    start = time.perf_counter()
+    with store.building("large", "large") as workspace:
+        for index in range(FILES):
+            with workspace.writing(f"part-{index}.bin") as stream:
+                for number in range(pieces):
+                    stream.write(number.to_bytes(8, "little") + block[8:])
+        code = CodeRef(stage_version=1, source_sha256="0")
+        run = RunRef(recipe="benchmark", host="here")
+        commit(store, workspace, Draft("large", "large", {}, {}, 1, 1, {}, code, run))
+    taken = time.perf_counter() - start
+    shutil.rmtree(folder)
+    return taken
+
+
+def seal_by_dvc(dvc: Path, repo: Path, block: bytes, pieces: int) -> float:
+    """Seconds to write, as safely as ours, and `dvc add`."""
+    (repo / "data").mkdir(parents=True)
+    call(dvc, repo, "init", "--no-scm", "--quiet")
+    start = time.perf_counter()
+    for index in range(FILES):
+        with (repo / "data" / f"part-{index}.bin").open("wb") as file:
+            for number in range(pieces):
+                file.write(number.to_bytes(8, "little") + block[8:])
+            file.flush()
+            os.fsync(file.fileno())
+    call(dvc, repo, "add", "data", "--quiet")
+    taken = time.perf_counter() - start
+    shutil.rmtree(repo)
+    return taken
 
 
 def bytes_read() -> int:

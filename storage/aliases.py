@@ -42,6 +42,9 @@ class Register(BaseModel):
     condemned: dict[str, dict[str, datetime]] = Field(
         default_factory=dict, description="labels that gc is taking: which of its runs, since when"
     )
+    doomed: tuple[str, ...] = Field(
+        (), description="labels that go for certain: if their gc was killed, the next takes them"
+    )
     revision: int = Field(0, description="counts changes: a state that comes back is another")
 
     def holder(self, name: str, alias: str) -> str | None:
@@ -70,6 +73,10 @@ class Register(BaseModel):
             if (version := self.holder(name, alias)) is not None
         }
 
+    def going(self) -> set[str]:
+        """Labels of what is being taken, or may be: nothing new may lean on these."""
+        return {*self.condemned, *self.doomed}
+
     def of(self, name: str, version: str) -> list[str]:
         """The aliases that mean this version, sorted."""
         return sorted(a for a in self.moves.get(name, {}) if self.holder(name, a) == version)
@@ -97,13 +104,9 @@ class Aliases:
         check_alias(alias)
 
         def change(register: Register) -> None:
-            taken = whole() & register.condemned.keys()
+            taken = whole() & register.going()
             if taken:
-                remedy = "Choose another version, or run the stage again."
-                found = f"{', '.join(sorted(taken))} being collected"
-                raise RequestError(
-                    Fault(f"{name}@{version}", found, "a version that stays", remedy)
-                )
+                raise _being_collected(name, version, taken)
             if register.holder(name, alias) != version:
                 _append(register, name, alias, _move("promote", version, why))
 
@@ -115,7 +118,7 @@ class Aliases:
         def change(register: Register) -> str:
             stack = register.stack(name, alias)
             for version in reversed(stack[:-1]):
-                gone = f"{name}@{version}" in register.condemned or not whole(version)
+                gone = f"{name}@{version}" in register.going() or not whole(version)
                 _append(register, name, alias, _move("rollback", version, "gone" if gone else ""))
                 if not gone:
                     return version
@@ -131,10 +134,15 @@ class Aliases:
         return self._change(change)
 
     def replace(self, name: str, old: str, new: str, why: str) -> list[str]:
-        """Let every alias that means `old` mean `new`; returns these aliases."""
+        """Let every alias that means `old` mean `new`; returns these aliases.
+
+        Raises RequestError if gc is taking `new`.
+        """
 
         def change(register: Register) -> list[str]:
             aliases = register.of(name, old)
+            if aliases and f"{name}@{new}" in register.going():
+                raise _being_collected(name, new, {f"{name}@{new}"})
             for alias in aliases:
                 _append(register, name, alias, _move("replace", new, why))
             return aliases
@@ -142,7 +150,10 @@ class Aliases:
         return self._change(change)
 
     def condemn(
-        self, run: str, choose: Callable[[Register], Iterable[str]], stale: timedelta
+        self,
+        run: str,
+        choose: Callable[[Register], Iterable[str]],
+        stale: timedelta = timedelta(days=1),
     ) -> set[str]:
         """Mark what `choose` picks, given the register as it is at that very moment.
 
@@ -164,17 +175,35 @@ class Aliases:
 
         return self._change(change)
 
+    def doom(self, run: str, choose: Callable[[Register], Iterable[str]]) -> set[str]:
+        """Of what this run marked, doom what `choose` still picks and take its marks off.
+
+        A mark that another run took off as a dead one's dooms nothing, so that a gc that slept is
+        no danger. Returns all that is doomed, by whomever: it is to be buried, then `dropped`.
+        """
+
+        def change(register: Register) -> set[str]:
+            marked = {label for label, runs in register.condemned.items() if run in runs}
+            doomed = marked.intersection(choose(register))
+            _take_off(register, run, marked)
+            register.doomed = tuple(sorted({*register.doomed, *doomed}))
+            return set(register.doomed)
+
+        return self._change(change)
+
+    def dropped(self, labels: Collection[str]) -> None:
+        """These are buried, and need not be doomed any longer."""
+
+        def change(register: Register) -> None:
+            register.doomed = tuple(label for label in register.doomed if label not in labels)
+
+        if labels:
+            self._change(change)
+
     def absolve(self, run: str, labels: Collection[str]) -> None:
         """Take the marks of this run off: the versions are gone, or stay after all."""
 
-        def change(register: Register) -> None:
-            for label in labels:
-                runs = register.condemned.get(label, {})
-                runs.pop(run, None)
-                if not runs:
-                    register.condemned.pop(label, None)
-
-        self._change(change)
+        self._change(lambda register: _take_off(register, run, labels))
 
     def _change(self, change: Callable[[Register], T]) -> T:
         while True:
@@ -194,6 +223,20 @@ def check_alias(alias: str) -> None:
     if alias == "latest" or not NAME.fullmatch(alias):
         expected = "lower-case letters, digits, - and _, a letter first; not `latest`"
         raise RequestError(Fault("alias", repr(alias), expected, "Choose one such as `prod`."))
+
+
+def _take_off(register: Register, run: str, labels: Iterable[str]) -> None:
+    for label in labels:
+        runs = register.condemned.get(label, {})
+        runs.pop(run, None)
+        if not runs:
+            register.condemned.pop(label, None)
+
+
+def _being_collected(name: str, version: str, taken: Collection[str]) -> RequestError:
+    remedy = "Choose another version, or run the stage again."
+    found = f"{', '.join(sorted(taken))} being collected"
+    return RequestError(Fault(f"{name}@{version}", found, "a version that stays", remedy))
 
 
 def _append(register: Register, name: str, alias: str, move: Move) -> None:

@@ -2,21 +2,23 @@
 
 Roots are the holders of aliases, the last N versions of each name and recipe, and what live builds
 read; every ancestor of a root stays too. What is to go is first written beside the aliases, by
-compare-and-swap, so that a promotion at the same moment sees it, or is seen; then the leases are
-read once more, so that a build that began meanwhile keeps its inputs.
+compare-and-swap, so that a promotion at the same moment sees it, or is seen; then all is looked at
+once more, so that a build that began meanwhile, or has ended since, keeps its inputs; and what may
+go still is doomed by a second compare-and-swap. From then on it goes, whoever is killed or sleeps.
 """
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from storage import lease
 from storage.aliases import Register
 from storage.errors import PhusaError
 from storage.layout import data_key
+from storage.leaning import by_label, used, with_ancestors
 from storage.manifest import Manifest, utc_now
 from storage.sealing import bury, quarantined, withdraw
 from storage.store import Store
@@ -71,53 +73,60 @@ def collect(store: Store, keep: int, grace: timedelta = GRACE) -> Collection:
         return [c.label for c in planned[-1].candidates if c.sealed]
 
     condemned = store.aliases.condemn(run, choose, stale=GRACE)
-    spared = condemned & _with_ancestors(store, _used(store), _by_label(store))
-    taken = [c for c in planned[-1].candidates if c.label not in spared and _take(store, c)]
-    store.aliases.absolve(run, condemned)
+    try:
+        doomed = store.aliases.doom(run, choose)
+    except BaseException:  # interrupted, say: what it marked is to be of use again at once
+        with contextlib.suppress(PhusaError, OSError):
+            store.aliases.absolve(run, condemned)
+        raise
+    taken = [c for c in planned[-1].candidates if _take(store, c, doomed)]
+    store.aliases.dropped(doomed)  # buried now, by us or before
+    _empty_references(store)
     return Collection(tuple(taken), planned[-1].kept)
 
 
-def _take(store: Store, candidate: Candidate) -> bool:
+def _take(store: Store, candidate: Candidate, doomed: set[str]) -> bool:
     why = f"gc: {candidate.why}"
     if not candidate.sealed:
         return withdraw(store, candidate.name, candidate.version, why)  # unless it was sealed now
+    if candidate.label not in doomed:
+        return False  # it came up since the marks were set
     bury(store, candidate.name, candidate.version, why)
     return True
 
 
+def _empty_references(store: Store) -> None:
+    """Those of versions that are gone: whoever buried or published one was killed in between."""
+    gone = {path.removesuffix(".json") for path in store.backend.sizes("tombstones")}
+    paths = [path for path, size in store.backend.sizes("refs/recipes").items() if size]
+    keys = [f"refs/recipes/{path}" for path in paths]
+    for path, key, version in zip(paths, keys, store.backend.read_all(keys), strict=True):
+        if version and f"{path.partition('/')[0]}/{version.decode(errors='replace')}" in gone:
+            store.backend.swap(key, b"", version)
+
+
 def _plan(store: Store, register: Register, keep: int, grace: timedelta) -> Collection:
-    sealed = _by_label(store)
-    latest, damaged = _latest(store, sealed.values(), keep)
-    roots = {
-        "alias": register.held(),
-        f"last {keep}": latest,
-        "live build": _used(store),
-    }
+    live = used(store)
+    sealed = by_label(store)
+    going = set(register.doomed)
+    latest, damaged = _latest(store, (m for m in sealed.values() if m.label not in going), keep)
+    roots = {"alias": register.held(), f"last {keep}": latest, "live build": live}
     kept: dict[str, int] = {}
     staying: set[str] = set()
     for why, labels in roots.items():
         kept[why] = len(labels.intersection(sealed) - staying)
         staying |= labels
-    above = _with_ancestors(store, staying, sealed) - staying
+    above = with_ancestors(store, staying, sealed) - staying
     kept["ancestor"] = len(above.intersection(sealed))
     staying |= above
     candidates = [
         Candidate(m.name, m.version, why, m.num_bytes, sealed=True)
         for m in sealed.values()
         for why in ("damaged" if m.label in damaged else f"older than the last {keep}",)
-        if m.label not in staying
+        if m.label not in staying or m.label in going
     ]
     candidates += [*_unfinished(store), *_unsealed(store, grace)]
     return Collection(tuple(sorted(candidates, key=lambda c: (c.name, c.version))), kept)
-
-
-def _by_label(store: Store) -> dict[str, Manifest]:
-    found = {}
-    for manifest in store.scan():
-        if isinstance(manifest, PhusaError):
-            raise manifest  # its inputs are not known, and could be taken from under it
-        found[manifest.label] = manifest
-    return found
 
 
 def _latest(store: Store, sealed: Iterable[Manifest], keep: int) -> tuple[set[str], set[str]]:
@@ -137,30 +146,6 @@ def _latest(store: Store, sealed: Iterable[Manifest], keep: int) -> tuple[set[st
             else:
                 damaged.add(manifest.label)
     return found, damaged
-
-
-def _used(store: Store) -> set[str]:
-    """What live builds read."""
-    return {label for held in lease.live(store.backend).values() for label in held.uses}
-
-
-def _with_ancestors(
-    store: Store, labels: Iterable[str], sealed: Mapping[str, Manifest]
-) -> set[str]:
-    """`labels` and all they were made from, through versions that are gone themselves too."""
-    found: set[str] = set()
-    waiting = list(labels)
-    while waiting:
-        label = waiting.pop()
-        if label not in found:
-            found.add(label)
-            name, _, version = label.partition("@")
-            try:
-                manifest = sealed.get(label) or store.manifest(name, version)
-            except PhusaError:  # nothing is left of it that could be asked
-                continue
-            waiting += [reference.label for reference in manifest.inputs.values()]
-    return found
 
 
 def _unfinished(store: Store) -> Iterable[Candidate]:

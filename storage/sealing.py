@@ -8,6 +8,7 @@ import contextlib
 import json
 import secrets
 import shutil
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,9 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from storage import layout
-from storage.errors import DamagedArtifact, StoreUnreachable, UnknownArtifact
+from storage.aliases import Register
+from storage.errors import DamagedArtifact, RequestError, StoreUnreachable, UnknownArtifact
+from storage.leaning import by_label, used, with_ancestors
 from storage.manifest import (
     CheckResult,
     CodeRef,
@@ -63,24 +66,27 @@ def commit(store: Store, workspace: Workspace, draft: Draft, *, replace: bool = 
         if winner is not None:
             break
         key = layout.manifest_key(manifest.name, manifest.version)
-        try:
-            _put_data(store, workspace, manifest)
-        except StoreUnreachable:
-            if store.backend.read(key) is None:
-                raise
-        if store.backend.create(key, manifest.to_json()):
+        if _put_data(store, workspace, manifest) and store.backend.create(key, manifest.to_json()):
             winner = _publish(store, manifest, replace)
-            break
-        # gc took this attempt for a dead one and claimed its version: go on under another.
+            if winner is not None:
+                break
+        # gc took this attempt for a dead one, or what it had just sealed: on under another version.
+        _clear_claimed(store, manifest)
     shutil.rmtree(workspace.root, ignore_errors=True)
     return winner
 
 
 def quarantine(store: Store, workspace: Workspace, draft: Draft) -> Manifest:
     """Keep a build that failed a blocking check where it can be looked at and is never an input."""
-    manifest = _manifest_of(workspace, draft)
-    _put_data(store, workspace, manifest)
-    store.backend.create(layout.quarantine_key(manifest.name, manifest.version), manifest.to_json())
+    while True:
+        manifest = _manifest_of(workspace, draft)
+        key = layout.quarantine_key(manifest.name, manifest.version)
+        if _put_data(store, workspace, manifest):
+            store.backend.create(key, manifest.to_json())
+            if not _is_claimed(store, manifest):
+                break
+        store.backend.delete(key)
+        _clear_claimed(store, manifest)
     shutil.rmtree(workspace.root, ignore_errors=True)
     return manifest
 
@@ -119,13 +125,19 @@ def release(store: Store, held: Manifest, checks: Iterable[CheckResult]) -> Mani
         try:
             manifest = store.manifest(held.name, held.version)
         except UnknownArtifact as error:
-            raise DamagedArtifact(
-                f"{held.label} was taken by gc at this moment; expected to seal it. Run the same "
-                "command again: it builds it anew."
-            ) from error
+            raise _taken_by_gc(held) from error
     sealed = _publish(store, manifest, replace=False)
+    if sealed is None:
+        raise _taken_by_gc(held)
     store.backend.delete(layout.quarantine_key(held.name, held.version))
     return sealed
+
+
+def _taken_by_gc(held: Manifest) -> DamagedArtifact:
+    return DamagedArtifact(
+        f"{held.label} was taken by gc at this moment; expected to seal it. Run the same command "
+        "again: it builds it anew."
+    )
 
 
 def withdraw(store: Store, name: str, version: str, why: str) -> bool:
@@ -158,12 +170,15 @@ def bury(store: Store, name: str, version: str, why: str) -> None:
     store.backend.delete(layout.data_key(name, version))
 
 
-def _put_data(store: Store, workspace: Workspace, manifest: Manifest) -> None:
+def _put_data(store: Store, workspace: Workspace, manifest: Manifest) -> bool:
+    """Whether the data lies there, whole; False if gc claimed the version meanwhile."""
     data = layout.data_key(manifest.name, manifest.version)
     for entry in manifest.files:
         store.backend.put_file(f"{data}/{entry.path}", workspace.data / entry.path)
     lost = store.damage(manifest)  # one listing: a store may say yes and keep half
     if lost:
+        if _is_claimed(store, manifest):
+            return False
         store.backend.delete(data)
         raise StoreUnreachable(
             f"{store.address} did not keep what it was given ({'; '.join(lost[:3])}); expected "
@@ -173,25 +188,71 @@ def _put_data(store: Store, workspace: Workspace, manifest: Manifest) -> None:
     if store.backend.local_path(data) is None:
         for entry in manifest.files:
             store.cache.keep(entry, workspace.data / entry.path)
+    return True
 
 
-def _publish(store: Store, manifest: Manifest, replace: bool) -> Manifest:
+def _is_claimed(store: Store, manifest: Manifest) -> bool:
+    """Whether gc withdrew the version before its build could seal it."""
+    present = store.backend.read(layout.manifest_key(manifest.name, manifest.version))
+    return present is not None and is_withdrawn(present)
+
+
+def _clear_claimed(store: Store, manifest: Manifest) -> None:
+    """Remove what was put since gc took it all."""
+    if _is_claimed(store, manifest):
+        store.backend.delete(layout.data_key(manifest.name, manifest.version))
+
+
+def _publish(store: Store, manifest: Manifest, replace: bool) -> Manifest | None:
     """Point the recipe's reference at `manifest`, or adopt the version that won.
 
     The loser of a race is buried if the winner holds the same content, as it should; another
-    content, which a stage that is not deterministic gives, is kept to be looked at.
+    content, which a stage that is not deterministic gives, is kept to be looked at. None if gc took
+    the version before the reference named it.
     """
     key = layout.recipe_key(manifest.name, manifest.fingerprint)
     while True:
         present = store.backend.read(key)
         winner = store.find(manifest.name, manifest.fingerprint) if present else None
-        if winner is not None and not replace:
-            if winner.digest == manifest.digest and winner.version != manifest.version:
-                same = f"the same content as {winner.label}, which was sealed first"
-                bury(store, manifest.name, manifest.version, same)
+        if winner is not None and not replace and _yields(store, manifest, winner):
             return winner
         if store.backend.swap(key, manifest.version.encode(), present):
-            return manifest
+            break
+    if store.backend.read(layout.tombstone_key(manifest.name, manifest.version)) is None:
+        return manifest  # whoever buries it from now on finds the reference, and empties it
+    store.backend.swap(key, b"", manifest.version.encode())
+    return None
+
+
+def _yields(store: Store, loser: Manifest, winner: Manifest) -> bool:
+    """Leave the reference to the winner, and bury the loser if it holds the same.
+
+    False if gc is taking the winner, or something leans on the loser already: it takes the
+    reference then. Decided beside the aliases, as by gc, so that never both go.
+    """
+    if winner.version == loser.version or winner.digest != loser.digest:
+        return True
+    run = uuid.uuid4().hex
+
+    def choose(register: Register) -> list[str]:
+        labels = {*register.held(), *used(store)}
+        try:
+            everything = by_label(store)
+        except (DamagedArtifact, RequestError):  # what leans on the loser cannot be known
+            return []
+        others = everything.keys() - {loser.label}
+        needed = loser.label in with_ancestors(store, labels | others, everything)
+        stays = winner.label not in register.going() and store.is_whole(winner)
+        return [loser.label] if stays and not needed else []
+
+    if not store.aliases.condemn(run, choose):
+        return False
+    if loser.label not in store.aliases.doom(run, choose):
+        return False
+    same = f"the same content as {winner.label}, which was sealed first"
+    bury(store, loser.name, loser.version, same)
+    store.aliases.dropped({loser.label})
+    return True
 
 
 def _manifest_of(workspace: Workspace, draft: Draft) -> Manifest:

@@ -247,13 +247,19 @@ class Store:
         return file.read_text()
 
     def _check_kept(self, uses: Sequence[str]) -> None:
-        """After the lease is taken: gc marks first and reads leases then, so one sees the other."""
-        taken = self.aliases.read().condemned.keys() & set(uses)
+        """After the lease is taken: gc marks first and reads leases then, so one sees the other.
+
+        Tombstones are read last: gc takes a mark off only when the version's tombstone stands.
+        """
+        marked = self.aliases.read().going()
+        stones = [layout.tombstone_key(*label.split("@", 1)) for label in uses]
+        buried = self.backend.read_all(stones)
+        taken = [u for u, s in zip(uses, buried, strict=True) if u in marked or s is not None]
         if taken:
             raise UnknownArtifact(
                 Fault(
                     f"store {self.address}",
-                    f"{', '.join(sorted(taken))} being collected by gc",
+                    f"{', '.join(sorted(taken))} being collected by gc, or collected",
                     "inputs that stay",
                     "When gc is done (`phusa gc --yes` ends one that was killed), run the recipe "
                     "again without --only or --from: it builds them anew.",

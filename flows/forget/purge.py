@@ -6,7 +6,6 @@ from there. Nothing is taken that a live build reads.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -165,7 +164,7 @@ class Purge:
 
         As with gc: first they are condemned beside the aliases, then the leases are read.
         """
-        labels, run = [manifest.label for manifest in manifests], uuid.uuid4().hex
+        labels, run = [manifest.label for manifest in manifests], f"takedown {self._taken.id}"
 
         def choose(register: Register) -> Iterable[str]:
             return [label for label in labels if label not in register.held()]
@@ -185,5 +184,7 @@ class Purge:
                 continue
             bury(self._store, manifest.name, manifest.version, self._why)
             buried.append(label)
-        self._store.aliases.absolve(run, condemned)
+        register = self._store.aliases.read()  # with what this purge left when it was killed
+        ours = [label for label, runs in register.condemned.items() if run in runs]
+        self._store.aliases.absolve(run, ours)
         return buried

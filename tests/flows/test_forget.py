@@ -271,8 +271,8 @@ def test_a_build_that_reads_it_is_in_the_way(
         data = store.backend.read(lease_key("shard", "f" * 64)) or b""
     store.backend.create(lease_key("shard", "f" * 64), data)  # it was killed: its lock is free
     assert lease.live(store.backend) and not _faults(work)
-    store.backend.create(key, data.replace(b'"since": 1', b'"since": 0').replace(
-        json.loads(data)["work"].encode(), b"elsewhere"))  # fmt: skip
+    earlier = json.loads(data) | {"since": 0, "work": "another host's", "uses": []}
+    store.backend.create(key, json.dumps(earlier).encode())
     assert "a crawl that began before the takedown" in _faults(work)[0]
 
 

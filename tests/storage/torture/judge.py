@@ -55,9 +55,8 @@ class Judge:
         if call is not None and call.op in ("create", "swap", "put_file", "delete"):
             self._check_owed(actor, call)
         self._judge_readers()
-        if actor.done and isinstance(actor.result, Manifest) and actor.kind == "build":
-            if actor.result.label not in self.sealed:
-                self._wrong(f"{actor.name} ended with {actor.result.label}, which is not sealed")
+        if isinstance(actor.result, Manifest) and actor.result.label not in self.sealed:
+            self._wrong(f"{actor.name} ended with {actor.result.label}, which is not sealed")
         assert not self.world.violations, "\n".join(self.world.violations)
 
     def _wrong(self, what: str) -> None:
@@ -220,7 +219,7 @@ class Judge:
     def rest(self) -> None:
         """All have ended, and builders and gc went through without a fault."""
         register = self._register()
-        assert register.condemned == {}, f"marks stayed: {register.condemned}"
+        assert not register.going(), f"marks stayed: {register.going()}"
         self.check_references()
         held = {m.label for m in quarantined(self.store)}
         for name in self.store.names():

@@ -8,9 +8,9 @@ hypothesis shrinks a failure to the shortest schedule and prints it: a list of r
 this order. Paste it into a test (`state = Torture(); state.start(...)`), or run again: failures are
 kept in `.hypothesis/` and tried first. `Torture.world.trace` holds every call on the store.
 
-Each rule lets one actor go on to a certain kind of call, so that the schedules meet where it
-matters; between two rules everything stands still. See `world.py` for the machinery, `actors.py`
-for what is done, `judge.py` for what must hold.
+Mostly an actor goes on until it is about to write: it has read then what it decides on. Between
+two rules everything stands still. See `world.py` for the machinery, `actors.py` for what is done,
+`judge.py` for what must hold.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,32 +31,22 @@ from storage.backends import Backend, LocalBackend, MemoryBackend
 from tests.storage.torture import actors
 from tests.storage.torture.actors import ABOVE, Build
 from tests.storage.torture.judge import Judge
-from tests.storage.torture.world import FAULTS, Actor, World, patched
+from tests.storage.torture.world import FAULTS, WRITES, Actor, World, patched
 
 LONG = int(os.environ.get("PHUSA_TORTURE", "0"))
 _AT_ONCE = 5
 _FAR = 600  # calls of one rule at most
 _DAYS_S = 2 * 86_400.0
 
-POINTS = (
-    "create manifest",
-    "create tombstones",
-    "create quarantine",
-    "swap refs",
-    "swap aliases",
-    "swap leases",
-    "put_file data",
-    "delete data",
-    "delete quarantine",
-    "sizes data",
-    "sizes leases",
-    "read aliases",
-    "read leases",
-    "read manifest",
-    "read refs",
-    "read tombstones",
-    "chunks data",
-    "children versions",
+HISTORIES: tuple[tuple[Any, ...], ...] = (
+    (),
+    (Build("base"),),
+    (Build("base"), Build("base", 1)),
+    (Build("base"), Build("mid"), Build("base", 1)),
+    (Build("base"), Build("mid"), ("promote", "mid"), Build("base", 1)),
+    (Build("base"), Build("mid"), Build("base", 1), Build("mid"), Build("top", old=True)),
+    (Build("base"), ("promote", "base"), Build("base", 1), ("promote", "base"), Build("mid")),
+    (Build("base"), Build("base", fails=True, forced=True), Build("mid", fails=True)),
 )
 
 names = st.sampled_from(["base", "base", "mid", "mid", "top"])
@@ -81,7 +72,12 @@ starts = st.one_of(
         st.tuples(names, st.integers(0, 3)),
     ),
 )
-moves = st.lists(st.tuples(which, st.sampled_from(POINTS)), min_size=1, max_size=6)
+moves = st.tuples(
+    which,
+    st.sampled_from(["writes", "writes", "calls"]),
+    st.sampled_from([1, 1, 1, 2, 2, 3, 5, 8]),
+)
+"""One actor goes on until it is about to do its next write, the one after, …, or by some calls."""
 
 
 class Torture(RuleBasedStateMachine):
@@ -103,12 +99,15 @@ class Torture(RuleBasedStateMachine):
     # --- rules --------------------------------------------------------------------------------
 
     @initialize(
-        before=st.lists(builds, min_size=2, max_size=4),
-        cast=st.lists(starts, min_size=2, max_size=_AT_ONCE),
+        history=st.sampled_from(HISTORIES),
+        cast=st.lists(starts, min_size=3, max_size=_AT_ONCE),
     )
-    def there_are(self, before: list[Build], cast: list[Any]) -> None:
-        for build in before:
-            self._finish(self._start("build", 0, build))
+    def there_are(self, history: Sequence[Any], cast: list[Any]) -> None:
+        for one in history:
+            if isinstance(one, Build):
+                self._finish(self._start("build", 0, one))
+            else:
+                self._finish(self._start(one[0], 0, (one[1], 0)))
         for one in cast:
             self._start(*one)
 
@@ -116,24 +115,23 @@ class Torture(RuleBasedStateMachine):
     def start(self, what: Any) -> None:
         self._start(*what)
 
-    @rule(moves=moves)
-    def go(self, moves: list[tuple[int, str]]) -> None:
-        """Let one go on until it is about to do this, then another."""
-        for number, point in moves:
-            self._run_to(number, point)
+    @rule(moves=st.lists(moves, min_size=4, max_size=16))
+    def go(self, moves: list[tuple[int, str, int]]) -> None:
+        for move in moves:
+            self._go(*move)
 
     @rule(number=which)
     def finish(self, number: int) -> None:
         self._finish(self._chosen(number))
 
-    @rule(number=which, point=st.sampled_from(POINTS), order=st.sampled_from(["kill", "kill after"]))
-    def kill(self, number: int, point: str, order: str) -> None:
-        self._run_to(number, point, order)
+    @rule(move=moves, order=st.sampled_from(["kill", "kill after"]))
+    def kill(self, move: tuple[int, str, int], order: str) -> None:
+        self._go(*move, order)
 
-    @rule(number=which, point=st.sampled_from(POINTS), order=st.sampled_from(FAULTS))
-    def fail(self, number: int, point: str, order: str) -> None:
+    @rule(move=moves, order=st.sampled_from(FAULTS))
+    def fail(self, move: tuple[int, str, int], order: str) -> None:
         """The store fails it there."""
-        self._run_to(number, point, order)
+        self._go(*move, order)
 
     @rule(
         seconds=st.sampled_from([20.0, 100.0, _DAYS_S]),
@@ -181,14 +179,14 @@ class Torture(RuleBasedStateMachine):
         living = self.world.living
         return living[number % len(living)] if living else None
 
-    def _run_to(self, number: int, point: str, order: str | None = None) -> None:
+    def _go(self, number: int, unit: str, count: int, order: str | None = None) -> None:
         actor = self._chosen(number)
-        for _ in range(_FAR):
-            if actor is None or actor.done:
-                return
+        while actor is not None and actor.pending is not None and count:
             self._step(actor)
-            if actor.pending is not None and actor.pending.point == point:
+            if actor.pending is not None and actor.pending.op in ("sleep", "lock"):
                 break
+            if unit == "calls" or (actor.pending is not None and actor.pending.op in WRITES):
+                count -= 1
         if actor is not None and order is not None:
             self._step(actor, order)
 
@@ -277,7 +275,7 @@ def test_torture(
     Torture.num_played = Torture.num_calls = 0
     played = settings(
         max_examples=int((LONG or 300) * share),
-        stateful_step_count=40,
+        stateful_step_count=20,
         deadline=None,
         derandomize=not LONG,
         database=None if not LONG else settings.get_profile("default").database,
