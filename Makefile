@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format install docs
+# How many interleavings of builds, gc, promotions and kills `make torture` tries.
+PHUSA_TORTURE ?= 2000
+
+.PHONY: demo test torture check format install docs
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -16,6 +19,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+torture: install
+	PHUSA_TORTURE=$(PHUSA_TORTURE) $(BIN)/python -m pytest tests/storage/torture --capture=no --timeout=0
 
 check: install
 	$(BIN)/ruff check .

@@ -80,7 +80,7 @@ class Cache:
         return freed
 
     def drop(self, name: str, version: str, entries: Iterable[FileEntry]) -> None:
-        """Remove the view of one artifact, and its files; who needs one of them fetches it again."""
+        """Remove the view of one artifact and its files; who needs one fetches it again."""
         shutil.rmtree(self.view(name, version), ignore_errors=True)
         for entry in entries:
             self._cached(entry).unlink(missing_ok=True)

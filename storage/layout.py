@@ -8,7 +8,7 @@ quarantine/{name}/{version}.json          manifest of a build that failed a bloc
 tombstones/{name}/{version}.json          the version's data was collected; why and when
 takedowns/{id}.json                       content that is to be left out from then on
 marks/{name}/{version}/{takedown}.json    a model that has seen such content
-leases/{name}/{fingerprint}.json          who builds that at this moment
+leases/{name}/{fingerprint}.json          who builds that at this moment; empty: nobody
 work/{name}/{fingerprint}/                resumable scratch, always on a local disk
 """
 

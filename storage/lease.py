@@ -1,8 +1,8 @@
 """Who builds what at this moment: so that two hosts do not train the same model by accident.
 
 A lease is one small file with an end; its holder moves the end on by a compare-and-swap, and
-whoever finds it past may take it over. Nothing depends on it for being right: two that build the
-same thing all the same end with one artifact (`Store.commit`).
+whoever finds it past, or the file empty, may take it over. Nothing depends on it for being right:
+two that build the same thing all the same end with one artifact (`Store.commit`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def parse(data: bytes | None) -> Lease | None:
 
 def live(backend: Backend) -> dict[str, Lease]:
     """Every lease that has not ended, by its key."""
-    keys = [f"leases/{path}" for path in backend.sizes("leases")]
+    keys = [f"leases/{path}" for path, size in backend.sizes("leases").items() if size]
     found = zip(keys, map(parse, backend.read_all(keys)), strict=True)
     return {key: lease for key, lease in found if lease is not None and lease.is_live}
 
@@ -134,9 +134,12 @@ class _Heart:
         self._stopped.set()
         self._thread.join()
         with contextlib.suppress(PhusaError, OSError):  # it ends by itself
-            present = parse(self._backend.read(self._key))
+            data = self._backend.read(self._key)
+            present = parse(data)
             if present is not None and present.token == self._mine.token:
-                self._backend.delete(self._key)
+                # Emptied, not removed: only that can hang on its still being ours. Who slept here
+                # would take the next holder's lease away.
+                self._backend.swap(self._key, b"", data)
 
     def _beat(self) -> None:
         while not self._stopped.wait(self._seconds / _BEATS):

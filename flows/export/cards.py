@@ -18,6 +18,7 @@ from flows.export.layouts import TABLES, Kind, Table, data_files, kind_of, patte
 from flows.export.provenance import Provenance, provenance, public
 from flows.export.stage_prose import counted, listed, sentence
 from flows.stages import STAGES
+from storage import takedown
 from storage.manifest import Manifest
 from storage.store import Store
 
@@ -45,7 +46,8 @@ def card(store: Store, manifest: Manifest, folder: str) -> str:
     sections = [_opening(facts), loading(facts, kind, folder)]
     if kind == "dataset":
         sections.append(_contents(store, manifest))
-    sections += [_making(facts), _data(facts), _evaluation(facts), _limits(facts, kind)]
+    sections += [_making(facts), _data(facts), _evaluation(facts)]
+    sections.append(_limits(facts, kind, len(takedown.marks(store.backend, manifest))))
     sections += [_licence(), _tracing(facts), _configuration(facts)]
     return f"---\n{front}---\n\n" + "\n\n".join(text for text in sections if text) + "\n"
 
@@ -216,7 +218,7 @@ def _evaluation(facts: Provenance) -> str:
     return "\n\n".join(["## Evaluation", *parts]) if parts else ""
 
 
-def _limits(facts: Provenance, kind: Kind) -> str:
+def _limits(facts: Provenance, kind: Kind, num_marks: int) -> str:
     lines = [
         "The text is what web pages say: it may be wrong, one-sided, offensive or out of date, and "
         "may name persons. Nothing was checked by hand."
@@ -230,6 +232,12 @@ def _limits(facts: Provenance, kind: Kind) -> str:
         ]
     if facts.manifest.name in ("dedup", "shard") or kind == "model":
         lines.append("Near duplicates below the threshold of the dedup stage are still in it.")
+    if num_marks:
+        # Which content that was is not said: the card may be published.
+        lines.append(
+            "After this was made, content that it was trained on was taken down "
+            f"({counted(num_marks, 'takedown')}): train it again before you publish it."
+        )
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from flows.export.cards import card
 from flows.export.layouts import layout
+from storage import takedown
 from storage.errors import DamagedArtifact, Fault, RequestError, full_disk_named
 from storage.manifest import FileEntry, Manifest
 from storage.store import Store
@@ -34,10 +35,12 @@ def export(store: Store, manifest: Manifest, target: Path) -> Path:
 
     Everything is written beside it first, so a kill leaves no half of it; the next export to the
     same place takes away what is left. Files are copied: a link would let whoever changes the
-    folder change the store. Raises RequestError for a target that is taken or cannot be made,
-    DamagedArtifact if a file is not what the manifest says, StoreFull if the disk is full.
+    folder change the store. Raises RequestError for a target that is taken or cannot be made and
+    for an artifact that holds what was taken down, DamagedArtifact if a file is not what the
+    manifest says, StoreFull if the disk is full.
     """
     files = layout(manifest)
+    _check_forgotten(store, manifest)
     target = target.resolve()
     _check_free(target)
     with full_disk_named(target), _appearing(target) as folder:
@@ -46,6 +49,14 @@ def export(store: Store, manifest: Manifest, target: Path) -> Path:
             _copy(source, folder / path, entry, manifest)
         (folder / "README.md").write_text(card(store, manifest, target.name), encoding="utf-8")
     return target
+
+
+def _check_forgotten(store: Store, manifest: Manifest) -> None:
+    held = takedown.read(store.backend).held_by([manifest])
+    if held:
+        remedy = "Run its stage again, which leaves it out, or `phusa forget` it with --purge."
+        found = f"content that was taken down: {', '.join(held.rules)}"
+        raise RequestError(Fault(manifest.label, found, "an artifact without it", remedy))
 
 
 def _check_free(target: Path) -> None:

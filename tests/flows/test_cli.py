@@ -235,7 +235,7 @@ def test_a_gate_holds_a_build_back_until_its_bounds_are_loosened(
     assert f"folder: {copy.folder(held)}" in shown.out.splitlines()
     assert "is above max 0" in " ".join(shown.out.split())
     planned = json.loads(cli("plan", recipe, *other[2:], "--json").out)
-    assert planned[-1]["reason"] == f"judges {held.label} again, which is in quarantine"
+    assert planned[-1]["reason"] == f"{held.version} is released from quarantine"
 
     done = phusa(*other, *loose)
     assert "clean: reuse (from quarantine: its checks hold now)" in done.stdout

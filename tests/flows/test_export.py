@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +18,12 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from flows.export.cards import card
 from flows.export.folder import export
 from flows.stages import STAGES
+from storage import takedown
 from storage.errors import DamagedArtifact, RequestError
-from storage.manifest import Manifest
+from storage.manifest import Manifest, utc_now
 from storage.records import FETCH, PAGE, REJECT
 from storage.store import Store
 from tests.conftest import ROOT
@@ -370,3 +373,28 @@ def test_the_command(phusa: Phusa, store: Store, tmp_path: Path) -> None:
     assert "a folder with files in it" in " ".join(again.split())
     shown = phusa("export", "--help").stdout
     assert "phusa export pretrain" in shown and "Example" in shown
+
+
+def test_what_was_taken_down_is_not_exported(small: SimpleNamespace, tmp_path: Path) -> None:
+    taken = takedown.Takedown(
+        id="t1", kind="domain", value="a.example", why="asked", by="me", at=utc_now()
+    )
+    takedown.record(small.store.backend, taken)
+    export(small.store, small.manifest, tmp_path / "before")  # it holds nothing of it
+    takedown.add_holders(small.store.backend, taken, [small.manifest])
+    with pytest.raises(RequestError, match="taken down: domain a") as caught:
+        export(small.store, small.manifest, tmp_path / "after")
+    assert "phusa forget" in str(caught.value) and not (tmp_path / "after").exists()
+
+
+def test_the_card_of_a_marked_model_says_so_and_not_what(store: Store, tmp_path: Path) -> None:
+    copy = Store(shutil.copytree(store.address, tmp_path / "store"))
+    made = copy.resolve("pretrain")
+    assert "was taken down" not in card(copy, made, "model")
+    taken = takedown.Takedown(
+        id="t1", kind="domain", value="secret.example", why="asked", by="me", at=utc_now()
+    )
+    takedown.mark(copy.backend, made, taken, 10)
+    text = card(copy, made, "model")
+    assert "was taken down (1 takedown): train it again" in text
+    assert "secret.example" not in text

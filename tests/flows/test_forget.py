@@ -266,14 +266,18 @@ def test_a_build_that_reads_it_is_in_the_way(
         key = lease_key("crawl", "e" * 64)
         with lease.holding(store.backend, key, "another host's"):
             assert len(_faults(work)) == 1  # a crawl that knows of the takedown is not
-    data = b""
+    mine = lease_key("shard", "f" * 64)
     with store.building("shard", "f" * 64, [label]):
-        data = store.backend.read(lease_key("shard", "f" * 64)) or b""
-    store.backend.create(lease_key("shard", "f" * 64), data)  # it was killed: its lock is free
+        data = store.backend.read(mine) or b""
+    _write(store, mine, data)  # it was killed: its lock is free
     assert lease.live(store.backend) and not _faults(work)
     earlier = json.loads(data) | {"since": 0, "work": "another host's", "uses": []}
-    store.backend.create(key, json.dumps(earlier).encode())
+    _write(store, key, json.dumps(earlier).encode())
     assert "a crawl that began before the takedown" in _faults(work)[0]
+
+
+def _write(store: Store, key: str, data: bytes) -> None:
+    assert store.backend.swap(key, data, store.backend.read(key))
 
 
 def _faults(work: Purge) -> list[str]:

@@ -231,6 +231,14 @@ def test_a_dropped_document_is_found_through_its_page(river: River) -> None:
     assert search(river, taken("document", doc(A, "new"), A)).ids(crawl) == set()
 
 
+def test_a_page_without_a_text_may_be_any_document(river: River) -> None:
+    """Its extraction failed: what another extractor makes of it is not known."""
+    crawl = river.crawl(A)
+    reject = table(REJECT, {"id": A, "url": A, "reason": "extractor_failed"})
+    river.put("clean", {f"rejects/{PART}": reject}, crawl)
+    assert search(river, taken("document", doc(A), A)).ids(crawl) == {page(A)}
+
+
 def test_equal_contents_are_read_once(river: River, whole: dict[str, Manifest]) -> None:
     again = river.dedup(whole["clean"], A, B, C)
     for path in river.store.files(whole["dedup"], "documents/"):
@@ -298,6 +306,28 @@ def test_a_model_that_only_measured_it_is_not_marked(
     found = forget(river.store, C, "asked")
     assert [model.artifact.partition("@")[0] for model in found.models] == ["tokenizer"]
     assert "pretrain" not in {h.artifact.partition("@")[0] for h in found.holders}
+
+
+def test_a_model_whose_budget_ended_before_it_is_not_marked(
+    river: River, whole: dict[str, Manifest]
+) -> None:
+    config = {"seed": 0, "batch_sequences": 1, "tokens": 7}
+    base = river.put("pretrain", {"model.safetensors": b"w"}, whole["shard"], config=config)
+    row = {"name": B, "document_id": doc(B)}
+    held_out = {"pairs/validation.parquet": table(PAIR, row)}
+    tuned = river.put("finetune", held_out, base, whole["dedup"])
+    found = forget(river.store, B, "asked")
+    assert tuned.label in {h.artifact for h in found.holders}
+    assert not {base.label, tuned.label} & {m.artifact for m in found.models}
+
+
+def test_the_whole_cluster_is_alike(river: River) -> None:
+    """What was dropped for the same document as this one resembles it, too."""
+    clean = river.clean(river.crawl(A, B, C), A, B, C)
+    dropped = [{"document_id": doc(u), "url": u, "kept_id": doc(A), "kept_url": A} for u in (B, C)]
+    river.dedup(clean, A, duplicates=tuple(dropped))
+    assert forget(river.store, B, "asked").alike == (A, C)
+    assert forget(river.store, "a.org", "asked").alike == (C,)
 
 
 def test_the_same_again_is_recorded_once(river: River, whole: dict[str, Manifest]) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-import storage.collecting as module
-from storage import layout
+from storage import layout, lease
 from storage.collecting import Candidate, Collection, collect, plan_collection
 from storage.errors import DamagedArtifact, PhusaError, RequestError, UnknownArtifact
 from storage.lease import Lease
@@ -419,7 +418,7 @@ def test_a_build_that_begins_later_is_told_what_is_being_taken(place: Store, sea
     ):
         raise AssertionError("built")
     assert "phusa gc --yes" in str(caught.value)
-    assert place.backend.sizes("leases") == {}
+    assert lease.live(place.backend) == {}
     with place.building("dedup", "key", ["clean@other"]):
         pass
 

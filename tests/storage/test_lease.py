@@ -58,14 +58,14 @@ def test_a_lease_is_there_for_the_block_and_says_who_and_what(backend: Backend) 
         assert before <= mine.since <= time.time()
         assert before + 30 <= mine.expires <= time.time() + 30
         assert lease.live(backend) == {KEY: mine}
-    assert backend.read(KEY) is None
+    assert backend.read(KEY) == b""
     assert lease.live(backend) == {}
 
 
 def test_it_is_released_when_the_block_fails(backend: Backend) -> None:
     with pytest.raises(RuntimeError), lease.holding(backend, KEY, "here"):
         raise RuntimeError
-    assert backend.read(KEY) is None
+    assert backend.read(KEY) == b""
 
 
 def test_who_holds_it_is_said_for_people() -> None:
@@ -161,7 +161,7 @@ def test_it_is_renewed_while_it_is_held(backend: Backend) -> None:
         now = _present(backend)
         assert now is not None and now.expires > first.expires
         assert (now.token, now.since) == (first.token, first.since)
-    assert backend.read(KEY) is None
+    assert backend.read(KEY) == b""
     assert "phusa-lease" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -194,13 +194,15 @@ def test_renewals_that_fail_are_tried_again(tmp_path: Path, how: str) -> None:
         _until(lambda: time.time() > last.expires + 0.2)
         now = _present(backend)
         assert now is not None and now.expires > last.expires  # it was renewed after all
-    assert backend.read(KEY) is None
+    assert backend.read(KEY) == b""
 
 
 def test_a_release_that_fails_is_passed_over(tmp_path: Path) -> None:
     class Stubborn(MemoryBackend):
-        def delete(self, prefix: str) -> None:
-            raise StoreUnreachable("the store does not answer")
+        def swap(self, key: str, data: bytes, expected: bytes | None) -> bool:
+            if not data:
+                raise StoreUnreachable("the store does not answer")
+            return super().swap(key, data, expected)
 
     backend = Stubborn(str(tmp_path))
     with lease.holding(backend, KEY, "here"):

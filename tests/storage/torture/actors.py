@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -159,12 +158,12 @@ def collector(keep: int) -> Work:
     return lambda actor: collect(actor.store, keep, timedelta(0))
 
 
-def promoter(name: str, seed: int) -> Work:
-    """Let the alias mean any version, mostly the newest."""
+def promoter(name: str, index: int | None) -> Work:
+    """Let the alias mean one of the versions, by age, or the newest that is whole."""
 
     def work(actor: Actor) -> None:
-        versions = actor.store.versions(name)
-        wanted = random.Random(seed).choice(versions) if seed and versions else "latest"
+        versions = actor.store.versions(name) if index is not None else []
+        wanted = versions[index % len(versions)] if versions else "latest"
         promotion.promote(actor.store, f"{name}@{wanted}", ALIAS)
 
     return work
@@ -174,14 +173,13 @@ def roller(name: str) -> Work:
     return lambda actor: promotion.rollback(actor.store, name, ALIAS)
 
 
-def burier(name: str, seed: int) -> Work:
-    """`phusa forget --purge`: content goes, whoever needs it."""
+def burier(name: str, index: int | None) -> Work:
+    """A takedown: content goes, whoever needs it."""
 
     def work(actor: Actor) -> None:
         versions = actor.store.versions(name)
         if versions:
-            version = random.Random(seed).choice(versions)
-            bury(actor.store, name, version, "takedown")
+            bury(actor.store, name, versions[(index or 0) % len(versions)], "takedown")
 
     return work
 

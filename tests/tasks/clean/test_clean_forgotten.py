@@ -83,7 +83,14 @@ def test_a_document_is_a_reject_by_its_id(write_shard: WriteShard, tmp_path: Pat
 
 @pytest.mark.parametrize("dropped", [{0}, {1, 4}, {7}, {9}, set(range(6)), set(range(10)), set()])
 @pytest.mark.parametrize(
-    "rules", [(), (_ids("http://a/5", TEXT.format(5)), _ids("http://b/0", SHORT.format(0)))]
+    "rules",
+    [
+        (),
+        (
+            *(_ids(f"http://a/{n}", TEXT.format(n)) for n in (2, 3, 5)),
+            _ids("http://b/0", SHORT.format(0)),
+        ),
+    ],
 )
 def test_rewriting_gives_what_cleaning_the_rest_gives(
     write_shard: WriteShard,
