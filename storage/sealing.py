@@ -173,8 +173,13 @@ def bury(store: Store, name: str, version: str, why: str) -> None:
 def _put_data(store: Store, workspace: Workspace, manifest: Manifest) -> bool:
     """Whether the data lies there, whole; False if gc claimed the version meanwhile."""
     data = layout.data_key(manifest.name, manifest.version)
-    for entry in manifest.files:
-        store.backend.put_file(f"{data}/{entry.path}", workspace.data / entry.path)
+    try:
+        for entry in manifest.files:
+            store.backend.put_file(f"{data}/{entry.path}", workspace.data / entry.path)
+    except FileNotFoundError:  # on a disk gc may take the folder away under it
+        if _is_claimed(store, manifest):
+            return False
+        raise
     lost = store.damage(manifest)  # one listing: a store may say yes and keep half
     if lost:
         if _is_claimed(store, manifest):

@@ -6,6 +6,7 @@ from there. Nothing is taken that a live build reads.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from flows.holding import Search
 from storage import takedown
 from storage.aliases import Register
 from storage.collecting import GRACE
-from storage.errors import Fault, RequestError
+from storage.errors import Fault, PhusaError, RequestError
 from storage.manifest import Manifest
 from storage.sealing import bury, withdraw
 from storage.store import Store
@@ -162,29 +163,36 @@ class Purge:
     def _bury(self, manifests: Sequence[Manifest], left: dict[str, str]) -> list[str]:
         """Take them, those first that were made from others; what is in use or named stays.
 
-        As with gc: first they are condemned beside the aliases, then the leases are read.
+        As gc does: they are marked beside the aliases, looked at once more, and doomed.
         """
-        labels, run = [manifest.label for manifest in manifests], f"takedown {self._taken.id}"
+        aliases, run = self._store.aliases, f"takedown {self._taken.id}"
+        free = [manifest.label for manifest in manifests]
 
         def choose(register: Register) -> Iterable[str]:
-            return [label for label in labels if label not in register.held()]
+            stay = register.held() | self._used()
+            return [label for label in free if label not in stay]
 
-        condemned = self._store.aliases.condemn(run, choose, stale=GRACE)
-        used = {label for lease in live_builds(self._store).values() for label in lease.uses}
-        buried = []
+        condemned = aliases.condemn(run, choose, stale=GRACE)
+        try:
+            doomed = aliases.doom(run, choose)
+        except BaseException:  # interrupted, say: what was marked is to be of use again at once
+            with contextlib.suppress(PhusaError, OSError):
+                aliases.absolve(run, condemned)
+            raise
         for manifest in manifests:
-            label = manifest.label
-            if label in used or label not in condemned:
-                names = self._store.aliases.read().of(manifest.name, manifest.version)
-                left[label] = (
-                    "a build began to read it"
-                    if label in used
-                    else f"no version can take its place, and {', '.join(names)} means it"
-                )
-                continue
-            bury(self._store, manifest.name, manifest.version, self._why)
-            buried.append(label)
-        register = self._store.aliases.read()  # with what this purge left when it was killed
-        ours = [label for label, runs in register.condemned.items() if run in runs]
-        self._store.aliases.absolve(run, ours)
-        return buried
+            if manifest.label in doomed:
+                bury(self._store, manifest.name, manifest.version, self._why)
+            else:
+                left[manifest.label] = self._why_kept(manifest)
+        stones = self._store.backend.sizes("tombstones")
+        aliases.dropped([one for one in doomed if f"{one.replace('@', '/')}.json" in stones])
+        return [label for label in free if label in doomed]
+
+    def _used(self) -> set[str]:
+        return {label for lease in live_builds(self._store).values() for label in lease.uses}
+
+    def _why_kept(self, manifest: Manifest) -> str:
+        names = self._store.aliases.read().of(manifest.name, manifest.version)
+        if names:
+            return f"no version can take its place, and {', '.join(names)} means it"
+        return "a build began to read it; run the same command again when it is done"

@@ -66,7 +66,7 @@ starts = st.one_of(
     st.tuples(st.just("build"), st.integers(0, 2), builds),
     st.tuples(st.just("gc"), st.integers(0, 2), st.sampled_from([1, 1, 2])),
     st.tuples(
-        st.sampled_from(["promote"] * 4 + ["rollback", "read", "verify", "bury"]),
+        st.sampled_from(["promote"] * 4 + ["rollback"] * 2 + ["read", "verify", "bury"]),
         st.just(0),
         st.tuples(names, st.sampled_from([None, 0, 0, 1])),
     ),
