@@ -94,15 +94,14 @@ class Purge:
         moved = self._move_aliases(successors)
         left = self._damaged(successors)
         buried = self._bury([m for m in reversed(self._sealed) if m.label not in left], left)
-        for manifest in self._quarantined:
-            withdraw(self._store, manifest.name, manifest.version, self._why)
-        gone = [*self._quarantined, *(m for m in self._sealed if m.label in buried)]
+        withdrawn = self._withdraw(left)
+        gone = [m for m in self._everything if m.label in {*buried, *withdrawn}]
         dropped = drop_leftovers(self._store, wanted, documents, gone, self._why)
         return Purged(
             made={old: new.label for old, new in successors.made.items()},
             aliases=tuple(moved),
             buried=tuple(buried),
-            withdrawn=tuple(manifest.label for manifest in self._quarantined),
+            withdrawn=tuple(withdrawn),
             dropped=tuple(dropped),
             left=left | dict(self._found.unreadable),
         )
@@ -155,7 +154,7 @@ class Purge:
         """What could have a new version, were it not for damage: it stays, and is spoken of."""
         labels = {manifest.label for manifest in self._sealed}
         return {
-            label: f"damaged: {error}"
+            label: f"no new version: {error}. Build it again with --force, then purge again"
             for label, error in successors.failed.items()
             if error.is_damaged and label in labels
         }
@@ -187,6 +186,16 @@ class Purge:
         stones = self._store.backend.sizes("tombstones")
         aliases.dropped([one for one in doomed if f"{one.replace('@', '/')}.json" in stones])
         return [label for label in free if label in doomed]
+
+    def _withdraw(self, left: dict[str, str]) -> list[str]:
+        """Take those in quarantine, unless a run has let one of them through just now."""
+        withdrawn = []
+        for manifest in self._quarantined:
+            if withdraw(self._store, manifest.name, manifest.version, self._why):
+                withdrawn.append(manifest.label)
+            else:
+                left[manifest.label] = "it was sealed meanwhile; run the same command again"
+        return withdrawn
 
     def _used(self) -> set[str]:
         return {label for lease in live_builds(self._store).values() for label in lease.uses}

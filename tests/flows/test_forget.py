@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ from flows.listing import describe
 from flows.stages import STAGES
 from storage import lease, takedown
 from storage.errors import RequestError
-from storage.layout import lease_key
+from storage.layout import lease_key, quarantine_key
 from storage.manifest import Manifest
 from storage.store import Store
 from tests.conftest import ROOT
@@ -275,6 +276,8 @@ def test_a_build_that_reads_it_is_in_the_way(
     _write(store, mine, data)  # it was killed: its lock is free
     assert lease.live(store.backend) and not _faults(work)
     earlier = json.loads(data) | {"since": 0, "work": "another host's", "uses": []}
+    _write(store, lease_key("dedup", "d" * 64), json.dumps(earlier).encode())
+    assert not _faults(work)  # it reads something else
     _write(store, key, json.dumps(earlier).encode())
     assert "a crawl that began before the takedown" in _faults(work)[0]
 
@@ -482,6 +485,57 @@ def test_a_document_goes_and_its_twin_comes_back(
     clean = place.resolve("clean")
     assert clean.forgotten == (f"document {kept}",)  # fetched again, and dropped again
     assert kept not in {row["document_id"] for row in rows(place, clean, "documents/")}
+
+
+def never(*args: object) -> Manifest:
+    raise AssertionError("nothing is to be built")
+
+
+def test_what_is_damaged_stays_and_is_said(
+    forgotten: tuple[Store, Any], home_of_copies: Path
+) -> None:
+    """What could be made anew, if only its crawl were whole, is not thrown away."""
+    store = copy(forgotten[0], home_of_copies / "damaged")
+    crawl = store.resolve("crawl")
+    store.files(crawl, "warc/")[0].write_bytes(b"torn")
+    (taken,) = takedown.read(store.backend).all
+    done = Purge(store, look(store, taken)).carry_out(never)
+    assert {label.partition("@")[0] for label in done.left} == set(DATA)
+    assert all(f"{crawl.label} is damaged or gone" in why for why in done.left.values())
+    assert all(store.versions(name) for name in DATA)
+    assert [label.partition("@")[0] for label in done.buried] == ["finetune"]
+
+
+def test_a_version_that_cannot_be_configured_any_more_goes(
+    forgotten: tuple[Store, Any], home_of_copies: Path
+) -> None:
+    store = copy(forgotten[0], home_of_copies / "unreadable")
+    for name in ("dedup", "tokenizer"):
+        manifest = store.resolve(name)
+        older = manifest.model_copy(update={"config": {"a knob": "of long ago"}})
+        (store.folder(manifest).parent / "manifest.json").write_bytes(older.to_json())
+    (taken,) = takedown.read(store.backend).all
+    done = Purge(store, look(store, taken)).carry_out(never)
+    assert not done.left and len(done.buried) == 5
+    assert not store.versions("dedup") and not store.versions("shard")
+    assert store.versions("crawl") and store.versions("clean")
+
+
+def test_what_is_in_quarantine_goes_too(
+    forgotten: tuple[Store, Any], home_of_copies: Path, page: SimpleNamespace
+) -> None:
+    store = copy(forgotten[0], home_of_copies / "quarantine")
+    held = store.resolve("finetune")
+    (store.folder(held).parent / "manifest.json").unlink()
+    store.backend.create(quarantine_key(held.name, held.version), held.to_json())
+    (taken,) = takedown.read(store.backend).all
+    found = look(store, taken)
+    assert [h.artifact for h in found.holders if h.quarantined] == [held.label]
+    work = Purge(store, replace(found, holders=found.holders[-1:]))
+    assert work.plan().withdraws == (held.label,)
+    done = work.carry_out(never)
+    assert done.withdrawn == (held.label,) and not done.left
+    assert not store.folder(held).exists()
 
 
 def test_forgetting_is_light() -> None:

@@ -39,6 +39,8 @@ class Judge:
     promised: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     """By artifact name and version: what was whole when the alias moved there."""
     tombs: set[str] = field(default_factory=set)
+    doomed: set[str] = field(default_factory=set)
+    """All that ever were: what is sealed goes only so."""
     holders: dict[str, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -69,6 +71,7 @@ class Judge:
         elif point == "create tombstones":
             self._note_tomb(actor, f"{parts[1]}@{parts[2].removesuffix('.json')}")
         elif point == "swap aliases":
+            self._note_doomed(actor)
             self._note_aliases()
         elif point in ("delete data", "put_file data"):
             self._check_data(f"{parts[1]}@{parts[2]}", call)
@@ -107,18 +110,25 @@ class Judge:
             data = self.raw.read(layout.manifest_key(name, version))
             if data is None or not is_withdrawn(data):
                 self._wrong(f"{actor.name} buried {label}, which may still be sealed")
-        elif actor.kind == "build":
+        elif label not in self.doomed:
+            self._wrong(f"{actor.name} buried {label}, which was not doomed")
+
+    def _note_doomed(self, actor: Actor) -> None:
+        """A build dooms what it has sealed only if another holds the same."""
+        doomed = set(self._register().doomed)
+        for label in doomed - self.doomed if actor.kind == "build" else ():
             mine = self.sealed[label].manifest
             twins = [
-                m
-                for other, s in self.sealed.items()
-                if (m := s.manifest).fingerprint == mine.fingerprint
-                and m.digest == mine.digest
+                other
+                for other, known in self.sealed.items()
+                if known.manifest.fingerprint == mine.fingerprint
+                and known.manifest.digest == mine.digest
                 and other != label
                 and self._is_whole(other)
             ]
             if not twins:
-                self._wrong(f"{actor.name} buried {label}, the last of its content")
+                self._wrong(f"{actor.name} doomed {label}, the last of its content")
+        self.doomed |= doomed
 
     def _note_aliases(self) -> None:
         for name, version in self._holders().items():
