@@ -4,39 +4,43 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.earlier import earlier_cleaning
+from flows.parameters import CleanInputs, RunOptions, StageResult
 from flows.stage_run import (
-    Inputs,
     Job,
     Outcome,
-    RunOptions,
-    StageResult,
     count_rows,
     results,
     run_stage,
-    threads,
 )
 from storage.errors import NothingLeft
-from tasks.clean.clean import PageShard, count_reasons, describe
+from tasks.clean.clean import PageShard, count_reasons, count_reused, describe
 from tasks.clean.config import CleanConfig
 from tasks.clean.task import clean_pages
 
 
-@flow(
-    name="clean",
-    flow_run_name="clean for {options.recipe}",
-    task_runner=threads(2),
-)
-def clean(config: CleanConfig, options: RunOptions, inputs: Inputs | None = None) -> StageResult:
-    """Extract text, detect its language, drop poor pages."""
+@flow(name="clean", flow_run_name="clean for {options.recipe}")
+def clean(
+    *, options: RunOptions, inputs: CleanInputs = CleanInputs(), config: CleanConfig
+) -> StageResult:
+    """Extract text, detect its language, drop poor pages.
+
+    Args:
+        options: where it runs, and whether it is built again
+        inputs: the artifacts that it is made from
+        config: the stage's knobs, as the recipe sets them
+    """
 
     def build(job: Job) -> Outcome:
         pages, fetches = job.files("crawl", "pages/"), job.files("crawl", "fetches/")
         warc = job.folder("crawl", "warc/") / "warc"
         shards = [PageShard(page, fetch, warc) for page, fetch in zip(pages, fetches, strict=True)]
         work, forgotten = job.workspace.root, job.forgotten
+        earlier = None if options.force else earlier_cleaning(job.store, config, options.recipe)
+        lent = [() if earlier is None else earlier.lending(page.name) for page in pages]
         futures = [
-            clean_pages.submit(number, len(shards), shard, config, work, forgotten)
-            for number, shard in enumerate(shards, 1)
+            clean_pages.submit(number, len(shards), shard, config, work, forgotten, known)
+            for number, (shard, known) in enumerate(zip(shards, lent, strict=True), 1)
         ]
         documents = results(futures)
         rows_in, rows_out = count_rows(pages), count_rows(documents)
@@ -48,6 +52,7 @@ def clean(config: CleanConfig, options: RunOptions, inputs: Inputs | None = None
                 "least one. Loosen clean.filters or clean.languages, or choose another "
                 "clean.extractor."
             )
-        return Outcome(rows_in, rows_out, {"dropped": reasons, **describe(documents)})
+        reused = {} if earlier is None else earlier.account(count_reused(job.workspace), rows_in)
+        return Outcome(rows_in, rows_out, {"dropped": reasons, **describe(documents), **reused})
 
-    return run_stage("clean", config, inputs or {}, options, build)
+    return run_stage("clean", config, inputs, options, build)

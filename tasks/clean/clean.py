@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from storage.lookup import read_columns
 from storage.parquet import read_table, write_rows
 from storage.records import DOCUMENT, ORIGIN, REJECT, document_id
 from storage.takedown import NOTHING, Forgotten
 from storage.warc import read_body
 from storage.workspace import Workspace
 from tasks.clean.config import CleanConfig
+from tasks.clean.earlier import EarlierShard, recall
 from tasks.clean.extractors import Extraction
 from tasks.clean.filters import Candidate, Verdict
 from tasks.clean.language import LanguageDetector
@@ -50,6 +53,7 @@ class _Output:
     documents: list[Row] = field(default_factory=list)
     origins: list[Row] = field(default_factory=list)
     rejects: list[Row] = field(default_factory=list)
+    num_reused: int = 0
 
 
 def clean_shard(
@@ -59,34 +63,53 @@ def clean_shard(
     paths: CleanPaths,
     advance: Callable[[], None] = lambda: None,
     forgotten: Forgotten = NOTHING,
+    earlier: Sequence[EarlierShard] = (),
 ) -> None:
     """Clean one shard of pages: each gives a document, with its origin, or a reject.
 
-    Pages and documents that are `forgotten` are rejects; such pages are not even read.
-
-    Output depends on the pages' content alone; rows are sorted by id.
+    Pages and documents that are `forgotten` are rejects; such pages are not even read. Nor are
+    those that are as an `earlier` cleaning with the same configuration found them: what it made of
+    them is copied. Output depends on the pages' content alone; rows are sorted by id.
     """
     if all(map(workspace.entry, (paths.documents, paths.origins, paths.rejects))):
         return
-    output = _Output()
-    judge = _Judge(config, forgotten)
-    offsets = {row["page_id"]: row for row in read_table([shard.fetches]).to_pylist()}
-    with ExtractionSandbox(config.extractor, config.sandbox) as sandbox:
-        for page in read_table([shard.pages]).to_pylist():
-            rule = forgotten.covers(page["url"])
-            if rule is not None:
-                judge.page(page, _taken_down(rule), output)
-            else:
-                fetch = offsets[page["page_id"]]
-                body = read_body(shard.warc / fetch["warc_file"], fetch["warc_offset"])
-                judge.page(page, sandbox.extract(body, page["charset"], page["url"]), output)
-            advance()
+    pages = read_table([shard.pages]).to_pylist()
+    known = recall(earlier, pages)
+    output = _clean(shard, pages, known, _Judge(config, forgotten), advance)
     output.documents.sort(key=lambda row: row["document_id"])
     output.origins.sort(key=lambda row: row["document_id"])
     output.rejects.sort(key=lambda row: (row["id"], row["url"]))
+    _note_reused(workspace, paths.documents, output.num_reused)
     write_rows(workspace, paths.documents, output.documents, DOCUMENT)
     write_rows(workspace, paths.origins, output.origins, ORIGIN, volatile=True)
     write_rows(workspace, paths.rejects, output.rejects, REJECT, volatile=True)
+
+
+def _clean(
+    shard: PageShard,
+    pages: Sequence[Row],
+    known: Mapping[str, Row],
+    judge: _Judge,
+    advance: Callable[[], None],
+) -> _Output:
+    """What becomes of each page; `known` are documents and rejects of some of them, by URL."""
+    output = _Output()
+    fetches = read_columns([shard.fetches], ["page_id", "warc_file", "warc_offset"])
+    places = {row["page_id"]: row for row in fetches.to_pylist()}
+    with ExtractionSandbox(judge.config.extractor, judge.config.sandbox) as sandbox:
+        for page in pages:
+            url = page["url"]
+            rule = judge.forgotten.covers(url)
+            if rule is not None:
+                judge.page(page, _taken_down(rule), output)
+            elif url in known:
+                judge.again(page, known[url], output)
+            else:
+                place = places[page["page_id"]]
+                body = read_body(shard.warc / place["warc_file"], place["warc_offset"])
+                judge.page(page, sandbox.extract(body, page["charset"], url), output)
+            advance()
+    return output
 
 
 def reject_forgotten(identity: str, url: str, rule: str) -> Row:
@@ -112,11 +135,26 @@ def count_reasons(paths: list[Path]) -> dict[str, int]:
     return dict(sorted(Counter(reasons).items()))
 
 
+def count_reused(workspace: Workspace) -> int:
+    """Of how many pages the outcome was copied from an earlier cleaning, interrupted attempts'
+    finished shards included."""
+    return sum(int(path.read_text()) for path in (workspace.scratch / "reused").glob("*.txt"))
+
+
+def _note_reused(workspace: Workspace, documents: str, number: int) -> None:
+    """Beside the data: what is sealed is the same whether it was copied or made."""
+    folder = workspace.scratch / "reused"
+    folder.mkdir(exist_ok=True)
+    temporary = folder / f".tmp-{uuid.uuid4().hex}"
+    temporary.write_text(str(number))
+    temporary.replace(folder / f"{Path(documents).stem}.txt")
+
+
 class _Judge:
     """Language, lines and filters: everything after extraction."""
 
     def __init__(self, config: CleanConfig, forgotten: Forgotten) -> None:
-        self._config, self._forgotten = config, forgotten
+        self.config, self.forgotten = config, forgotten
         self._drop_lines = [re.compile(pattern) for pattern in config.drop_lines]
         self._replace = [(re.compile(r.pattern), r.text) for r in config.replace]
         self._detector = LanguageDetector()
@@ -131,7 +169,7 @@ class _Judge:
         language, score = self._detector.detect(text)
         candidate = Candidate(text, language)
         identity = document_id(page["url"], text)
-        rule = self._forgotten.covers(page["url"], identity)
+        rule = self.forgotten.covers(page["url"], identity)
         verdict = self._judge(candidate, score) if rule is None else _taken_down(rule)
         if verdict is not None:
             output.rejects.append(_reject(identity, page["url"], verdict))
@@ -143,7 +181,7 @@ class _Judge:
                 "url": page["url"],
                 "title": " ".join(tidy(found.title).split()),
                 "text": text,
-                "extractor": self._config.extractor.kind,
+                "extractor": self.config.extractor.kind,
                 "language": language,
                 "language_score": score,
                 "num_words": len(candidate.words),
@@ -151,16 +189,29 @@ class _Judge:
             }
         )
 
+    def again(self, page: Row, known: Row, output: _Output) -> None:
+        """Put a page's earlier document or reject into `output`, unless it is to be forgotten."""
+        output.num_reused += 1
+        identity = known.get("document_id") or known["id"]
+        rule = self.forgotten.covers(page["url"], identity)
+        if rule is not None:
+            output.rejects.append(reject_forgotten(identity, page["url"], rule))
+        elif "document_id" in known:
+            output.origins.append({"document_id": identity, "page_id": page["page_id"]})
+            output.documents.append(known)
+        else:
+            output.rejects.append(known)
+
     def _judge(self, candidate: Candidate, score: float) -> Verdict | None:
         if not candidate.text:
             return Verdict("no_text", "0 characters", ">= 1")
-        wanted = self._config.languages
+        wanted = self.config.languages
         if wanted and candidate.language not in wanted:
             return Verdict("other_language", candidate.language, ", ".join(wanted))
-        if wanted and score < self._config.min_language_score:
-            least = f">= {self._config.min_language_score:g}"
+        if wanted and score < self.config.min_language_score:
+            least = f">= {self.config.min_language_score:g}"
             return Verdict("unsure_language", f"{score:.4g}", least)
-        verdicts = (rule.judge(candidate) for rule in self._config.filters)
+        verdicts = (rule.judge(candidate) for rule in self.config.filters)
         return next((verdict for verdict in verdicts if verdict is not None), None)
 
 

@@ -1,36 +1,49 @@
 """Extraction in a child process that can be killed: a page that hangs or crashes costs that page.
 
 trafilatura and lxml can loop for minutes or ask for terabytes on hostile pages (trafilatura #657,
-#704), and no thread can be stopped in a C call; Pebble's pool kills and replaces its process.
+#704), and no thread can be stopped in a C call. One child, one page at a time, one pipe: its end
+is the end of the pipe, so that no answer can be overtaken. Pebble 5.2 was tried: its pool looks for
+dead children in one thread and reads their messages in another, and a child that died before its
+message was read broke the whole pool (BrokenProcessPool, "All workers expired"; each time where
+reading was 0.5 s late). `subprocess`, and not `multiprocessing`: that refuses to start a child
+where it runs in a daemon itself, as in a Dask worker, and imports the main module once more.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import resource
-from concurrent.futures import TimeoutError as FutureTimeout
+import signal
+import subprocess
+import sys
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from types import TracebackType
 
-from pebble import ProcessExpired, ProcessPool
-
+from storage.errors import RunError
 from tasks.clean.config import Sandbox
 from tasks.clean.extractors import Extraction, Extractor
 from tasks.clean.filters import Verdict
 from tasks.clean.text import decode
 
+_CHILD = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from tasks.clean.sandbox import serve
+serve(int(sys.argv[2]))
+"""
+
 
 class ExtractionSandbox:
-    """One child process for the pages of one shard. Use as a context manager."""
+    """One child process for the pages of one shard, started when the first page comes.
+
+    Use as a context manager, from one thread.
+    """
 
     def __init__(self, extractor: Extractor, limits: Sandbox) -> None:
         self._extractor = extractor
         self._limits = limits
-        self._pool = ProcessPool(
-            max_workers=1,
-            initializer=_limit_memory,
-            initargs=(limits.memory_bytes,),
-            context=multiprocessing.get_context("spawn"),
-        )
+        self._child: _Child | None = None
 
     def __enter__(self) -> ExtractionSandbox:
         return self
@@ -41,28 +54,82 @@ class ExtractionSandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self._pool.close()  # type: ignore[no-untyped-call]
-        else:
-            self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        self._stop()
 
     def extract(self, body: bytes, charset: str, url: str) -> Extraction | Verdict:
-        """Title and text of a page, or why there is none. Never raises for what a page does."""
-        future = self._pool.schedule(
-            _extract, args=(self._extractor, body, charset, url), timeout=self._limits.timeout_s
-        )
+        """Title and text of a page, or why there is none. Never raises for what a page does.
+
+        Raises RunError if the child does not start.
+        """
+        if self._child is None or self._child.has_ended():  # one that idles may be killed, too
+            self._stop()
+            self._child = _Child(self._extractor, self._limits)
         try:
-            found: Extraction | Verdict = future.result()
-        except FutureTimeout:
-            limit = f"{self._limits.timeout_s:g} s"
-            return Verdict("extractor_timeout", f"over {limit}", limit)
-        except ProcessExpired as error:
-            return Verdict("extractor_crashed", f"exit code {error.exitcode}", "exit code 0")
-        except MemoryError:
+            self._child.pipe.send((body, charset, url))
+            if not self._child.pipe.poll(self._limits.timeout_s):
+                self._stop()
+                limit = f"{self._limits.timeout_s:g} s"
+                return Verdict("extractor_timeout", f"over {limit}", limit)
+            found: Extraction | Verdict | None = self._child.pipe.recv()
+        except (EOFError, OSError):  # OSError: it ended in the middle of a message
+            return Verdict("extractor_crashed", f"exit code {self._stop()}", "exit code 0")
+        if found is None:
             limit = f"{self._limits.memory_bytes} bytes"
             return Verdict("extractor_memory", f"over {limit}", limit)
         return found
+
+    def _stop(self) -> int | None:
+        """End the child, if there is one; returns its exit code."""
+        child, self._child = self._child, None
+        return None if child is None else child.end()
+
+
+class _Child:
+    """The running process and this side of its pipe."""
+
+    def __init__(self, extractor: Extractor, limits: Sandbox) -> None:
+        self.pipe, theirs = Pipe()
+        with theirs:
+            words = ("-c", _CHILD, json.dumps(sys.path), str(theirs.fileno()))
+            self._process = subprocess.Popen(
+                [sys.executable, *words], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            )
+        try:
+            self.pipe.send((extractor, limits.memory_bytes))
+            self.pipe.recv()  # imports are not the first page's time
+        except (EOFError, OSError) as error:
+            raise RunError(
+                f"the process that extracts text ended with exit code {self.end()} before its "
+                "first page; expected it to wait for one. See what it wrote to the standard error "
+                f"stream; clean.sandbox.memory_bytes, {limits.memory_bytes}, may be too small."
+            ) from error
+        except BaseException:
+            self.end()
+            raise
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def end(self) -> int:
+        """Kill it, unless it is dead or dying: that keeps its exit code."""
+        self.pipe.close()
+        self._process.kill()
+        return self._process.wait()
+
+
+def serve(descriptor: int) -> None:
+    """Runs in the child: extract page after page, until the parent closes its end of the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; no page's failure
+    with Connection(descriptor) as pipe:
+        extractor, memory_bytes = pipe.recv()
+        _limit_memory(memory_bytes)
+        pipe.send(None)
+        while True:
+            try:
+                page = pipe.recv()
+            except EOFError:
+                return
+            pipe.send(_extract(extractor, *page))
 
 
 def _limit_memory(num_bytes: int) -> None:
@@ -72,13 +139,16 @@ def _limit_memory(num_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (num_bytes, num_bytes))
 
 
-def _extract(extractor: Extractor, body: bytes, charset: str, url: str) -> Extraction | Verdict:
-    """Runs in the child. What an extractor raises stays here: an exception that cannot be pickled
-    and back would break the pool, and a SystemExit would be raised again in the parent.
+def _extract(
+    extractor: Extractor, body: bytes, charset: str, url: str
+) -> Extraction | Verdict | None:
+    """Title and text, or why there is none; None if it took too much memory.
+
+    What an extractor raises stays here: an exception may not survive being pickled.
     """
     try:
         return extractor.extract(decode(body, charset), url)
     except MemoryError:
-        raise
+        return None
     except BaseException as error:  # an extractor may raise anything on a hostile page
         return Verdict("extractor_failed", f"{type(error).__name__}: {error}"[:200], "no error")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.clean.clean import CleanPaths, PageShard, clean_shard
 from tasks.clean.config import CleanConfig
+from tasks.clean.earlier import EarlierShard
 from tasks.progress import track
 
 
@@ -24,6 +26,7 @@ def clean_pages(
     config: CleanConfig,
     work: Path,
     forgotten: Forgotten = NOTHING,
+    earlier: Sequence[EarlierShard] = (),
 ) -> Path:
     """Clean one shard of pages; returns the documents file."""
     folders = ("documents", "origins", "rejects")
@@ -31,5 +34,5 @@ def clean_pages(
     workspace = Workspace(work)
     total = pq.read_metadata(shard.pages).num_rows
     with track(f"clean shard {number} of {count}", total, "pages") as bar:
-        clean_shard(shard, config, workspace, paths, bar.advance, forgotten)
+        clean_shard(shard, config, workspace, paths, bar.advance, forgotten, earlier)
     return workspace.data / paths.documents

@@ -57,6 +57,7 @@ _ORDERS = {
     "lambda": lambda: _raise(ValueError(lambda: None)),
     "recursion": lambda: _raise(RecursionError("deep")),
     "long": lambda: _raise(ValueError("x" * 10_000)),
+    "pid": lambda: _raise(ValueError(str(os.getpid()))),
     "limit": lambda: _raise(ValueError(str(_limits()))),
 }
 

@@ -35,44 +35,49 @@ class Page:
 WriteShard = Callable[[Sequence[Page]], PageShard]
 
 
+def write_crawl_shard(pages: Sequence[Page], root: Path) -> PageShard:
+    """Write pages as a crawl does, in the order given, under `root`; returns where they lie."""
+    crawl = Workspace(root)
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    warc = WarcSegment(crawl.data / "warc" / "pages.warc.gz", 0, "tests")
+    page_rows, fetch_rows = [], []
+    for page in pages:
+        offset = warc.append(page.url, now, 200, "OK", [], page.body)
+        digest = hashlib.sha256(page.body).hexdigest()
+        page_rows.append(
+            {
+                "page_id": page.page_id,
+                "url": page.url,
+                "content_type": "text/html",
+                "charset": page.charset,
+                "body_digest": digest,
+                "num_bytes": len(page.body),
+            }
+        )
+        fetch_rows.append(
+            {
+                "page_id": page.page_id,
+                "fetched_at": now,
+                "status": 200,
+                "depth": 0,
+                "robots": "allowed",
+                "warc_file": "pages.warc.gz",
+                "warc_offset": offset,
+            }
+        )
+    warc.close()
+    write_rows(crawl, "pages.parquet", page_rows, PAGE)
+    write_rows(crawl, "fetches.parquet", fetch_rows[::-1], FETCH)
+    return PageShard(
+        crawl.data / "pages.parquet", crawl.data / "fetches.parquet", crawl.data / "warc"
+    )
+
+
 @pytest.fixture
 def write_shard(tmp_path: Path) -> WriteShard:
     """Writes pages as a crawl does, in the order given, and returns where they lie."""
 
     def write(pages: Sequence[Page]) -> PageShard:
-        crawl = Workspace(tmp_path / f"crawl-{len(list(tmp_path.iterdir()))}")
-        now = datetime(2026, 1, 2, tzinfo=UTC)
-        warc = WarcSegment(crawl.data / "warc" / "pages.warc.gz", 0, "tests")
-        page_rows, fetch_rows = [], []
-        for page in pages:
-            offset = warc.append(page.url, now, 200, "OK", [], page.body)
-            digest = hashlib.sha256(page.body).hexdigest()
-            page_rows.append(
-                {
-                    "page_id": page.page_id,
-                    "url": page.url,
-                    "content_type": "text/html",
-                    "charset": page.charset,
-                    "body_digest": digest,
-                    "num_bytes": len(page.body),
-                }
-            )
-            fetch_rows.append(
-                {
-                    "page_id": page.page_id,
-                    "fetched_at": now,
-                    "status": 200,
-                    "depth": 0,
-                    "robots": "allowed",
-                    "warc_file": "pages.warc.gz",
-                    "warc_offset": offset,
-                }
-            )
-        warc.close()
-        write_rows(crawl, "pages.parquet", page_rows, PAGE)
-        write_rows(crawl, "fetches.parquet", fetch_rows[::-1], FETCH)
-        return PageShard(
-            crawl.data / "pages.parquet", crawl.data / "fetches.parquet", crawl.data / "warc"
-        )
+        return write_crawl_shard(pages, tmp_path / f"crawl-{len(list(tmp_path.iterdir()))}")
 
     return write

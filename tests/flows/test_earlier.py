@@ -1,0 +1,267 @@
+"""A cleaning copies what did not change from one before: from which one, and how a run shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.earlier import DRIFT, earlier_cleaning, made_alike
+from flows.recipe import Recipe
+from flows.stages import STAGES, source_sha256
+from storage import layout
+from storage.manifest import CodeRef, InputRef, Manifest, RunRef
+from storage.parquet import shard_name, write_rows
+from storage.records import DOCUMENT, PAGE, REJECT
+from storage.sealing import Draft, bury, commit, quarantine
+from storage.store import Store
+from tasks.clean.earlier import recall
+from tasks.config import identity
+from tasks.progress import SilentReporter, reporting_to
+from tests.conftest import recipe_of
+from tests.flows.by_hand import recipe
+from tests.flows.conftest import Cli, Phusa
+from tests.site import TinySite
+
+Row = dict[str, Any]
+Tables = Mapping[str, tuple[Any, Sequence[Row]]]
+
+
+def page(number: int) -> Row:
+    url = f"http://a.example/{number}"
+    facts = {"content_type": "text/html", "charset": "utf-8", "num_bytes": 100}
+    return {"page_id": f"page {number}", "url": url, "body_digest": f"{number}", **facts}
+
+
+def document(number: int) -> Row:
+    facts = {"title": "", "extractor": "resiliparse", "language": "en", "language_score": 0.5}
+    counts = {"num_words": 3, "repeated_share": 0.0}
+    url = f"http://a.example/{number}"
+    return {"document_id": f"{number}", "url": url, "text": "three small words", **facts, **counts}
+
+
+def reject(number: int, reason: str = "too_few_words") -> Row:
+    url = f"http://a.example/{number}"
+    why = {"stage": "clean", "reason": reason, "value": "1", "threshold": ">= 20"}
+    return {"id": f"{number}", "url": url, **why}
+
+
+class Nights:
+    """A store and the crawls and cleanings in it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._count = 0
+
+    def __call__(self, of: Recipe | None = None, name: str = "r", **says: Any) -> Manifest:
+        """Seal a crawl of six pages in three files, the second of them empty, and its cleaning."""
+        parts = [[page(0), page(1), page(2)], [], [page(3), page(4), page(5)]]
+        crawl = self.seal("crawl", {}, name, of, {
+            shard_name("pages", index, 3): (PAGE, rows) for index, rows in enumerate(parts)
+        })  # fmt: skip
+        return self.seal("clean", {"crawl": crawl}, name, of, {
+            shard_name("documents", 0, 2): (DOCUMENT, [document(0), document(1)]),
+            shard_name("rejects", 0, 2): (REJECT, [reject(2)]),
+            shard_name("documents", 1, 2): (DOCUMENT, []),
+            shard_name("rejects", 1, 2): (REJECT, [reject(3), reject(4, "extractor_timeout")]),
+        }, **says)  # fmt: skip
+
+    def seal(
+        self, stage: str, inputs: Mapping[str, Manifest], name: str, of: Recipe | None,
+        tables: Tables, held: bool = False, **says: Any,
+    ) -> Manifest:  # fmt: skip
+        self._count += 1
+        with self.store.building(stage, f"{self._count:064x}") as workspace:
+            for path, (schema, rows) in tables.items():
+                write_rows(workspace, path, rows, schema)
+            code = {"stage_version": STAGES[stage].version, "source_sha256": source_sha256(stage)}
+            facts = {
+                "stats": {},
+                "code": CodeRef.model_validate(code | says.pop("code", {})),
+                **says,
+            }
+            draft = Draft(
+                name=stage,
+                fingerprint=f"{self._count:064x}",
+                config=identity((of or recipe()).stage(stage)),
+                inputs={
+                    key: InputRef(name=key, version=m.version, digest=m.digest)
+                    for key, m in inputs.items()
+                },
+                rows_in=6,
+                rows_out=2,
+                run=RunRef(recipe=name, host="test"),
+                **facts,
+            )
+            return (quarantine if held else commit)(self.store, workspace, draft)
+
+
+@pytest.fixture(params=["local", "remote"])
+def nights(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Nights:
+    monkeypatch.setenv("PHUSA_CACHE", str(tmp_path / "cache"))
+    remote = request.param == "remote"
+    return Nights(Store(f"memory://{tmp_path}" if remote else tmp_path / "store"))
+
+
+def alike(nights: Nights, of: Recipe | None = None, name: str = "r") -> Manifest | None:
+    return made_alike(nights.store, "clean", (of or recipe()).stage("clean"), name)
+
+
+# --- which one ----------------------------------------------------------------------------------
+
+
+def test_the_newest_of_the_recipe_comes_first(nights: Nights) -> None:
+    assert alike(nights) is None
+    first = nights()
+    assert alike(nights) == first
+    last = nights()
+    other = nights(name="other")
+    assert alike(nights) == last
+    assert alike(nights, name="other") == alike(nights, name="third") == other
+
+
+def test_another_configuration_or_version_of_the_stage_is_not_alike(nights: Nights) -> None:
+    nights(recipe(clean={"languages": ["en"]}))
+    nights(code={"stage_version": STAGES["clean"].version - 1})
+    assert alike(nights) is None
+    assert alike(nights, recipe(clean={"languages": ["en"]})) is not None
+    gates = recipe(clean={"checks": [{"measure": "drop_rate", "max": 0.2}]})
+    made = nights()
+    assert alike(nights, gates) == made  # bounds do not change what is made
+
+
+def test_what_is_in_quarantine_lends_nothing(nights: Nights) -> None:
+    nights(held=True)
+    assert alike(nights) is None
+
+
+@pytest.mark.parametrize("stage", ["clean", "crawl"])
+@pytest.mark.parametrize("how", ["collected", "torn", "manifest"])
+def test_one_that_is_not_whole_is_passed_over(nights: Nights, stage: str, how: str) -> None:
+    whole, last = nights(), nights()
+    manifest = (
+        last if stage == "clean" else nights.store.manifest("crawl", last.inputs["crawl"].version)
+    )
+    if how == "collected":
+        bury(nights.store, stage, manifest.version, "gc")
+    elif how == "torn":
+        key = layout.data_key(stage, manifest.version)
+        nights.store.backend.delete(f"{key}/{manifest.files[0].path}")
+    else:
+        key = layout.manifest_key(stage, manifest.version)
+        present = nights.store.backend.read(key)
+        nights.store.backend.swap(key, b"{", present)
+    assert alike(nights) == whole
+
+
+# --- its files ----------------------------------------------------------------------------------
+
+
+def cleaning(nights: Nights) -> Any:
+    return earlier_cleaning(nights.store, recipe().stage("clean"), "r")
+
+
+def test_a_page_file_of_the_same_name_is_lent_its_own_shard(nights: Nights) -> None:
+    assert cleaning(nights) is None
+    nights()
+    lent = cleaning(nights)
+    pages = [page(number) for number in range(6)]
+    first, last = (lent.lending(f"part-{i:05d}-of-00003.parquet") for i in (0, 2))
+    assert recall(first, pages) == {
+        row["url"]: row for row in (document(0), document(1), reject(2))
+    }
+    assert recall(last, pages) == {reject(3)["url"]: reject(3)}
+    every = lent.lending("part-00000-of-00007.parquet")
+    assert recall(every, pages) == recall([*first, *last], pages)
+
+
+def test_files_that_cannot_be_fetched_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk nothing is fetched: there, a shard's task finds out."""
+    monkeypatch.setenv("PHUSA_CACHE", str(tmp_path / "cache"))
+    nights = Nights(Store(f"memory://{tmp_path}"))
+    made = nights()
+    nights.store.cache.drop("clean", made.version, made.files)
+    (entry,) = (e for e in made.files if e.path.startswith("documents/"))
+    backend: Any = nights.store.backend
+    key = f"{layout.data_key('clean', made.version)}/{entry.path}"
+    damaged = bytes(len(b"".join(backend.chunks(key))))
+    backend.delete(key)
+    assert backend.create(key, damaged)
+    notes = Notes()
+    with reporting_to(notes):
+        assert cleaning(nights) is None
+    (said,) = notes.said
+    assert said.startswith(f"clean: passed over {made.label}, whose files cannot be read: ")
+
+
+# --- what is said -------------------------------------------------------------------------------
+
+
+class Notes(SilentReporter):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def account(nights: Nights, reused: int) -> tuple[dict[str, Any], list[str]]:
+    notes = Notes()
+    with reporting_to(notes):
+        return cleaning(nights).account(reused, 6), notes.said
+
+
+def test_how_much_was_copied_is_told(nights: Nights) -> None:
+    made = nights()
+    stats, said = account(nights, 4)
+    assert stats == {"reused_pages": 4, "reused_from": made.label}
+    assert said == [f"clean: 4 of 6 pages are as {made.label} found them: copied from there"]
+    assert account(nights, 0)[0] == {"reused_pages": 0}
+
+
+def test_drift_of_the_code_is_told_for_good(nights: Nights) -> None:
+    nights(code={"source_sha256": "0" * 64})
+    stats, said = account(nights, 4)
+    assert stats[DRIFT] is True and "--force clean" in said[1]
+    assert DRIFT not in account(nights, 0)[0]
+    nights(stats=stats)  # the next night: the same code, and copied from a mixture
+    assert account(nights, 4)[0][DRIFT] is True
+
+
+# --- a real run ---------------------------------------------------------------------------------
+
+
+def test_a_nightly_run_cleans_what_changed(phusa: Phusa, cli: Cli, tmp_path: Path) -> None:
+    with TinySite() as site:
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump(recipe_of(site)))
+        where = (path, "--store", tmp_path / "store")
+        store = Store(tmp_path / "store")
+        for stage in ("crawl", "clean"):
+            phusa("run", *where, "--only", stage)
+        first = store.resolve("clean")
+        assert "reused_pages" not in first.stats
+        gone, other = "/silt.mod3.html", "/silt.mod5.html"
+        site.pages[other] = site.pages[other].replace(b"</p>", b" in truth.</p>", 1)
+        site.pages["/"] = site.pages["/"].replace(gone.encode(), other.encode())
+        phusa("run", *where, "--only", "crawl", "--force", "crawl")
+        said = phusa("run", *where, "--only", "clean").stdout
+    copied = store.resolve("clean")
+    assert copied.rows_in == first.rows_in - 1
+    assert copied.stats["reused_pages"] == copied.rows_in - 2  # the index and the other one
+    assert copied.stats["reused_from"] == first.label
+    assert f"are as {first.label} found them" in said
+    shown = cli("show", "clean", "--store", store.address).out
+    assert "reused_pages" in shown and first.label in shown
+    phusa("run", *where, "--only", "clean", "--force", "clean")
+    scratch = store.resolve("clean")
+    assert scratch.version != copied.version and "reused_pages" not in scratch.stats
+    assert scratch.files == copied.files  # paths, sizes and sha256, volatile ones too
+    assert scratch.digest == copied.digest != first.digest
