@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.parameters import CrawlInputs, RunOptions, StageResult
 from flows.stage_run import (
-    Inputs,
     Job,
     Outcome,
-    RunOptions,
-    StageResult,
     handed,
     results,
     run_stage,
-    threads,
 )
 from tasks.crawl.config import CrawlConfig
 from tasks.crawl.task import crawl_site, index_pages
 
 
-@flow(
-    name="crawl",
-    flow_run_name="crawl for {options.recipe}",
-    task_runner=threads(2),
-)
-def crawl(config: CrawlConfig, options: RunOptions, inputs: Inputs | None = None) -> StageResult:
-    """Fetch the pages of a website and index them."""
+@flow(name="crawl", flow_run_name="crawl for {options.recipe}")
+def crawl(
+    *, options: RunOptions, inputs: CrawlInputs = CrawlInputs(), config: CrawlConfig
+) -> StageResult:
+    """Fetch the pages of a website and index them.
+
+    Args:
+        options: where it runs, and whether it is built again
+        inputs: the artifacts that it is made from
+        config: the stage's knobs, as the recipe sets them
+    """
 
     def build(job: Job) -> Outcome:
         crawled = crawl_site.submit(config, job.workspace.root, job.forgotten)
@@ -34,4 +35,4 @@ def crawl(config: CrawlConfig, options: RunOptions, inputs: Inputs | None = None
         stats = indexed.result()
         return Outcome(stats.pop("rows_in"), stats.pop("rows_out"), stats)
 
-    return run_stage("crawl", config, inputs or {}, options, build)
+    return run_stage("crawl", config, inputs, options, build)

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.parameters import DedupInputs, RunOptions, StageResult
 from flows.stage_run import (
-    Inputs,
     Job,
     Outcome,
-    RunOptions,
-    StageResult,
     count_rows,
     handed,
     results,
     run_stage,
-    threads,
 )
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.dedup import most_copies
 from tasks.dedup.task import filter_documents, match_documents, sign
 
 
-@flow(
-    name="dedup",
-    flow_run_name="dedup for {options.recipe}",
-    task_runner=threads(2),
-)
-def dedup(config: DedupConfig, options: RunOptions, inputs: Inputs | None = None) -> StageResult:
-    """Keep the best document of each cluster of duplicates."""
+@flow(name="dedup", flow_run_name="dedup for {options.recipe}")
+def dedup(
+    *, options: RunOptions, inputs: DedupInputs = DedupInputs(), config: DedupConfig
+) -> StageResult:
+    """Keep the best document of each cluster of duplicates.
+
+    Args:
+        options: where it runs, and whether it is built again
+        inputs: the artifacts that it is made from
+        config: the stage's knobs, as the recipe sets them
+    """
 
     def build(job: Job) -> Outcome:
         shards, work = job.files("clean", "documents/"), job.workspace.root
@@ -47,4 +48,4 @@ def dedup(config: DedupConfig, options: RunOptions, inputs: Inputs | None = None
         kept = results(futures)
         return Outcome(count_rows(shards), count_rows(kept), stats)
 
-    return run_stage("dedup", config, inputs or {}, options, build)
+    return run_stage("dedup", config, inputs, options, build)

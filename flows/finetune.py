@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.parameters import FinetuneInputs, RunOptions, StageResult
 from flows.stage_run import (
-    Inputs,
     Job,
     Outcome,
-    RunOptions,
-    StageResult,
     handed,
     results,
     run_stage,
-    threads,
 )
 from tasks.finetune.config import FinetuneConfig
 from tasks.finetune.task import build_pairs, train_adapter
 
 
-@flow(
-    name="finetune",
-    flow_run_name="finetune for {options.recipe}",
-    task_runner=threads(1),
-)
+@flow(name="finetune", flow_run_name="finetune for {options.recipe}")
 def finetune(
-    config: FinetuneConfig, options: RunOptions, inputs: Inputs | None = None
+    *, options: RunOptions, inputs: FinetuneInputs = FinetuneInputs(), config: FinetuneConfig
 ) -> StageResult:
-    """Train an adapter on instruction pairs and merge it."""
+    """Train an adapter on instruction pairs and merge it.
+
+    Args:
+        options: where it runs, and whether it is built again
+        inputs: the artifacts that it is made from
+        config: the stage's knobs, as the recipe sets them
+    """
 
     def build(job: Job) -> Outcome:
         work = build_pairs.submit(job.files("dedup", "documents/"), config, job.workspace.root)
@@ -37,4 +36,4 @@ def finetune(
         pairs = stats["pairs"] + stats["held_out_pairs"]
         return Outcome(pairs, stats["trainable_parameters"], stats)
 
-    return run_stage("finetune", config, inputs or {}, options, build)
+    return run_stage("finetune", config, inputs, options, build)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from flows.gates import blocking, judge_hit, judge_made
 from flows.recipe import Recipe
-from flows.stages import STAGES, Stage, source_sha256
+from flows.stages import STAGES, Stage, age_h, is_too_old, source_sha256
 from flows.takedown import check_forgotten
 from storage import takedown
 from storage.errors import Fault, RequestError
@@ -17,7 +17,7 @@ from storage.sealing import find_quarantined
 from storage.store import Store
 from storage.takedown import Takedowns
 from tasks.checks import Made
-from tasks.config import identity
+from tasks.config import Config, identity
 
 Action = Literal["reuse", "run", "given", "blocked"]
 
@@ -105,7 +105,7 @@ def given_inputs(recipe: Recipe, store: Store, selection: Selection) -> dict[str
         wanted = selection.inputs.get(name)
         try:
             found[name] = (
-                store.resolve(f"{name}@{wanted}")
+                store.resolve(f"{name}@{wanted.removeprefix('@')}")
                 if wanted is not None
                 else store.resolve(name, recipe.name)
             )
@@ -161,11 +161,13 @@ def _step(
     digests = {name: manifest.digest for name, manifest in whole.items()}
     key = stage.fingerprint(config, digests, left_out)
     hit = store.find(stage.name, key)
+    if hit is not None and is_too_old(config, hit):
+        return Step(stage, "run", age_reason(config, hit), hit)
     if hit is not None:
         checks = judge_hit(store, stage, config, hit, recipe.name)
         return _judged(stage, hit, checks, hit_reason(stage, hit))
     held = find_quarantined(store, stage.name, key)
-    if held is not None:
+    if held is not None and not is_too_old(config, held):
         checks = judge_made(stage, config, Made.of(held), last)
         return _judged(stage, held, checks, f"{held.version} is released from quarantine")
     return Step(stage, "run", run_reason(stage, identity(config), digests, left_out, last), last)
@@ -176,6 +178,12 @@ def _judged(stage: Stage, there: Manifest, checks: Iterable[CheckResult], reason
     if failed:
         return Step(stage, "blocked", f"{there.label}: {' '.join(failed)}", there)
     return Step(stage, "reuse", reason, there)
+
+
+def age_reason(config: Config, hit: Manifest) -> str:
+    """Why a stage runs although the same artifact is there."""
+    allowed = dict(config)["max_age_h"]
+    return f"{hit.version} is {age_h(hit):.1f} h old; {allowed:g} h are allowed (max_age_h)"
 
 
 def hit_reason(stage: Stage, hit: Manifest) -> str:

@@ -6,29 +6,28 @@ from typing import cast
 
 from prefect import flow
 
+from flows.parameters import PretrainInputs, RunOptions, StageResult
 from flows.stage_run import (
-    Inputs,
     Job,
     Outcome,
-    RunOptions,
-    StageResult,
     count_rows,
     run_stage,
-    threads,
 )
 from tasks.pretrain.config import PretrainConfig
 from tasks.pretrain.task import train_base
 
 
-@flow(
-    name="pretrain",
-    flow_run_name="pretrain for {options.recipe}",
-    task_runner=threads(1),
-)
+@flow(name="pretrain", flow_run_name="pretrain for {options.recipe}")
 def pretrain(
-    config: PretrainConfig, options: RunOptions, inputs: Inputs | None = None
+    *, options: RunOptions, inputs: PretrainInputs = PretrainInputs(), config: PretrainConfig
 ) -> StageResult:
-    """Train a decoder from scratch within a token budget."""
+    """Train a decoder from scratch within a token budget.
+
+    Args:
+        options: where it runs, and whether it is built again
+        inputs: the artifacts that it is made from
+        config: the stage's knobs, as the recipe sets them
+    """
 
     def build(job: Job) -> Outcome:
         sharded = job.inputs["shard"]
@@ -42,4 +41,4 @@ def pretrain(
         stats["unigram_bits_per_byte"] = sharded.stats["unigram_bits_per_byte"]  # to be beaten
         return Outcome(count_rows(train), stats["parameters"], stats)
 
-    return run_stage("pretrain", config, inputs or {}, options, build)
+    return run_stage("pretrain", config, inputs, options, build)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.stages import STAGES
@@ -33,11 +34,41 @@ def promote(store: Store, reference: str, alias: str, override: str | None = Non
     """
     check_alias(alias)
     manifest = store.resolve(reference)
-    holder = _holder(store, manifest.name, alias)
-    faults, notes = _compare(manifest, holder, alias)
-    faults += _unsound(store, manifest)
+    faults, notes = _judge(store, manifest, alias)
     if faults and not override:
         raise RequestError(faults)
+    return _promote(store, manifest, alias, override, notes)
+
+
+def promote_together(store: Store, references: Sequence[str], alias: str) -> list[Promoted]:
+    """Let `alias` mean all of these artifacts, or none of them; those that it means stay.
+
+    Returns what moved; without an alias, nothing. Raises RequestError as `promote` does, with the
+    reasons of all at once.
+    """
+    if not alias:
+        return []
+    check_alias(alias)
+    register = store.aliases.read()
+    manifests = [store.resolve(reference) for reference in references]
+    moving = [m for m in manifests if register.holder(m.name, alias) != m.version]
+    judged = [(manifest, *_judge(store, manifest, alias)) for manifest in moving]
+    faults = [fault for _, found, _ in judged for fault in found]
+    if faults:
+        raise RequestError(faults)
+    return [_promote(store, manifest, alias, None, notes) for manifest, _, notes in judged]
+
+
+def _judge(store: Store, manifest: Manifest, alias: str) -> tuple[list[Fault], list[str]]:
+    """All that speaks against it, and what is to be known."""
+    faults, notes = _compare(manifest, _holder(store, manifest.name, alias), alias)
+    return faults + _unsound(store, manifest), notes
+
+
+def _promote(
+    store: Store, manifest: Manifest, alias: str, override: str | None, notes: Sequence[str]
+) -> Promoted:
+    holder = _holder(store, manifest.name, alias)
 
     def whole() -> set[str]:
         if not store.is_whole(manifest):

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from flows.runners import Runner, Threads
 from storage.errors import Fault, RequestError
 from tasks.clean.config import CleanConfig
 from tasks.config import Config, knob
@@ -44,6 +45,11 @@ class Recipe(Config):
         None,
         "where the artifacts are kept: a folder, or s3://bucket/prefix (credentials as boto finds "
         "them); --store and PHUSA_STORE come first. Null: .phusa beside the recipe's project",
+        identity=False,
+    )
+    runner: Runner = knob(
+        Threads(),
+        "where mapped shard tasks run: threads of this machine, or an existing Ray or Dask cluster",
         identity=False,
     )
     prompts: tuple[str, ...] = knob(

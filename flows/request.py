@@ -34,13 +34,13 @@ def read_request(
 ) -> Request:
     """Read the words of a command. Raises RequestError for whatever is wrong with them."""
     recipe = load_recipe(path, overrides or ())
-    place = _store_of(path, recipe, store)
+    place = store_of(path, recipe, store)
     given = _given(inputs or ())
     selection = Selection(only, from_stage, frozenset(force or ()), given)
     return Request(recipe, place, selection, plan(recipe, place, selection))
 
 
-def _store_of(path: Path, recipe: Recipe, given: str | None) -> Store:
+def store_of(path: Path, recipe: Recipe, given: str | None) -> Store:
     """The given store, the recipe's, or `.phusa` in the project that the recipe belongs to."""
     folder = path.resolve().parent
     beside = (folder.parent if folder.name == "recipes" else folder) / ".phusa"

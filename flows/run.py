@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import cast
 
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 
 from flows.closing import print_closing
 from flows.console import StopSignal, console_reporter
-from flows.pipeline import FLOWS, Choice, pipeline
+from flows.parameters import INPUTS, AnyStage, PipelineInputs, RunOptions, StageName
+from flows.pipeline import FLOWS, pipeline
 from flows.plan import Selection
 from flows.recipe import Recipe
-from flows.stage_run import RunOptions
 from storage.manifest import Manifest
 from storage.store import Store
 from tasks.config import Config
@@ -22,14 +23,15 @@ from tasks.progress import report_to
 
 def run_pipeline(console: Console, recipe: Recipe, store: Store, selection: Selection) -> None:
     """Run the chosen stages and print what came of them."""
-    choice = Choice(
-        only=selection.only,
-        from_stage=selection.from_stage,
-        force=tuple(sorted(selection.force)),
-        inputs=dict(selection.inputs),
-    )
     with shown_on(console):
-        results = pipeline(recipe, store.address, choice)
+        results = pipeline(
+            only=cast("AnyStage", selection.only or ""),
+            from_stage=cast("AnyStage", selection.from_stage or ""),
+            force=cast("tuple[StageName, ...]", tuple(sorted(selection.force))),
+            inputs=PipelineInputs(**selection.inputs),
+            recipe=recipe,
+            store=store.address,
+        )
     print_closing(console, recipe, store, results)
 
 
@@ -39,7 +41,9 @@ def build_like(
     """Run the stage of `old` alone, for its recipe, on other inputs; call it within `shown_on`."""
     options = RunOptions(store=store.address, recipe=old.run.recipe)
     versions = {name: manifest.version for name, manifest in inputs.items()}
-    return store.manifest(old.name, FLOWS[old.name](config, options, versions).version)
+    chosen = INPUTS[old.name].model_validate(versions)
+    made = FLOWS[old.name](options=options, inputs=chosen, config=config)
+    return store.manifest(old.name, made.version)
 
 
 @contextmanager

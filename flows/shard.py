@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.parameters import RunOptions, ShardInputs, StageResult
 from flows.stage_run import (
-    Inputs,
     Job,
     Outcome,
-    RunOptions,
-    StageResult,
     count_rows,
     handed,
     results,
     run_stage,
-    threads,
 )
 from tasks.shard.config import ShardConfig
 from tasks.shard.task import baselines, tokenize
 
 
-@flow(
-    name="shard",
-    flow_run_name="shard for {options.recipe}",
-    task_runner=threads(2),
-)
-def shard(config: ShardConfig, options: RunOptions, inputs: Inputs | None = None) -> StageResult:
-    """Tokenize, split and pack the documents."""
+@flow(name="shard", flow_run_name="shard for {options.recipe}")
+def shard(
+    *, options: RunOptions, inputs: ShardInputs = ShardInputs(), config: ShardConfig
+) -> StageResult:
+    """Tokenize, split and pack the documents.
+
+    Args:
+        options: where it runs, and whether it is built again
+        inputs: the artifacts that it is made from
+        config: the stage's knobs, as the recipe sets them
+    """
 
     def build(job: Job) -> Outcome:
         documents, tokenizer = job.files("dedup", "documents/"), job.folder("tokenizer")
@@ -40,4 +41,4 @@ def shard(config: ShardConfig, options: RunOptions, inputs: Inputs | None = None
         packed = [path for pair in results(futures) for path in pair]
         return Outcome(count_rows(documents), count_rows(packed), measured.result())
 
-    return run_stage("shard", config, inputs or {}, options, build)
+    return run_stage("shard", config, inputs, options, build)

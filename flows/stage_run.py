@@ -13,14 +13,16 @@ from typing import Any, TypeVar, cast
 import pyarrow.parquet as pq
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from pydantic import BaseModel, ConfigDict, Field
 
 from flows.gates import blocking, judge_hit, judge_made, require_passed
-from flows.plan import hit_reason, run_reason
+from flows.parameters import RunOptions, StageInputs, StageResult
+from flows.plan import age_reason, hit_reason, run_reason
+from flows.prefect_progress import PrefectReporter, Tee
 from flows.resources import MemoryPeak, folder_bytes
 from flows.run_page import publish_page
-from flows.stages import STAGES, source_sha256
+from flows.runners import Threads, submitting_to
+from flows.stages import STAGES, is_too_old, source_sha256
+from flows.stopping import StoppableReporter, StopRequest, stopping_tasks
 from flows.takedown import check_forgotten, note_late_takedowns
 from storage import takedown
 from storage.errors import full_disk_named
@@ -31,39 +33,9 @@ from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.checks import Made
 from tasks.config import Config, identity
-from tasks.progress import note
-
-
-class RunOptions(BaseModel):
-    """Where a stage runs and what it is called; none of it changes what comes out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    store: str = Field(description="the artifact store: a folder, or s3://bucket/prefix")
-    recipe: str = Field(description="name of the recipe that the artifacts are made for")
-    force: bool = Field(False, description="build again even if there is an artifact to reuse")
-
-
-class StageResult(BaseModel):
-    """The artifact that a stage flow ends with, made or reused; the next one is given it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    stage: str
-    version: str
-    digest: str
-    reused: bool
-    reason: str
-    rows_in: int
-    rows_out: int
-    num_bytes: int
-    seconds: float
-
+from tasks.progress import note, reporter_in_hand, reporting_to
 
 T = TypeVar("T")
-
-Inputs = Mapping[str, StageResult | str]
-"""Upstream artifacts: a stage's result, a version, or `latest`."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +67,6 @@ class Job:
         return self.store.folder(self.inputs[name], prefix)
 
 
-def threads(max_workers: int) -> TaskRunner[PrefectFuture[Any]]:
-    """The default task runner: the heavy work releases the GIL or lives in child processes."""
-    return cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner[Any](max_workers))
-
-
 def handed(future: PrefectFuture[T]) -> T:
     """A future as the argument of a task: Prefect waits for it and hands its result over."""
     return cast("T", future)
@@ -122,7 +89,7 @@ def count_rows(paths: Iterable[Path]) -> int:
 def run_stage(
     name: str,
     config: Config,
-    inputs: Inputs,
+    inputs: StageInputs,
     options: RunOptions,
     build: Callable[[Job], Outcome],
 ) -> StageResult:
@@ -131,23 +98,47 @@ def run_stage(
     A second run that wants the same artifact waits for the first and then reuses it. Raises
     GateFailed, sealing nothing, if a blocking check on what was made does not hold.
     """
-    return _Run(name, config, inputs, options).carry_out(build)
+    stop = StopRequest()
+
+    def build_stoppable(job: Job) -> Outcome:
+        with stopping_tasks(stop):  # inside of the runner, which waits for its tasks
+            return build(job)
+
+    shown = Tee(reporter_in_hand(), PrefectReporter())
+    run = _Run(name, config, inputs, options)
+    with reporting_to(StoppableReporter(shown, stop)):
+        return run.carry_out(build_stoppable)
+
+
+def fingerprint_of(name: str, config: Config, inputs: StageInputs, options: RunOptions) -> str:
+    """What a run of the stage would be sealed under."""
+    return _Run(name, config, inputs, options).key
+
+
+def find_made(
+    name: str, config: Config, inputs: StageInputs, options: RunOptions
+) -> StageResult | None:
+    """The artifact that a run of the stage would reuse as it is, or None if it would build.
+
+    Raises GateFailed if there is one that the gates of today do not let through.
+    """
+    return _Run(name, config, inputs, options).find()
 
 
 class _Run:
     """One stage of one run: what it was asked for, and what it found."""
 
-    def __init__(self, name: str, config: Config, inputs: Inputs, options: RunOptions) -> None:
+    def __init__(self, name: str, config: Config, inputs: StageInputs, options: RunOptions) -> None:
         self._stage, self._config, self._options = STAGES[name], config, options
         self._store = Store(options.store)
         self._manifests = {
-            key: _resolve(self._store, key, inputs.get(key, "latest"), options)
-            for key in self._stage.inputs
+            key: _resolve(self._store, key, reference, options)
+            for key, reference in inputs.named().items()
         }
         self._digests = {key: manifest.digest for key, manifest in self._manifests.items()}
         self._takedowns = takedown.read(self._store.backend)
         self._left_out = check_forgotten(self._stage, self._manifests, self._takedowns)
-        self._key = self._stage.fingerprint(config, self._digests, self._left_out.rules)
+        self.key = self._stage.fingerprint(config, self._digests, self._left_out.rules)
 
     def carry_out(self, build: Callable[[Job], Outcome]) -> StageResult:
         result = self._reuse()
@@ -157,7 +148,7 @@ class _Run:
         name, store = self._stage.name, self._store
         with (
             full_disk_named(store.address),
-            store.building(name, self._key, uses, self._say_waiting) as workspace,
+            store.building(name, self.key, uses, self._say_waiting) as workspace,
         ):
             return self._reuse() or self._released() or self._build(workspace, build)
 
@@ -165,59 +156,87 @@ class _Run:
         name = self._stage.name
         note(f"{name}: another run is building the same artifact ({holder}); waiting for it")
 
-    def _reuse(self) -> StageResult | None:
-        """The artifact that is there, if the gates of today let it through."""
-        name = self._stage.name
-        hit = None if self._options.force else self._store.find(name, self._key)
-        if hit is None:
+    def find(self) -> StageResult | None:
+        """What `carry_out` would reuse without building or sealing anything."""
+        hit = self._hit()
+        return None if hit is None else _result(*hit, reused=True)
+
+    def _hit(self) -> tuple[Manifest, str] | None:
+        """The artifact that is there, if the gates of today let it through, and why it serves."""
+        hit = None if self._options.force else self._store.find(self._stage.name, self.key)
+        if hit is None or is_too_old(self._config, hit):
             return None
-        recipe = self._options.recipe
-        checks = judge_hit(self._store, self._stage, self._config, hit, recipe)
+        checks = judge_hit(self._store, self._stage, self._config, hit, self._options.recipe)
         require_passed(hit.label, self._stage, checks)
-        reason = hit_reason(self._stage, hit)
-        note(f"{name}: reuse ({reason})")
-        return _conclude(hit, reused=True, reason=reason)
+        return hit, hit_reason(self._stage, hit)
+
+    def _reuse(self) -> StageResult | None:
+        hit = self._hit()
+        return None if hit is None else self._take(*hit)
 
     def _released(self) -> StageResult | None:
         """The same build from quarantine, if its checks hold by now; it is never made twice."""
         name, store = self._stage.name, self._store
-        held = None if self._options.force else find_quarantined(store, name, self._key)
-        if held is None:
+        held = None if self._options.force else find_quarantined(store, name, self.key)
+        if held is None or is_too_old(self._config, held):
             return None
         last = store.latest(name, self._options.recipe)
         checks = judge_made(self._stage, self._config, Made.of(held), last)
         require_passed(f"{held.label}, built before and in quarantine,", self._stage, checks)
-        reason = "from quarantine: its checks hold now"
-        note(f"{name}: reuse ({reason})")
-        return _conclude(release(store, held, checks), reused=True, reason=reason)
+        return self._take(release(store, held, checks), "from quarantine: its checks hold now")
+
+    def _take(self, manifest: Manifest, reason: str) -> StageResult:
+        note(f"{self._stage.name}: reuse ({reason})")
+        return self._conclude(manifest, reason, reused=True)
+
+    def _conclude(self, manifest: Manifest, reason: str, *, reused: bool) -> StageResult:
+        """Show the artifact on the run's page and hand it on."""
+        self._publish(manifest, "reused" if reused else "built", reason)
+        return _result(manifest, reason, reused=reused)
+
+    def _publish(self, manifest: Manifest, action: str, reason: str) -> None:
+        prompts = self._options.prompts
+        publish_page(self._store, manifest, action=action, reason=reason, prompts=prompts)
 
     def _build(self, workspace: Workspace, build: Callable[[Job], Outcome]) -> StageResult:
         stage, store = self._stage, self._store
         last = store.latest(stage.name, self._options.recipe)
         plain = identity(self._config)
-        forced = self._options.force
-        reason = (
-            "forced"
-            if forced
-            else run_reason(stage, plain, self._digests, self._left_out.rules, last)
-        )
+        reason = self._why(plain, last)
         note(f"{stage.name}: run ({reason})")
         left_out = self._takedowns.forgotten if not stage.inputs else self._left_out
-        with MemoryPeak() as memory:
-            outcome = build(Job(store, self._manifests, workspace, self._options, left_out))
+        runner = self._options.runner if stage.maps else Threads()
+        workers = self._options.workers
+        job = Job(store, self._manifests, workspace, self._options, left_out)
+        with MemoryPeak() as memory, submitting_to(runner, workers, workspace.root):
+            outcome = build(job)
         built = Made(outcome.rows_in, outcome.rows_out, outcome.stats)
         checks = judge_made(stage, self._config, built, last)
         draft = self._draft(plain, outcome, checks, workspace, memory)
         if blocking(checks):
             held = quarantine(store, workspace, draft)
             note_late_takedowns(store, held, self._takedowns)
-            publish_page(held, action="in quarantine", reason="a blocking check does not hold")
+            self._publish(held, "in quarantine", "a blocking check does not hold")
             require_passed(f"{held.label}, kept in quarantine,", stage, checks)
         for warning in (c.says for c in checks if not c.passed):
             note(f"{stage.name}: warning: {warning}")
-        made = commit(store, workspace, draft, replace=forced)
+        made = commit(store, workspace, draft, replace=self._replaces())
         note_late_takedowns(store, made, self._takedowns)
-        return _conclude(made, reused=False, reason=reason)
+        return self._conclude(made, reason, reused=False)
+
+    def _replaces(self) -> bool:
+        """Whether what is built takes the place of a whole version of the same fingerprint."""
+        there = self._store.find(self._stage.name, self.key)
+        too_old = there is not None and is_too_old(self._config, there)
+        return self._options.force or too_old
+
+    def _why(self, plain: Mapping[str, Any], last: Manifest | None) -> str:
+        if self._options.force:
+            return "forced"
+        there = self._store.find(self._stage.name, self.key)
+        if there is not None:
+            return age_reason(self._config, there)
+        return run_reason(self._stage, plain, self._digests, self._left_out.rules, last)
 
     def _draft(
         self,
@@ -230,7 +249,7 @@ class _Run:
         stage, recipe = self._stage, self._options.recipe
         return Draft(
             name=stage.name,
-            fingerprint=self._key,
+            fingerprint=self.key,
             config=plain,
             inputs={
                 name: InputRef(name=name, version=manifest.version, digest=manifest.digest)
@@ -256,17 +275,14 @@ class _Run:
         )
 
 
-def _resolve(store: Store, name: str, wanted: StageResult | str, options: RunOptions) -> Manifest:
-    if isinstance(wanted, StageResult):
-        return store.manifest(name, wanted.version)
-    if wanted == "latest":
+def _resolve(store: Store, name: str, reference: str, options: RunOptions) -> Manifest:
+    """The artifact that an input's reference means; `latest` is that of the recipe."""
+    if reference == "latest":
         return store.resolve(name, options.recipe)
-    return store.resolve(f"{name}@{wanted}")
+    return store.resolve(f"{name}@{reference.removeprefix('@')}")
 
 
-def _conclude(manifest: Manifest, *, reused: bool, reason: str) -> StageResult:
-    """Show the artifact on the run's page and hand it on."""
-    publish_page(manifest, action="reused" if reused else "built", reason=reason)
+def _result(manifest: Manifest, reason: str, *, reused: bool) -> StageResult:
     return StageResult(
         stage=manifest.name,
         version=manifest.version,

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import tasks
-from storage.manifest import CheckResult, fingerprint
+from storage.manifest import CheckResult, Manifest, fingerprint, utc_now
 from tasks.checks import Check, Made, is_taken, judge
 from tasks.clean import checks as clean_checks
 from tasks.clean import config as clean
@@ -37,7 +37,8 @@ class Stage:
     `version` is raised by hand when the same configuration and inputs give another result; `unit`
     names what its rows are; `measures` are what its gates are set on; `score` is the stat by which
     a version is compared with the one it would replace, less being better; `grows` says whether
-    the memory that it takes follows its inputs' size.
+    the memory that it takes follows its inputs' size; `maps`, whether its tasks are shards that a
+    cluster can take; `trains`, whether it is work for a GPU.
     """
 
     name: str
@@ -48,6 +49,8 @@ class Stage:
     measures: Measures
     score: str | None = None
     grows: bool = True
+    maps: bool = False
+    trains: bool = False
 
     def fingerprint(
         self, config: Config, input_digests: Mapping[str, str], forgotten: Iterable[str] = ()
@@ -77,6 +80,7 @@ STAGES: dict[str, Stage] = {
             clean.INPUTS,
             "documents",
             clean_checks.measures,
+            maps=True,
         ),
         Stage(
             "dedup",
@@ -85,6 +89,7 @@ STAGES: dict[str, Stage] = {
             dedup.INPUTS,
             "documents",
             dedup_checks.measures,
+            maps=True,
         ),
         Stage(
             "tokenizer",
@@ -101,6 +106,7 @@ STAGES: dict[str, Stage] = {
             shard.INPUTS,
             "sequences",
             shard_checks.measures,
+            maps=True,
         ),
         Stage(
             "pretrain",
@@ -111,6 +117,7 @@ STAGES: dict[str, Stage] = {
             pretrain_checks.measures,
             score="validation_bits_per_byte",
             grows=False,
+            trains=True,
         ),
         Stage(
             "finetune",
@@ -121,6 +128,7 @@ STAGES: dict[str, Stage] = {
             finetune_checks.measures,
             score="held_out_bits_per_byte",
             grows=False,
+            trains=True,
         ),
     )
 }
@@ -141,6 +149,17 @@ def check(
     checks: tuple[Check, ...] = dict(config)["checks"]
     asked = [c for c in checks if not sealed or is_taken(measured[c.measure])]
     return judge(asked, measured, before)
+
+
+def is_too_old(config: Config, manifest: Manifest) -> bool:
+    """Whether the configuration asks for a younger artifact than this one (`max_age_h`)."""
+    max_age_h = dict(config).get("max_age_h")
+    return max_age_h is not None and age_h(manifest) > max_age_h
+
+
+def age_h(manifest: Manifest) -> float:
+    """Hours since an artifact was sealed."""
+    return (utc_now() - manifest.created).total_seconds() / 3600
 
 
 @cache

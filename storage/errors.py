@@ -12,6 +12,8 @@
         ├── TrainingDiverged    the loss is no longer a finite number
         ├── StoreFull           no space left, or a quota reached
         ├── Interrupted         the user asked the run to stop
+        ├── WorkerRunFailed     a run that was handed to a worker did not end well
+        ├── ClusterUnusable     a cluster does not answer, or a node of it cannot do the work
         ├── StoreUnreachable    the store does not answer, or not in time
         ├── GateFailed          a blocking check on what a stage made does not hold
         └── DamagedArtifact     sealed files are missing, truncated or unreadable
@@ -98,6 +100,14 @@ class StoreFull(RunError):
 
 class Interrupted(RunError):
     """The user asked the run to stop."""
+
+
+class WorkerRunFailed(RunError):
+    """A run that was handed to a worker failed, crashed, was cancelled, or left nothing here."""
+
+
+class ClusterUnusable(RunError):
+    """A Ray or Dask cluster that does not answer, or has a node that cannot do the work."""
 
 
 class StoreUnreachable(RunError):

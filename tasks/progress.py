@@ -52,6 +52,21 @@ def report_to(reporter: Reporter) -> None:
     _REPORTER.set(reporter)
 
 
+@contextmanager
+def reporting_to(reporter: Reporter) -> Iterator[None]:
+    """`report_to` inside the block."""
+    token = _REPORTER.set(reporter)
+    try:
+        yield
+    finally:
+        _REPORTER.reset(token)
+
+
+def reporter_in_hand() -> Reporter:
+    """Where the progress of this context is shown."""
+    return _REPORTER.get()
+
+
 def track(label: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Bar]:
     """Announce `total` units of work named `label`; advance the bar inside the block."""
     return _REPORTER.get().bar(label, total, unit, done)

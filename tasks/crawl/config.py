@@ -22,6 +22,13 @@ class CrawlConfig(Config):
     num_shards: int = knob(
         8, "Parquet files of the page index; later stages map their work over them", ge=1, le=4096
     )
+    max_age_h: float | None = knob(
+        None,
+        "hours after which a crawl is made again; a scheduled run sets it. Null: a crawl is reused "
+        "however old it is",
+        ge=0,
+        identity=False,
+    )
     checks: Annotated[tuple[CrawlCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
     )

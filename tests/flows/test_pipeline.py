@@ -74,6 +74,11 @@ def test_crawling_again_leaves_all_later_stages_a_hit(
     assert "crawl: run (forced)" in said
     assert said.count("reused") == len(STAGES) - 1
     assert len(store.versions("crawl")) == 2
+    said = phusa("run", recipe, "--store", store.address, "--set", "crawl.max_age_h=0").stdout
+    assert "h old; 0 h are allowed (max_age_h))" in said
+    assert said.count("reused") == len(STAGES) - 1
+    assert len(store.versions("crawl")) == 3
+    assert store.find("crawl", store.resolve("crawl").fingerprint) == store.resolve("crawl")
 
 
 def test_early_cut_off(phusa: Phusa, recipe: Path, store: Store, tmp_path: Path) -> None:
@@ -257,32 +262,3 @@ def test_the_run_is_a_readable_graph(store: Store, prefect_env: dict[str, str]) 
     assert edges == {name: set(stage.inputs) for name, stage in STAGES.items()}
     shown = ask("/artifacts/filter", {"artifacts": {"key": {"any_": ["dedup"]}}})
     assert any(dedup.version in artifact["data"] for artifact in shown)
-
-
-def test_deployments_of_the_pipeline_and_of_every_stage(prefect_env: dict[str, str]) -> None:
-    """`prefect deploy --all` works, and the run form knows every knob with its bounds."""
-    prefect = [sys.executable, "-m", "prefect"]
-    for words in (
-        ["work-pool", "create", "cpu", "--type", "process"],
-        ["--no-prompt", "deploy", "--all"],
-    ):
-        done = subprocess.run(
-            [*prefect, *words],
-            cwd=ROOT,
-            env=prefect_env,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-    request = urllib.request.Request(
-        f"{prefect_env['PREFECT_API_URL']}/deployments/filter",
-        b"{}",
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        found = {d["name"]: d for d in json.load(answer)}
-    assert set(found) == {"manual", *STAGES}
-    dedup = found["dedup"]["parameter_openapi_schema"]["definitions"]["DedupConfig"]
-    assert dedup["properties"]["threshold"]["maximum"] == 1
-    assert "exact Jaccard" in dedup["properties"]["threshold"]["description"]

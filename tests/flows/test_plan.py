@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -232,6 +232,35 @@ PASSING = [
     {"measure": "duplicate_rate", "max": 1.0},
     {"measure": "most_copies_share", "max": 1.0},
 ]
+
+
+def test_a_crawl_that_is_too_old_is_made_again(
+    full: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = {"kind": "web", "seeds": ["http://a.example/"], "contact": "me@a.example"}
+    nightly = recipe(crawl={"source": source, "max_age_h": 20})
+    assert set(actions(nightly, full).values()) == {"reuse"}
+    crawl = full.resolve("crawl")
+    later = crawl.created + timedelta(hours=21)
+    monkeypatch.setattr("flows.stages.utc_now", lambda: later)
+    step = step_of("crawl", nightly, full)
+    assert (step.action, step.artifact) == ("run", crawl)
+    assert step.reason == f"{crawl.version} is 21.0 h old; 20 h are allowed (max_age_h)"
+    assert step_of("clean", nightly, full).reason.startswith("waits for crawl")
+    assert set(actions(recipe(), full).values()) == {"reuse"}
+
+
+def test_an_old_crawl_in_quarantine_is_not_judged_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A site that was down one night is crawled again the next."""
+    source = {"kind": "web", "seeds": ["http://a.example/"], "contact": "me@a.example"}
+    nightly = recipe(crawl={"source": source, "max_age_h": 20})
+    store = Store(tmp_path)
+    held = seal(store, nightly, "crawl", "half of it", held=True)
+    assert step_of("crawl", nightly, store).artifact == held
+    monkeypatch.setattr("flows.stages.utc_now", lambda: held.created + timedelta(hours=21))
+    assert step_of("crawl", nightly, store).reason == "never made by this recipe"
 
 
 def test_what_was_collected_is_built_again(full: Store) -> None:

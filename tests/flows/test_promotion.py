@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flows.promotion import promote, rollback
+from flows.promotion import promote, promote_together, rollback
 from storage import takedown
 from storage.errors import DamagedArtifact, RequestError, UnknownArtifact
 from storage.layout import mark_key
@@ -241,6 +241,25 @@ def test_what_gc_is_taking_is_not_promoted(store: Store) -> None:
 def test_bad_aliases_are_refused_first(store: Store, alias: str) -> None:
     with pytest.raises(RequestError, match="lower-case letters"):
         promote(store, "nothing", alias)
+
+
+def test_all_move_together_or_none(store: Store) -> None:
+    shard = _shard(store, "1")
+    old = _model(store, "1", 1.0)
+    first = promote_together(store, [shard.label, old.label], "prod")
+    assert [moved.label for moved in first] == [shard.label, old.label]
+    newer = _shard(store, "2")
+    worse = _model(store, "2", 2.0)
+    with pytest.raises(RequestError) as caught:
+        promote_together(store, [newer.label, worse.label], "prod")
+    (fault,) = caught.value.faults
+    assert fault.where == worse.label
+    assert store.aliases.read().held() == {shard.label, old.label}
+    better = _model(store, "3", 0.5)
+    moved = promote_together(store, [shard.label, better.label], "prod")
+    assert [m.label for m in moved] == [better.label]  # what it means already does not move
+    assert promote_together(store, [worse.label], "") == []
+    assert store.aliases.read().held() == {shard.label, better.label}
 
 
 def test_what_is_not_there(store: Store) -> None:

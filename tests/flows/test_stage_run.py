@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,15 +14,16 @@ import pytest
 import flows.stage_run as module
 from flows.listing import describe
 from flows.plan import Selection, plan
-from flows.stage_run import Inputs, Job, Outcome, RunOptions, StageResult, run_stage
+from flows.parameters import CleanInputs, RunOptions, StageResult
+from flows.stage_run import Job, Outcome, find_made, run_stage
 from storage import lease, takedown
-from storage.errors import GateFailed, RequestError, StoreFull, UnknownArtifact
+from storage.errors import GateFailed, Interrupted, RequestError, StoreFull, UnknownArtifact
 from storage.manifest import Manifest
 from storage.sealing import bury, quarantined
 from storage.store import Store
 from storage.takedown import Forgotten, Takedown
 from storage.verifying import verify
-from tasks.progress import SilentReporter, report_to
+from tasks.progress import Bar, SilentReporter, report_to, track
 from tests.flows.by_hand import recipe, seal
 
 STRICT = {"measure": "drop_rate", "max": 0.0}
@@ -43,7 +45,7 @@ class Stage:
         *checks: dict[str, Any],
         rows_out: int = 8,
         force: bool = False,
-        inputs: Inputs | None = None,
+        inputs: dict[str, Any] | None = None,
         during: Callable[[], object] = lambda: None,
         recipe_name: str = "r",
         **knobs: Any,
@@ -62,7 +64,9 @@ class Stage:
 
         def run() -> StageResult:
             report_to(_Notes(self.said))
-            return run_stage("clean", config, inputs or {}, options, build)
+            return run_stage(
+                "clean", config, CleanInputs.model_validate(inputs or {}), options, build
+            )
 
         return copy_context().run(run)
 
@@ -81,11 +85,19 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     remote = request.param == "remote"
     stage = Stage(Store(f"memory://{tmp_path}" if remote else tmp_path / "store"))
 
-    def publish(manifest: Any, *, action: str, reason: str) -> None:
-        assert reason
+    @contextmanager
+    def nothing(*_: object) -> Iterator[None]:
+        yield
+
+    def publish(
+        store: Store, manifest: Any, *, action: str, reason: str, prompts: tuple[str, ...]
+    ) -> None:
+        assert reason and store is not None
         stage.pages.append((manifest.label, action))
 
     monkeypatch.setattr(module, "publish_page", publish)  # there is no Prefect server here
+    monkeypatch.setattr(module, "submitting_to", nothing)
+    monkeypatch.setattr(module, "PrefectReporter", SilentReporter)
     seal(stage.store, recipe(), "crawl", "pages")
     return stage
 
@@ -133,7 +145,7 @@ def test_what_differs_is_said(stage: Stage) -> None:
     assert stage.said == ["clean: run (forced)"] and stage.builds == 3
 
 
-@pytest.mark.parametrize("how", ["result", "version", "latest"])
+@pytest.mark.parametrize("how", ["result", "version", "alias", "latest"])
 def test_inputs_are_taken_as_they_are_named(stage: Stage, how: str) -> None:
     old = stage.store.resolve("crawl")
     new = seal(stage.store, recipe(), "crawl", "other pages")
@@ -141,9 +153,11 @@ def test_inputs_are_taken_as_they_are_named(stage: Stage, how: str) -> None:
         stage="crawl", version=old.version, digest="", reused=True, reason="", rows_in=0,
         rows_out=0, num_bytes=0, seconds=0,
     )  # fmt: skip
-    given: dict[str, Inputs] = {
+    given: dict[str, dict[str, Any]] = {
         "result": {"crawl": result}, "version": {"crawl": old.version}, "latest": {},
+        "alias": {"crawl": "@prod"},
     }  # fmt: skip
+    stage.store.aliases.promote("crawl", old.version, "prod", "", lambda: {old.label})
     stage(LOOSE, inputs=given[how])
     assert stage.job is not None
     assert stage.job.inputs["crawl"] == (new if how == "latest" else old)
@@ -229,6 +243,36 @@ def test_a_takedown_while_it_is_built_finds_its_result(
     assert takedown.read(stage.store.backend).held_by([made]).takedowns == (one,)
     stage(LOOSE, force=True)
     assert asked == ["domain a.example"]  # it was known before this build began
+
+
+def test_what_a_run_would_reuse_is_found_without_running_it(stage: Stage) -> None:
+    config = recipe(clean={"checks": [LOOSE]}).stage("clean")
+    options = RunOptions(store=stage.store.address, recipe="r")
+    assert find_made("clean", config, CleanInputs(), options) is None
+    made = stage(LOOSE)
+    found = find_made("clean", config, CleanInputs(), options)
+    assert found is not None and (found.version, found.reused) == (made.version, True)
+    forced = options.model_copy(update={"force": True})
+    assert find_made("clean", config, CleanInputs(), forced) is None
+    assert stage.builds == 1 and len(stage.pages) == 1
+
+
+def test_a_build_that_is_left_asks_its_tasks_to_stop(stage: Stage) -> None:
+    """The bars of a stage that Prefect ended raise Interrupted, in every thread."""
+    bars = ExitStack()
+    bar: list[Bar] = []
+
+    def cancelled() -> None:
+        bar.append(bars.enter_context(track("pages", 10, "pages")))
+        bar[0].advance()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stage(LOOSE, during=cancelled)
+    with pytest.raises(Interrupted):
+        bar[0].advance()
+    bars.close()
+    assert stage(LOOSE).rows_out == 8  # the next run is not asked to stop
 
 
 # --- gates --------------------------------------------------------------------------------------

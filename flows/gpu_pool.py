@@ -1,0 +1,180 @@
+"""Training for the workers of the gpu pool: ordered, waited for, cancelled with its pipeline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+from prefect import Flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError, TerminationSignal
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run as this_run
+from prefect.states import Cancelling
+
+from flows.parameters import INPUTS, RunOptions, StageResult
+from flows.stage_run import find_made, fingerprint_of
+from storage.errors import Fault, RequestError, WorkerRunFailed
+from tasks.config import Config
+
+_POLL_S = 2.0
+_SAY_WAITING_AFTER_S = 30.0
+
+
+@task(task_run_name="{name} on the gpu pool", cache_policy=NO_CACHE)
+def build_on_gpu_worker(
+    name: str, config: Config, options: RunOptions, inputs: Mapping[str, StageResult | str]
+) -> StageResult:
+    """Have a worker of the gpu pool build a stage, and wait for it.
+
+    The run is known by the stage's fingerprint: a pipeline that wants what another one has ordered
+    waits for that run. Raises WorkerRunFailed if it does not end well.
+    """
+    chosen = INPUTS[name].model_validate(inputs)
+    key = fingerprint_of(name, config, chosen, options)
+    if options.force:
+        key = f"{key[:16]}-for-{this_run.get_id()}"
+    with get_client(sync_client=True) as client:
+        run = _going_run(client, name, key) or _order(client, name, key, config, options, chosen)
+        _say(f"{name}: handed to the gpu pool as run {run.name}")
+        try:
+            ended = _wait(client, name, run)
+        except TerminationSignal:
+            _cancel_with_pipeline(client)
+            raise
+    _require_completed(name, ended)
+    made = find_made(name, config, chosen, options.model_copy(update={"force": False}))
+    if made is None:
+        raise WorkerRunFailed(
+            f"run {ended.name} built {name}, but it is not in the store {options.store} as this "
+            "worker sees it; expected the same store on all workers. Use s3://bucket/prefix, or a "
+            "folder that all of them mount at the same path."
+        )
+    return made.model_copy(update={"reused": False, "reason": f"built by run {ended.name}"})
+
+
+def _say(text: str) -> None:
+    get_run_logger().info(text)
+
+
+def _tag(key: str) -> str:
+    return f"fingerprint-{key[:48]}"
+
+
+def _ordered(client: SyncPrefectClient, name: str, key: str) -> list[FlowRun]:
+    """All runs of the stage's deployment that were ordered under this key."""
+    try:
+        found = client.read_deployment_by_name(f"{name}/{name}")
+    except ObjectNotFound as error:
+        raise RequestError(
+            Fault(
+                f"deployment {name}/{name}",
+                "nothing of that name on the Prefect server",
+                "one whose work pool has a worker with a GPU",
+                "Deploy it: prefect --no-prompt deploy --all.",
+            )
+        ) from error
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[_tag(key)])),
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[found.id])),
+    )
+
+
+def _going_run(client: SyncPrefectClient, name: str, key: str) -> FlowRun | None:
+    runs = _ordered(client, name, key)
+    return next((run for run in runs if not _is_final(run)), None)
+
+
+def _order(
+    client: SyncPrefectClient,
+    name: str,
+    key: str,
+    config: Config,
+    options: RunOptions,
+    inputs: Any,
+) -> FlowRun:
+    """Order a run. Pipelines that do so at the same moment get the same one: runs that ended are
+    counted in the idempotency key, which otherwise gives back a run that failed long ago."""
+    attempt = len(_ordered(client, name, key))
+    ordered = run_deployment(
+        f"{name}/{name}",
+        parameters={
+            "config": config.model_dump(mode="json"),
+            "options": options.model_dump(mode="json"),
+            "inputs": inputs.model_dump(mode="json"),
+        },
+        flow_run_name=f"{name} for {options.recipe}",
+        tags=["phusa", _tag(key)],
+        idempotency_key=f"{_tag(key)}-{attempt}",
+        timeout=0,
+    )
+    return cast("FlowRun", ordered)  # a coroutine only where an event loop runs
+
+
+def _wait(client: SyncPrefectClient, name: str, run: FlowRun) -> FlowRun:
+    """Wait for the end of a run; a server that is away for a while only makes it longer."""
+    began, said = time.monotonic(), False
+    while not _is_final(run):
+        time.sleep(_POLL_S)
+        try:
+            run = client.read_flow_run(run.id)
+        except (httpx.TransportError, PrefectHTTPStatusError) as error:
+            _say(f"{name}: the Prefect server does not answer ({error}); waiting")
+            continue
+        waits = run.state is None or run.state.is_scheduled()
+        if waits and not said and time.monotonic() - began > _SAY_WAITING_AFTER_S:
+            said = True
+            _say(
+                f"{name}: no worker of the gpu pool has taken run {run.name} yet. Is one running "
+                "(prefect worker start --pool gpu), and is the pool's limit not used up?"
+            )
+    return run
+
+
+def _is_final(run: FlowRun) -> bool:
+    return run.state is not None and run.state.is_final()
+
+
+def _require_completed(name: str, run: FlowRun) -> None:
+    state = run.state
+    if state is None or not state.is_completed():
+        what = "unknown" if state is None else state.type.value.lower()
+        says = "" if state is None or not state.message else f": {state.message}"
+        raise WorkerRunFailed(f"run {run.name} of {name} on the gpu pool ended {what}{says}")
+
+
+def cancel_children(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Cancel the runs that a cancelled pipeline has ordered; Prefect leaves them to run."""
+    with get_client(sync_client=True) as client:
+        _cancel_ordered(client, flow_run.id)
+
+
+def _cancel_with_pipeline(client: SyncPrefectClient) -> None:
+    """The same at once, if its being cancelled is why this process is to end.
+
+    Prefect calls the hook only when the process is gone: 10 s later were seen.
+    """
+    pipeline = client.read_flow_run(UUID(this_run.get_id()))
+    if pipeline.state is not None and pipeline.state.is_cancelling():
+        _cancel_ordered(client, pipeline.id)
+
+
+def _cancel_ordered(client: SyncPrefectClient, pipeline: UUID) -> None:
+    parent = FlowRunFilterParentFlowRunId(any_=[pipeline])
+    for child in client.read_flow_runs(flow_run_filter=FlowRunFilter(parent_flow_run_id=parent)):
+        if child.deployment_id is not None and not _is_final(child):
+            state: State[Any] = Cancelling(message="its pipeline was cancelled")
+            client.set_flow_run_state(child.id, state)

@@ -1,0 +1,189 @@
+"""The page of a whole pipeline's run: what failed, what was made, how good it is, what is next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import MarkdownArtifact, TableArtifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+from prefect.client.schemas.objects import FlowRun
+from prefect.runtime import flow_run
+
+from flows.parameters import StageResult
+from flows.promotion import Promoted
+from flows.render import size
+from flows.run_page.markdown import code, commands, escape, fence, number, run_link, table
+from flows.run_page.publishing import at_no_risk, or_why_not
+from flows.run_page.rows import drops
+from flows.stages import STAGES
+from storage.manifest import Manifest
+from storage.store import Store
+
+Made = Sequence[tuple[StageResult, Manifest]]
+
+
+def publish_summary(
+    store: Store,
+    recipe: str,
+    results: Sequence[StageResult],
+    *,
+    failure: Exception | None = None,
+    moved: Sequence[Promoted] = (),
+) -> None:
+    """Put the summary and the table of stages on the Artifacts tab of the pipeline's run.
+
+    `results` are the stages that ended well, `failure` what ended the run, `moved` the aliases
+    that mean other versions now. Never raises.
+    """
+    with at_no_risk("the summary"):
+        made = [(result, store.manifest(result.stage, result.version)) for result in results]
+        if made:
+            rows = [_row(result, manifest) for result, manifest in made]
+            TableArtifact(key="stages", description=_headline(made, None), table=rows).create()
+        page = _page(store, recipe, made, failure, moved)
+        says = _headline(made, failure)
+        MarkdownArtifact(key="summary", description=says, markdown=page).create()
+
+
+def _headline(made: Made, failure: Exception | None) -> str:
+    reused = sum(result.reused for result, _ in made)
+    done = f"{len(made) - reused} stages built, {reused} reused"
+    return f"failed ({type(failure).__name__}) after {done}" if failure else done
+
+
+def _page(
+    store: Store,
+    recipe: str,
+    made: Made,
+    failure: Exception | None,
+    moved: Sequence[Promoted],
+) -> str:
+    runs = _stage_runs()
+    state = "failed" if failure else "done"
+    sections = {
+        f"{recipe}: {state}": _failed(failure, runs) if failure else _headline(made, None),
+        "Stages": _stages(made, runs),
+        "Held-out scores": or_why_not(lambda: _scores(store, made)),
+        "Aliases": _aliases(moved, failure),
+        "What to do next": _next(store, made, failure, moved),
+    }
+    return "\n\n".join(f"## {title}\n\n{body}" for title, body in sections.items() if body)
+
+
+def _stage_runs() -> dict[str, FlowRun]:
+    """The runs that this pipeline's run has started, by stage; none if the server does not say.
+
+    Known by their names (`clean for RECIPE`), which spares a question for each run's flow.
+    """
+    found: dict[str, FlowRun] = {}
+    mine = flow_run.get_id()
+    if mine is None:
+        return found
+    with at_no_risk("the links to the stages' runs"):
+        parent = FlowRunFilterParentFlowRunId(any_=[UUID(mine)])
+        asked = FlowRunFilter(parent_flow_run_id=parent)
+        for run in get_client(sync_client=True).read_flow_runs(flow_run_filter=asked):
+            found[run.name.partition(" ")[0]] = run
+    return found
+
+
+def _failed(failure: Exception, runs: dict[str, FlowRun]) -> str:
+    ended = [run for run in runs.values() if run.state and run.state.is_final()]
+    bad = [run for run in ended if run.state and not run.state.is_completed()]
+    links = ", ".join(run_link(run.name, str(run.id)) for run in bad)
+    where = f" in {links}" if links else ""
+    return f"**{escape(type(failure).__name__)}**{where}:\n\n{fence(str(failure))}"
+
+
+def _stages(made: Made, runs: dict[str, FlowRun]) -> str:
+    header = ("stage", "version", "", "in", "out", "dropped", "seconds", "size")
+    rows = []
+    for result, manifest in made:
+        run = runs.get(result.stage)
+        link = run_link(result.stage, str(run.id) if run else manifest.run.flow_run_id)
+        row = _row(result, manifest)
+        rows.append((link, code(result.version[:15]), *(str(row[name]) for name in _SHOWN)))
+    return table(header, rows) if rows else ""
+
+
+_SHOWN = ("action", "in", "out", "dropped", "seconds", "size")
+
+
+def _row(result: StageResult, manifest: Manifest) -> dict[str, Any]:
+    dropped = drops(manifest)
+    return {
+        "stage": result.stage,
+        "version": result.version,
+        "action": "reused" if result.reused else "built",
+        "in": f"{result.rows_in:,}",
+        "out": f"{result.rows_out:,} {STAGES[result.stage].unit}",
+        "dropped": f"{sum(dropped.values()):,}" if dropped else "",
+        "seconds": f"{result.seconds:.1f}",
+        "size": size(result.num_bytes),
+        "why": result.reason,
+    }
+
+
+def _scores(store: Store, made: Made) -> str:
+    """Bits per byte of each model beside the version of the recipe before it, and what to beat."""
+    rows = []
+    for _, manifest in made:
+        score = STAGES[manifest.name].score
+        now = None if score is None else _stat(manifest, score)
+        if score is None or now is None:
+            continue
+        last = store.latest(manifest.name, manifest.run.recipe, before=manifest)
+        before = None if last is None else _stat(last, score)
+        shown = ("-", "") if before is None else (number(before), _change(now, before))
+        rows.append((code(manifest.label), f"**{number(now)}**", *shown, _to_beat(store, manifest)))
+    header = ("model", "bits per byte", "version before", "change", "to be beaten")
+    return table(header, rows) if rows else ""
+
+
+def _stat(manifest: Manifest, name: str) -> float | None:
+    value = manifest.stats.get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _change(now: float, before: float) -> str:
+    return "the same" if now == before else f"{now - before:+.4f}, {_than(now, before)}"
+
+
+def _than(now: float, before: float) -> str:
+    return "better" if now < before else "**worse**"
+
+
+def _to_beat(store: Store, manifest: Manifest) -> str:
+    """Scores of simpler models on the same held-out text."""
+    found = {"untuned": _stat(manifest, "held_out_bits_per_byte_before")}
+    found["unigram tokens"] = _stat(manifest, "unigram_bits_per_byte")
+    if shard := manifest.inputs.get("shard"):
+        found["xz -9"] = _stat(store.manifest("shard", shard.version), "xz_bits_per_byte")
+    return ", ".join(f"{name} {of:.3f}" for name, of in found.items() if of is not None)
+
+
+def _aliases(moved: Sequence[Promoted], failure: Exception | None) -> str:
+    lines = [
+        f"- `{one.label.partition('@')[0]}@{one.alias}` means {code(one.label)} now, "
+        + (f"before it {code(one.before)}" if one.before else "and meant nothing before")
+        + "".join(f"; {escape(said)}" for said in one.notes)
+        for one in moved
+    ]
+    return "\n".join(lines) or ("None was moved: they mean what they meant." if failure else "")
+
+
+def _next(store: Store, made: Made, failure: Exception | None, moved: Sequence[Promoted]) -> str:
+    if failure:
+        return (
+            "Do what the message above says, then start the same run again: what is sealed is "
+            "reused, and unfinished work goes on where it stopped."
+        )
+    promoted = {one.label for one in moved}
+    models = [manifest.label for _, manifest in made if STAGES[manifest.name].score]
+    lines = [f'phusa sample {label} "PROMPT"' for label in models[-1:]]
+    lines += [f"phusa promote {label} prod" for label in models if label not in promoted]
+    lines += [f"phusa show {manifest.label}" for _, manifest in made[-1:] if not models]
+    return commands(store.address, lines) if lines else ""
