@@ -1,4 +1,4 @@
-"""What `prefect deploy` fills the run forms with: a recipe's knobs, a build step in prefect.yaml."""
+"""What `prefect deploy` fills the run forms with: a recipe's knobs (prefect.yaml's build step)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEMO = "recipes/demo.yaml"
 
 
 def recipe_forms(recipe: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """What prefect.yaml fills parameters from: `recipe`, `store`, `options`, and each stage's knobs.
+    """What prefect.yaml fills parameters from: `recipe`, `store`, `options`, each stage's knobs.
 
     The recipe is the given one, or PHUSA_RECIPE, or the demo; the store is PHUSA_STORE, or the
     recipe's. `overrides` are as `phusa run --set` takes them. Raises RequestError.

@@ -30,7 +30,8 @@ def finetune(
 
     def build(job: Job) -> Outcome:
         work = build_pairs.submit(job.files("dedup", "documents/"), config, job.workspace.root)
-        trained = train_adapter.submit(config, job.folder("pretrain"), handed(work))
+        base = job.folder("pretrain")
+        trained = train_adapter.submit(config, base, handed(work), job.tracking)
         results([work])
         stats = trained.result()
         pairs = stats["pairs"] + stats["held_out_pairs"]

@@ -25,7 +25,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelling
 
-from flows.parameters import INPUTS, RunOptions, StageResult
+from flows.parameters import INPUTS, RunOptions, StageInputs, StageResult
 from flows.stage_run import find_made, fingerprint_of
 from storage.errors import Fault, RequestError, WorkerRunFailed
 from tasks.config import Config
@@ -48,10 +48,8 @@ def build_on_gpu_worker(
     if options.force:
         key = f"{key[:16]}-for-{this_run.get_id()}"
     with get_client(sync_client=True) as client:
-        run = _going_run(client, name, key) or _order(client, name, key, config, options, chosen)
-        _say(f"{name}: handed to the gpu pool as run {run.name}")
         try:
-            ended = _wait(client, name, run)
+            ended = _run_of(client, name, key, config, options, chosen)
         except TerminationSignal:
             _cancel_with_pipeline(client)
             raise
@@ -93,6 +91,26 @@ def _ordered(client: SyncPrefectClient, name: str, key: str) -> list[FlowRun]:
     )
 
 
+def _run_of(
+    client: SyncPrefectClient,
+    name: str,
+    key: str,
+    config: Config,
+    options: RunOptions,
+    inputs: StageInputs,
+) -> FlowRun:
+    """The ended run: one that another pipeline has ordered if it ends well, else our own."""
+    going = _going_run(client, name, key)
+    if going is not None:
+        _say(f"{name}: run {going.name} builds it already; waiting for that")
+        ended = _wait(client, name, going)
+        if ended.state is not None and ended.state.is_completed():
+            return ended
+    ordered = _order(client, name, key, config, options, inputs)
+    _say(f"{name}: ordered from the gpu pool as run {ordered.name}")
+    return _wait(client, name, ordered)
+
+
 def _going_run(client: SyncPrefectClient, name: str, key: str) -> FlowRun | None:
     runs = _ordered(client, name, key)
     return next((run for run in runs if not _is_final(run)), None)
@@ -104,7 +122,7 @@ def _order(
     key: str,
     config: Config,
     options: RunOptions,
-    inputs: Any,
+    inputs: StageInputs,
 ) -> FlowRun:
     """Order a run. Pipelines that do so at the same moment get the same one: runs that ended are
     counted in the idempotency key, which otherwise gives back a run that failed long ago."""

@@ -67,7 +67,7 @@ def pipeline(
     """
     before = earlier_run()
     if before is not None:
-        skipped = Cancelled(message=f"skipped: {before.name}, begun earlier, is still going")
+        skipped: Any = Cancelled(message=f"skipped: {before.name}, begun earlier, is still going")
         return cast("list[StageResult]", skipped)  # Prefect takes it as the state of this run
     selection = Selection(only or None, from_stage or None, frozenset(force), inputs.named())
     run = _River(recipe, Store(store), selection)

@@ -37,7 +37,8 @@ def pretrain(
             "validation_bytes": cast("int", sharded.stats["validation_bytes"]),
         }
         tokenizer, work = job.folder("tokenizer"), job.workspace.root
-        stats = train_base.submit(config, train, validation, facts, tokenizer, work).result()
+        trained = train_base.submit(config, train, validation, facts, tokenizer, work, job.tracking)
+        stats = trained.result()
         stats["unigram_bits_per_byte"] = sharded.stats["unigram_bits_per_byte"]  # to be beaten
         return Outcome(count_rows(train), stats["parameters"], stats)
 

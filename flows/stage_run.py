@@ -58,6 +58,12 @@ class Job:
     forgotten: Forgotten = NOTHING
     """What to leave out: content that was taken down and that the inputs hold."""
 
+    @property
+    def tracking(self) -> Path:
+        """Where training leaves its TensorBoard files: they are watched while it goes on."""
+        stage, fingerprint = self.workspace.root.parts[-2:]
+        return self.store.tensorboard / self.options.recipe / f"{stage}-{fingerprint[:8]}"
+
     def files(self, name: str, prefix: str) -> list[Path]:
         """Files under `prefix` of the input artifact `name`, sorted."""
         return self.store.files(self.inputs[name], prefix)

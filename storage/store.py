@@ -37,6 +37,9 @@ class Store:
         home = self.backend.local_path("work")
         self.work = home if home is not None else cache_root() / "work" / identity
         self.cache = Cache(cache_root(), identity)
+        beside = self.backend.local_path("tensorboard")
+        # Event files of training: to be watched while it goes on, and no artifact's.
+        self.tensorboard = beside if beside is not None else cache_root() / "tensorboard" / identity
 
     # --- looking up ---------------------------------------------------------------------------
 

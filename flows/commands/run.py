@@ -112,7 +112,8 @@ def plan_(
 
 def settle_prefect() -> None:
     """Quiet, private defaults for a run from the command line; what the user has set wins."""
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # errors end on our own console
+    # What a run says goes to the server's log; this console has our own progress and errors.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # 13 s were seen for a cold start of the ephemeral server on two cores; the default is 20.

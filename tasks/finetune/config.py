@@ -12,6 +12,7 @@ from tasks.finetune.adapters import Adapter, Lora
 from tasks.finetune.checks import DEFAULTS, FinetuneCheck
 from tasks.finetune.pairs import Definitions, PairSource
 from tasks.lm.config import ComputeConfig
+from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
 
 VERSION = 2
 INPUTS = ("dedup", "pretrain")
@@ -38,6 +39,7 @@ class FinetuneConfig(Config):
     checkpoint_steps: int = knob(
         100, "steps between two checkpoints, which a killed run goes on from", ge=1, identity=False
     )
+    tracking: Trackers = knob((TensorBoard(),), TRACKING_SAYS, identity=False)
     checks: Annotated[tuple[FinetuneCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
     )

@@ -1,4 +1,5 @@
-"""How fine-tuning is placed: one task for the pairs, one for the training."""
+"""How fine-tuning is placed: one task for the pairs, one for the training, in process or on
+several devices of its machine."""
 
 from __future__ import annotations
 
@@ -9,7 +10,6 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from storage.parquet import write_table
 from storage.workspace import Workspace
 from tasks.finetune.config import FinetuneConfig
 
@@ -24,16 +24,13 @@ def build_pairs(documents: Sequence[Path], config: FinetuneConfig, work: Path) -
 
 
 @task(task_run_name="train {config.adapter.kind} adapter", cache_policy=NO_CACHE)
-def train_adapter(config: FinetuneConfig, base: Path, work: Path) -> dict[str, Any]:
-    """Train and save adapter and merged model; returns the run's figures."""
-    from tasks.finetune.instructions import STEPS, TRAIN, VALIDATION
-    from tasks.finetune.train import FinetuneData, finetune
-    from tasks.lm.checkpoint import finish_model
+def train_adapter(
+    config: FinetuneConfig, base: Path, work: Path, tracking: Path | None = None
+) -> dict[str, Any]:
+    """Train and save adapter, merged model and loss curve; returns the run's figures.
 
-    workspace = Workspace(work)
-    data = FinetuneData(workspace.data / TRAIN, workspace.data / VALIDATION, base)
-    with workspace.writing_folder("adapter") as adapter:
-        tuned = finetune(config, data, workspace.scratch / "snapshots", adapter)
-    finish_model(tuned.merged, base, workspace, "merged")
-    write_table(workspace, STEPS, tuned.steps, volatile=True)
-    return tuned.stats
+    `tracking` is where event files may be left: `…/RECIPE/STAGE-FINGERPRINT`.
+    """
+    from tasks.finetune.job import FinetuneJob, carry_out
+
+    return carry_out(FinetuneJob(config=config, base=base, work=work, tracking=tracking))

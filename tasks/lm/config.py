@@ -8,7 +8,7 @@ from tasks.config import Config, knob
 
 
 class ComputeConfig(Config):
-    """Device, arithmetic and threads."""
+    """Devices, arithmetic and threads."""
 
     device: Literal["auto", "cpu", "cuda"] = knob(
         "auto", "auto: the GPU if there is one", identity=False
@@ -18,9 +18,18 @@ class ComputeConfig(Config):
         "arithmetic of the large products; weights and sums stay fp32. auto: bf16 on GPUs "
         "and on CPUs with bf16 dot products (4-6 times faster on those), else fp32",
     )
+    devices: int = knob(
+        1,
+        "devices of this machine that share every batch, under torchrun; 0: all GPUs. On a CPU "
+        "each is a process. Sums may differ in the last bit with their number",
+        ge=0,
+        le=64,
+        identity=False,
+    )
     threads: int = knob(
         0,
-        "CPU threads; 0: torch's own choice. Sums may differ in the last bit with their number",
+        "CPU threads, shared out among the devices; 0: torch's own choice. Sums may differ in the "
+        "last bit with their number",
         ge=0,
         le=1024,
         identity=False,

@@ -10,6 +10,7 @@ from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.lm.config import ComputeConfig, OptimizerConfig
 from tasks.lm.models import Model, Qwen3
+from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
 from tasks.pretrain.checks import DEFAULTS, PretrainCheck
 
 VERSION = 1
@@ -28,6 +29,7 @@ class PretrainConfig(Config):
     checkpoint_steps: int = knob(
         100, "steps between two checkpoints, which a killed run goes on from", ge=1, identity=False
     )
+    tracking: Trackers = knob((TensorBoard(),), TRACKING_SAYS, identity=False)
     checks: Annotated[tuple[PretrainCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
     )

@@ -1,16 +1,13 @@
-"""How pretraining is placed: one task, in process."""
+"""How pretraining is placed: one task, in process or on several devices of its machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from storage.parquet import write_table
-from storage.workspace import Workspace
 from tasks.pretrain.config import PretrainConfig
 
 
@@ -22,16 +19,16 @@ def train_base(
     facts: dict[str, int],
     tokenizer: Path,
     work: Path,
+    tracking: Path | None = None,
 ) -> dict[str, Any]:
-    """Train, save the model and the loss curve; returns the run's figures."""
-    from tasks.lm.checkpoint import finish_model  # torch: 2 s, and only wanted where it trains
-    from tasks.pretrain.train import TrainingData, pretrain
+    """Train, save the model and the loss curve; returns the run's figures.
 
-    workspace = Workspace(work)
+    `tracking` is where event files may be left: `…/RECIPE/STAGE-FINGERPRINT`.
+    """
+    from tasks.pretrain.job import PretrainJob, carry_out  # torch: 2 s, only wanted where it trains
+    from tasks.pretrain.train import TrainingData
+
     data = TrainingData(
         train, validation, facts["validation_bytes"], facts["sequence_length"], tokenizer
     )
-    trained = pretrain(config, data, workspace.scratch / "snapshots")
-    finish_model(trained.model, tokenizer, workspace)
-    write_table(workspace, "training.parquet", pa.Table.from_pylist(trained.history))
-    return trained.stats
+    return carry_out(PretrainJob(config=config, data=data, work=work, tracking=tracking))

@@ -37,7 +37,7 @@ class PrefectSite:
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_SERVER_API_PORT": str(port),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "DO_NOT_TRACK": "1",
             "PYTHONWARNINGS": "ignore",
@@ -93,8 +93,12 @@ class PrefectSite:
 
     def prefect(self, *words: str) -> str:
         """One command of Prefect's own, to its end."""
+        return self.run(*PREFECT, *words)
+
+    def run(self, *words: str) -> str:
+        """A command that talks to this server, to its end."""
         done = subprocess.run(
-            [*PREFECT, *words], cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=180
+            words, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=180
         )
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}\n{self.logs()}"
         return done.stdout
@@ -111,8 +115,17 @@ class PrefectSite:
         data = None if body is None else json.dumps(body).encode()
         url = f"{self.url}/api{path}"
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read() or b"null")
+        for _ in range(20):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as error:
+                if error.code != 503:  # SQLite is busy: Prefect's own client tries again, too
+                    raise
+            except TimeoutError:
+                pass
+            time.sleep(0.5)
+        raise AssertionError(f"{path} is not answered")
 
     def deployments(self) -> dict[str, dict[str, Any]]:
         return {d["name"]: d for d in self.ask("/deployments/filter", {})}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import yaml
 from flows.parameters import AnyStage, StageName
 from flows.stages import STAGES
 from storage.store import Store
+from tests.flows.deployed.browser import CHROMIUM, DRIVER, Browser, browser
 from tests.flows.deployed.prefect_site import PrefectSite, wait_for
 
-EVERY_S = 8
+EVERY_S = 15
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +150,57 @@ def test_the_run_form_has_the_knobs_of_the_recipe(prefect: PrefectSite, recipe_p
     assert all(form["properties"][name]["description"] for name in order)
     assert form["properties"]["only"]["enum"] == ["", *STAGES]
     assert set(form["definitions"]["PipelineInputs"]["properties"]) == set(STAGES)
+
+
+# --- in the browser -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ui() -> Iterator[Browser]:
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("there is no chromium and chromedriver to open the UI in")
+    with browser() as opened:
+        yield opened
+
+
+def test_the_graph_and_the_artifacts_of_a_finished_run(
+    prefect: PrefectSite, nightly: list[dict[str, Any]], ui: Browser
+) -> None:
+    ui.open(f"{prefect.url}/runs/flow-run/{nightly[0]['id']}")
+    ui.shows("tiny", "Completed", "Subflow Runs")
+    wait_for(lambda: len(ui.colours("canvas")) > 2, 30, "the graph to be drawn")
+    ui.click("Artifacts")
+    ui.shows("summary", "stages", "7 stages built")
+    training = {run["name"]: run["id"] for run in prefect.children(nightly[0]["id"])}
+    ui.open(f"{prefect.url}/runs/flow-run/{training['pretrain for tiny']}")
+    ui.click("Artifacts")
+    ui.shows("pretrain-loss", "pretrain-rows", "bits per byte held out")
+    ui.click("pretrain-loss")
+    assert len(ui.colours("img")) > 2  # a picture, and not a broken one
+
+
+def test_one_stage_again_in_three_clicks(prefect: PrefectSite, store: Store, ui: Browser) -> None:
+    """From the list of deployments: its name, Run, Quick run."""
+    deployment = {"any_": [prefect.deployments()["tokenizer"]["id"]]}
+    before = len(prefect.runs(deployment_id=deployment))
+    ui.open(f"{prefect.url}/deployments")
+    ui.click("tokenizer")
+    ui.shows("Configuration")
+    ui.click("Run")
+    ui.click("Quick run")
+    run = wait_for(lambda: prefect.runs(deployment_id=deployment)[before:], 30, "a run")[0]
+    prefect.wait_until(run["id"], "COMPLETED")
+    assert store.resolve("tokenizer").inputs["dedup"].version == store.resolve("dedup").version
+
+
+def test_the_form_of_a_stage(prefect: PrefectSite, ui: Browser) -> None:
+    """Its own knobs with what they mean, as the recipe set them."""
+    ui.open(f"{prefect.url}/deployments/deployment/{prefect.deployments()['dedup']['id']}/run")
+    ui.shows("Force (Optional)", "build again even if there is an artifact to reuse")
+    ui.shows("which clean: latest of the recipe, a version, or an alias such as @prod")
+    ui.shows("Threshold (Optional)", "exact Jaccard similarity of word shingles", "Submit")
+    ui.open(f"{prefect.url}/deployments/deployment/{prefect.deployments()['manual']['id']}/run")
+    ui.shows("run this stage alone", "stages to build again", "use this tokenizer and do not run")
 
 
 def test_forms_name_the_stages_that_there_are() -> None:

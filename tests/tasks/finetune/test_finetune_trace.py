@@ -38,9 +38,9 @@ def test_the_recorded_steps_are_those_that_were_taken(
     learnt: list[list[list[int]]] = []
     step = stage._Run._step
 
-    def recorded(run: Any, optimizer: Any, examples: Sequence[Example]) -> float:
+    def recorded(run: Any, examples: Sequence[Example]) -> float:
         learnt.append(sorted(example.ids for example in examples))
-        return step(run, optimizer, examples)
+        return step(run, examples)
 
     monkeypatch.setattr(stage._Run, "_step", recorded)
     adapter = tmp_path / "adapter"

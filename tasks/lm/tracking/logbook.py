@@ -1,0 +1,137 @@
+"""The figures of a training on their way to the trackers.
+
+Each tracker has a thread: a server that answers slowly, or not at all, never holds up a step. One
+that fails is named once and left out.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+from collections.abc import Sequence
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Self
+
+from storage.errors import Fault, RequestError
+from tasks.lm.tracking import Tracker
+from tasks.lm.tracking.run import Entry, TrackedRun
+from tasks.progress import note
+
+_BATCH = 200
+_FINISH_WITHIN_S, _STOP_WITHIN_S = 60.0, 4.0
+"""How long the last figures may take: at the end, and where training stops and has 10 s for all."""
+
+
+def check_packages(trackers: Sequence[Tracker]) -> None:
+    """Raise RequestError if a tracker's package is not installed."""
+    faults = [
+        Fault(
+            f"tracking ({tracker.kind})",
+            f"no package {tracker.package}",
+            "it to be installed",
+            f"pip install 'phusa[{tracker.kind}]', or take {tracker.kind} out of tracking.",
+        )
+        for tracker in trackers
+        if tracker.package is not None and find_spec(tracker.package) is None
+    ]
+    if faults:
+        raise RequestError(faults)
+
+
+class Logbook:
+    """Takes figures and returns at once."""
+
+    def __init__(self, trackers: Sequence[Tracker], run: TrackedRun | None) -> None:
+        self._writers = [] if run is None else [_Writer(tracker, run) for tracker in trackers]
+
+    def add(self, step: int, **values: float) -> None:
+        """Figures after `step` steps."""
+        self._give(Entry(step, values))
+
+    def conclude(self, step: int, **scores: float) -> None:
+        """The scores of the whole training, which took `step` steps."""
+        self._give(Entry(step, scores, final=True))
+
+    def _give(self, entry: Entry) -> None:
+        for writer in self._writers:
+            writer.put(entry)
+
+    def __enter__(self) -> Self:
+        for writer in self._writers:
+            writer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for the last figures, but not for ever."""
+        for writer in self._writers:
+            writer.put(error is None)
+        for writer in self._writers:
+            writer.finish(_FINISH_WITHIN_S if error is None else _STOP_WITHIN_S)
+
+
+class _Writer:
+    """The thread of one tracker. Entries end with whether training finished."""
+
+    def __init__(self, tracker: Tracker, run: TrackedRun) -> None:
+        self._entries: queue.SimpleQueue[Entry | bool] = queue.SimpleQueue()
+        self._failed = False
+        self._tracker, self._run = tracker, run
+        context = contextvars.copy_context()  # notes go where the training's go
+        self._thread = threading.Thread(
+            target=context.run,
+            args=(self._write,),
+            name=f"phusa-{tracker.kind}",
+            daemon=True,
+        )
+
+    def put(self, entry: Entry | bool) -> None:
+        if not self._failed:
+            self._entries.put(entry)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self, seconds: float) -> None:
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            note(f"{self._tracker.kind} took no last figures within {seconds:.0f} s; left behind")
+
+    def _write(self) -> None:
+        try:
+            self._show()
+        except Exception as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            note(
+                f"{self._tracker.kind} shows no more of {self._run.name}, training goes on without "
+                f"it: {type(error).__name__}: {reason[0]}"
+            )
+            self._failed = True
+
+    def _show(self) -> None:
+        sink = self._tracker.open(self._run)
+        finished: bool | None = None
+        while finished is None:
+            entries: list[Entry] = []
+            finished = _take(self._entries, entries)
+            if sink is not None and entries:
+                sink.log(entries)
+        if sink is not None:
+            sink.close(finished=finished)
+
+
+def _take(waiting: queue.SimpleQueue[Entry | bool], entries: list[Entry]) -> bool | None:
+    """Move what waits into `entries`, at least one; returns whether training finished, if over."""
+    item = waiting.get()
+    while not isinstance(item, bool):
+        entries.append(item)
+        if len(entries) == _BATCH or waiting.empty():
+            return None
+        item = waiting.get()
+    return item

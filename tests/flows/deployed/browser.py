@@ -1,0 +1,78 @@
+"""A headless Chromium that looks at the Prefect UI and clicks in it, as a person does."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
+    "--disable-background-networking --disable-component-update --window-size=1400,1000"
+)
+
+
+class Browser:
+    """One page; everything waits up to half a minute for what it is asked for."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+        self._wait = WebDriverWait(driver, 30)
+
+    def open(self, url: str) -> None:
+        self.driver.get(url)
+
+    def click(self, text: str) -> None:
+        """Click a button, link, tab or menu item by what it says."""
+        exact = f"normalize-space(.)='{text}'"
+        path = f"//*[self::a or self::button or contains(@class, 'p-tab')][{exact}]"
+
+        def first(driver: webdriver.Chrome) -> WebElement | None:
+            shown = [e for e in driver.find_elements(By.XPATH, path) if e.is_displayed()]
+            return shown[0] if shown else None
+
+        self._wait.until(first, f"nothing to click says {text!r}").click()
+
+    def shows(self, *texts: str) -> str:
+        """Wait until the page shows all of these; returns its text."""
+
+        def text(driver: webdriver.Chrome) -> str | None:
+            shown: str = driver.find_element(By.TAG_NAME, "body").text
+            return shown if all(wanted in shown for wanted in texts) else None
+
+        return str(self._wait.until(text, f"the page does not show {texts}"))
+
+    def colours(self, tag: str) -> set[tuple[int, ...]]:
+        """The colours in the picture of the first such element; a blank canvas has one."""
+        element = self._wait.until(lambda driver: driver.find_element(By.TAG_NAME, tag))
+        picture = Image.open(BytesIO(element.screenshot_as_png)).convert("RGB")
+        counted = picture.getcolors(picture.width * picture.height) or []
+        return {colour for count, colour in counted if count > 200}  # type: ignore[misc]
+
+    def picture(self, path: Path) -> None:
+        """Save what the window shows."""
+        self.driver.save_screenshot(str(path))
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Start Chromium, and end it."""
+    assert CHROMIUM and DRIVER
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in _FLAGS.split():
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()

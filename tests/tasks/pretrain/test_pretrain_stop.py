@@ -1,0 +1,115 @@
+"""A stop keeps the last finished step: the next run goes on from there and ends the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import torch
+
+from storage.errors import Interrupted
+from tasks.pretrain import train as loop
+from tasks.pretrain.config import PretrainConfig
+from tasks.pretrain.train import Trained, TrainingData, pretrain, train_step
+from tasks.progress import report_to
+from tests.tasks.stopping import StopAfter
+
+T = TypeVar("T")
+STEPS = 20
+
+
+def watched(reporter: StopAfter, work: Callable[[], T]) -> T:
+    """Do work whose progress goes to `reporter`."""
+
+    def run() -> T:
+        report_to(reporter)
+        return work()
+
+    return copy_context().run(run)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each step that is taken."""
+    taken: list[int] = []
+
+    def counted(*args: Any) -> float:
+        taken.append(1)
+        return train_step(*args)
+
+    monkeypatch.setattr(loop, "train_step", counted)
+    return taken
+
+
+@pytest.fixture
+def unbroken(
+    tiny_pretraining: PretrainConfig, pretrain_data: TrainingData, tmp_path: Path
+) -> Trained:
+    return pretrain(tiny_pretraining, pretrain_data, tmp_path / "unbroken")
+
+
+@pytest.mark.parametrize(
+    ("label", "count", "done"),
+    [("pretrain", n, n) for n in (1, 2, 3, 10, 19, STEPS)] + [("evaluate", 1, STEPS)],
+)
+def test_a_stopped_run_goes_on_from_the_step_it_was_stopped_at(
+    tiny_pretraining: PretrainConfig,
+    pretrain_data: TrainingData,
+    unbroken: Trained,
+    calls: list[int],
+    scratch: Path,
+    label: str,
+    count: int,
+    done: int,
+) -> None:
+    def run() -> Trained:
+        return pretrain(tiny_pretraining, pretrain_data, scratch)
+
+    with pytest.raises(Interrupted, match="enough"):
+        watched(StopAfter(label, count), run)
+    assert len(calls) == done
+    reporter = StopAfter()
+    resumed = watched(reporter, run)
+    assert len(calls) == STEPS
+    assert reporter.bars[0] == ("pretrain", STEPS * 96, "tokens", done * 96)
+    assert any(f"goes on from step {done} of {STEPS}" in text for text in reporter.notes)
+    assert resumed.history == unbroken.history
+    score = "validation_bits_per_byte"
+    assert resumed.stats[score] == unbroken.stats[score]
+    expected = unbroken.model.state_dict()
+    assert all(torch.equal(t, expected[name]) for name, t in resumed.model.state_dict().items())
+
+
+def test_stopped_again_and_again(
+    tiny_pretraining: PretrainConfig,
+    pretrain_data: TrainingData,
+    unbroken: Trained,
+    calls: list[int],
+    scratch: Path,
+) -> None:
+    for _ in range(STEPS):  # the last time it is stopped before its evaluation
+        with pytest.raises(Interrupted):
+            watched(
+                StopAfter("pretrain", 1), lambda: pretrain(tiny_pretraining, pretrain_data, scratch)
+            )
+    resumed = pretrain(tiny_pretraining, pretrain_data, scratch)
+    assert len(calls) == STEPS
+    assert resumed.history == unbroken.history
+
+
+def test_any_other_end_that_the_bar_brings_keeps_the_step_too(
+    tiny_pretraining: PretrainConfig, pretrain_data: TrainingData, scratch: Path
+) -> None:
+    class Cancelled(BaseException):
+        """As Prefect ends a run: no Exception."""
+
+    class Cancelling(StopAfter):
+        def heard(self, label: str, facts: dict[str, Any]) -> None:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        watched(Cancelling(), lambda: pretrain(tiny_pretraining, pretrain_data, scratch))
+    assert [file.name for file in scratch.iterdir()] == ["step-000000001.safetensors"]
