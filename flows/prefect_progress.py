@@ -151,6 +151,7 @@ class _Work:
         self._units = 0  # counted by bars that are closed
         self._total = 0  # of these bars
         self._failed = False
+        self._changes = 0  # bars opened and closed
         self._watched = False
         self._over = threading.Event()
         self._began = timing.clock()
@@ -161,6 +162,7 @@ class _Work:
         part = _Part(self, total, done)
         with self.lock:
             self._open.append(part)
+            self._changes += 1
             self._first_share += part.share / self._count
             self._over.clear()
             self._failed = False  # a retry has begun
@@ -172,6 +174,7 @@ class _Work:
     def end(self, part: _Part, *, failed: bool) -> None:
         with self.lock:
             self._open.remove(part)
+            self._changes += 1
             self._units += part.done
             self._total += part.total
             self._ended += not failed
@@ -187,26 +190,32 @@ class _Work:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), _client() as client:
             missed = 0
             while True:
-                missed = 0 if self._send(client) else missed + 1
+                sent = self._send(client)
+                missed = 0 if sent is not None else missed + 1
                 self._due = self._timing.clock() + _EVERY_S
-                if not 0 < missed < _LAST_ATTEMPTS and self._leaves():
+                if not 0 < missed < _LAST_ATTEMPTS and self._leaves(sent):
                     return
                 self._timing.wait(threading.Event() if missed else self._over, _EVERY_S)
 
-    def _leaves(self) -> bool:
-        """Whether nothing is left to be sent; the next bar to open then starts a thread anew."""
+    def _leaves(self, sent: int | None = None) -> bool:
+        """Whether nothing is left to be sent; the next bar to open then starts a thread anew.
+
+        A bar that was closed while the changes before were on their way is left to be sent.
+        """
         with self.lock:
-            self._watched = bool(self._open)
+            self._watched = bool(self._open) or sent not in (None, self._changes)
             return not self._watched
 
-    def _send(self, client: SyncPrefectClient) -> bool:
+    def _send(self, client: SyncPrefectClient) -> int | None:
+        """Send the present state; how many changes that were, or None if it did not arrive."""
         with self.lock:
+            changes = self._changes
             percent, says = self._state()
         try:
             self._artifact.put(client, percent, says)
         except Exception:  # the next attempt sends what is true then
-            return False
-        return True
+            return None
+        return changes
 
     def _state(self) -> tuple[float, str]:
         """How much is done, in percent, and a line that begins with what a card has room for."""

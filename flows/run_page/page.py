@@ -27,16 +27,17 @@ def publish_page(
     are on the page of the run that built it, and no model is loaded or file fetched for them. Never
     raises: the artifact is sealed already.
     """
-    name, counts = manifest.name, _counts(manifest)
+    name = manifest.name
     with at_no_risk(f"{name}'s page"):
         curves = "" if action == "reused" else _curves(store, manifest)
-        TableArtifact(key=f"{name}-rows", description=counts, table=count_rows(manifest)).create()
-        if curves:
-            says = f"Loss and learning rate of {manifest.label}"
-            ImageArtifact(key=f"{name}-loss", description=says, image_url=curves).create()
         page = _page(store, manifest, action, reason, prompts, curves)
-        # Last, since the UI shows the newest first.
-        MarkdownArtifact(key=name, description=f"{action}: {counts}", markdown=page).create()
+        says = f"{action}: {_headline(manifest)}"
+        MarkdownArtifact(key=name, description=says, markdown=page).create()
+        table, counts = count_rows(manifest), _counts(manifest)
+        TableArtifact(key=f"{name}-rows", description=counts, table=table).create()
+        if curves:
+            shows = "loss and learning rate by step"
+            ImageArtifact(key=f"{name}-loss", description=shows, image_url=curves).create()
 
 
 def _curves(store: Store, manifest: Manifest) -> str:
@@ -45,13 +46,18 @@ def _curves(store: Store, manifest: Manifest) -> str:
     return ""
 
 
+def _headline(manifest: Manifest) -> str:
+    """What matters most, in one line: the UI's cards have room for no more."""
+    score = STAGES[manifest.name].score
+    if score is None:
+        return _counts(manifest)
+    return f"{number(manifest.stats.get(score))} bits per byte held out"
+
+
 def _counts(manifest: Manifest) -> str:
-    """One line; it is all that the UI's cards have room for."""
-    name, unit = manifest.name, STAGES[manifest.name].unit
-    if score := STAGES[name].score:
-        return f"{number(manifest.stats.get(score))} bits per byte held out"
+    unit, unit_in = STAGES[manifest.name].unit, UNITS_IN[manifest.name]
     word = "of" if is_selection(manifest) else "from"
-    return f"{manifest.rows_out:,} {unit} {word} {manifest.rows_in:,} {UNITS_IN[name]}"
+    return f"{manifest.rows_out:,} {unit} {word} {manifest.rows_in:,} {unit_in}"
 
 
 def _page(
@@ -77,7 +83,11 @@ def _page(
 
 
 def _head(manifest: Manifest, reason: str) -> str:
-    lines = [f"**{_counts(manifest)}**", f"Why: {escape(reason)}", f"Version `{manifest.version}`"]
+    lines = [
+        f"**{_headline(manifest)}**",
+        f"Why: {escape(reason)}",
+        f"Version `{manifest.version}`",
+    ]
     failed = [check for check in manifest.checks if not check.passed]
     blocking = [f"**✗ {escape(check.says)}**" for check in failed if check.severity == "block"]
     return "\n\n".join(blocking + lines)

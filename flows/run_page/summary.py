@@ -40,12 +40,12 @@ def publish_summary(
     """
     with at_no_risk("the summary"):
         made = [(result, store.manifest(result.stage, result.version)) for result in results]
-        if made:
-            rows = [_row(result, manifest) for result, manifest in made]
-            TableArtifact(key="stages", description=_headline(made, None), table=rows).create()
         page = _page(store, recipe, made, failure, moved)
         says = _headline(made, failure)
         MarkdownArtifact(key="summary", description=says, markdown=page).create()
+        if made:
+            rows = [_row(result, manifest) for result, manifest in made]
+            TableArtifact(key="stages", description=_headline(made, None), table=rows).create()
 
 
 def _headline(made: Made, failure: Exception | None) -> str:
