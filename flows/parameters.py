@@ -48,7 +48,7 @@ class StageResult(BaseModel):
 
 
 def _which(name: str) -> Any:
-    says = f"which {name}: `latest` of the recipe, a version, or an alias such as `@prod`"
+    says = f"which {name}: latest (of the recipe), a version, or an alias such as @prod"
     return Field("latest", min_length=1, description=says)
 
 
@@ -125,7 +125,7 @@ INPUTS: dict[str, type[StageInputs]] = {
 
 
 def _instead(name: str) -> Any:
-    says = f"use this {name} and do not run the stage: `latest`, a version, or `@prod`; empty: run"
+    says = f"use this {name} and do not run the stage: latest, a version, or @prod; empty: run it"
     return Field("", description=says)
 
 

@@ -17,6 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
+    "--enable-unsafe-swiftshader "  # the graph is drawn with WebGL
     "--disable-background-networking --disable-component-update --window-size=1400,1000"
 )
 
@@ -34,7 +35,7 @@ class Browser:
     def click(self, text: str) -> None:
         """Click a button, link, tab or menu item by what it says."""
         exact = f"normalize-space(.)='{text}'"
-        path = f"//*[self::a or self::button or contains(@class, 'p-tab')][{exact}]"
+        path = f"//*[self::a or self::button or @role='tab' or @role='menuitem'][{exact}]"
 
         def first(driver: webdriver.Chrome) -> WebElement | None:
             shown = [e for e in driver.find_elements(By.XPATH, path) if e.is_displayed()]
@@ -51,9 +52,9 @@ class Browser:
 
         return str(self._wait.until(text, f"the page does not show {texts}"))
 
-    def colours(self, tag: str) -> set[tuple[int, ...]]:
+    def colours(self, selector: str) -> set[tuple[int, ...]]:
         """The colours in the picture of the first such element; a blank canvas has one."""
-        element = self._wait.until(lambda driver: driver.find_element(By.TAG_NAME, tag))
+        element = self._wait.until(lambda driver: driver.find_element(By.CSS_SELECTOR, selector))
         picture = Image.open(BytesIO(element.screenshot_as_png)).convert("RGB")
         counted = picture.getcolors(picture.width * picture.height) or []
         return {colour for count, colour in counted if count > 200}  # type: ignore[misc]

@@ -166,24 +166,32 @@ def ui() -> Iterator[Browser]:
 def test_the_graph_and_the_artifacts_of_a_finished_run(
     prefect: PrefectSite, nightly: list[dict[str, Any]], ui: Browser
 ) -> None:
-    ui.open(f"{prefect.url}/runs/flow-run/{nightly[0]['id']}")
+    ui.open(f"{prefect.url}/v2/runs/flow-run/{nightly[0]['id']}")
     ui.shows("tiny", "Completed", "Subflow Runs")
     wait_for(lambda: len(ui.colours("canvas")) > 2, 30, "the graph to be drawn")
     ui.click("Artifacts")
     ui.shows("summary", "stages", "7 stages built")
-    training = {run["name"]: run["id"] for run in prefect.children(nightly[0]["id"])}
-    ui.open(f"{prefect.url}/runs/flow-run/{training['pretrain for tiny']}")
-    ui.click("Artifacts")
+    runs = {run["name"]: run["id"] for run in prefect.children(nightly[0]["id"])}
+    ui.open(f"{prefect.url}/v2/runs/flow-run/{runs['pretrain for tiny']}?tab=Artifacts")
     ui.shows("pretrain-loss", "pretrain-rows", "bits per byte held out")
-    ui.click("pretrain-loss")
-    assert len(ui.colours("img")) > 2  # a picture, and not a broken one
+
+
+def test_the_page_of_a_model_shows_its_curves_and_what_it_says(
+    prefect: PrefectSite, nightly: list[dict[str, Any]], ui: Browser
+) -> None:
+    runs = {run["name"]: run["id"] for run in prefect.children(nightly[0]["id"])}
+    of = {"flow_runs": {"id": {"any_": [runs["pretrain for tiny"]]}}}
+    pages = {page["key"]: page["id"] for page in prefect.ask("/artifacts/filter", of)}
+    ui.open(f"{prefect.url}/v2/artifacts/artifact/{pages['pretrain']}")
+    ui.shows("What is silt.mod1.fold?", "Made from", "gain_over_unigram")
+    assert len(ui.colours("img")) > 2  # drawn, and not broken
 
 
 def test_one_stage_again_in_three_clicks(prefect: PrefectSite, store: Store, ui: Browser) -> None:
     """From the list of deployments: its name, Run, Quick run."""
     deployment = {"any_": [prefect.deployments()["tokenizer"]["id"]]}
     before = len(prefect.runs(deployment_id=deployment))
-    ui.open(f"{prefect.url}/deployments")
+    ui.open(f"{prefect.url}/v2/deployments")
     ui.click("tokenizer")
     ui.shows("Configuration")
     ui.click("Run")
@@ -195,11 +203,12 @@ def test_one_stage_again_in_three_clicks(prefect: PrefectSite, store: Store, ui:
 
 def test_the_form_of_a_stage(prefect: PrefectSite, ui: Browser) -> None:
     """Its own knobs with what they mean, as the recipe set them."""
-    ui.open(f"{prefect.url}/deployments/deployment/{prefect.deployments()['dedup']['id']}/run")
+    ids = {name: found["id"] for name, found in prefect.deployments().items()}
+    ui.open(f"{prefect.url}/v2/deployments/deployment/{ids['dedup']}/run")
     ui.shows("Force (Optional)", "build again even if there is an artifact to reuse")
-    ui.shows("which clean: latest of the recipe, a version, or an alias such as @prod")
-    ui.shows("Threshold (Optional)", "exact Jaccard similarity of word shingles", "Submit")
-    ui.open(f"{prefect.url}/deployments/deployment/{prefect.deployments()['manual']['id']}/run")
+    ui.shows("which clean: latest (of the recipe), a version, or an alias such as @prod")
+    ui.shows("Threshold (Optional)", "exact Jaccard similarity of word shingles", "MinHash")
+    ui.open(f"{prefect.url}/v2/deployments/deployment/{ids['manual']}/run")
     ui.shows("run this stage alone", "stages to build again", "use this tokenizer and do not run")
 
 
