@@ -13,6 +13,7 @@ from flows.commands.diff import diff
 from flows.commands.export import export
 from flows.commands.forget import forget
 from flows.commands.keeping import gc, verify
+from flows.commands.operations import doctor, up
 from flows.commands.run import plan_, run
 from flows.commands.sample import sample
 from flows.commands.trace import trace
@@ -38,6 +39,8 @@ app.command()(rollback)
 app.command()(gc)
 app.command()(forget)
 app.command()(export)
+app.command()(up)
+app.command()(doctor)
 
 
 def main() -> None:
