@@ -13,8 +13,8 @@ import pytest
 
 import flows.stage_run as module
 from flows.listing import describe
-from flows.plan import Selection, plan
 from flows.parameters import CleanInputs, RunOptions, StageResult
+from flows.plan import Selection, plan
 from flows.stage_run import Job, Outcome, find_made, run_stage
 from storage import lease, takedown
 from storage.errors import GateFailed, Interrupted, RequestError, StoreFull, UnknownArtifact

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from PIL import Image
 from selenium import webdriver
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -27,7 +30,8 @@ class Browser:
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
-        self._wait = WebDriverWait(driver, 30)
+        again = (StaleElementReferenceException, ElementClickInterceptedException)
+        self._wait = WebDriverWait(driver, 30, ignored_exceptions=again)  # pages redraw themselves
 
     def open(self, url: str) -> None:
         self.driver.get(url)
@@ -37,11 +41,13 @@ class Browser:
         exact = f"normalize-space(.)='{text}'"
         path = f"//*[self::a or self::button or @role='tab' or @role='menuitem'][{exact}]"
 
-        def first(driver: webdriver.Chrome) -> WebElement | None:
+        def clicked(driver: webdriver.Chrome) -> bool:
             shown = [e for e in driver.find_elements(By.XPATH, path) if e.is_displayed()]
-            return shown[0] if shown else None
+            if shown:
+                shown[0].click()
+            return bool(shown)
 
-        self._wait.until(first, f"nothing to click says {text!r}").click()
+        self._wait.until(clicked, f"nothing to click says {text!r}")
 
     def shows(self, *texts: str) -> str:
         """Wait until the page shows all of these; returns its text."""

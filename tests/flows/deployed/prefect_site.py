@@ -39,6 +39,7 @@ class PrefectSite:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",  # as `phusa up` sets it
             "DO_NOT_TRACK": "1",
             "PYTHONWARNINGS": "ignore",
             "PHUSA_RECIPE": str(recipe),
