@@ -53,7 +53,7 @@ class Seen:
 
 def look(asked: Asked) -> Seen:
     """Answer on the node where it is called."""
-    faults = (*_work_faults(asked), *_api_faults(asked.api_url))
+    faults = (*_import_faults(), *_work_faults(asked), *_api_faults(asked.api_url))
     return Seen(socket.gethostname(), code_here(), faults)
 
 
@@ -75,6 +75,19 @@ def _sources() -> str:
         for file in sorted(root.rglob("*.py")):
             digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _import_faults() -> list[str]:
+    """A Dask worker's scratch folder is on its path and holds a folder `storage`.
+
+    It hides ours where phusa is installed editable: Python looks for such installations last.
+    """
+    taken = [p for p in (storage, tasks) if p.__file__ is None]
+    return [
+        f"imports another `{package.__name__}` ({package.__path__[0]}); install phusa there, not "
+        "editable, or start the worker with PYTHONPATH set to its folder"
+        for package in taken
+    ]
 
 
 def _work_faults(asked: Asked) -> list[str]:

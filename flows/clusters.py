@@ -8,6 +8,7 @@ its own and fills it, and one with other code makes other bytes.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -22,7 +23,7 @@ from flows.runners import Dask, Ray
 from storage.errors import ClusterUnusable, Fault, RequestError
 from tasks.progress import note
 
-_CONNECT_S = 10.0
+_CONNECT_S = 5.0
 _LOOK_S = 60.0  # a node's first answer takes it a new Python process: 3 s on two busy cores
 
 Answers = Mapping[str, Seen | BaseException]
@@ -32,12 +33,12 @@ Answers = Mapping[str, Seen | BaseException]
 @contextmanager
 def connected(runner: Ray | Dask, work: Path) -> Iterator[Any]:
     """A started Prefect task runner on a cluster whose nodes can do the work in `work`."""
-    connect = _ray if isinstance(runner, Ray) else _dask
     asked = Asked(work, f".seen-{uuid.uuid4().hex}", uuid.uuid4().hex, _api_url(runner))
+    opened = _ray(runner, asked) if isinstance(runner, Ray) else _dask(runner, asked)
     file = work / asked.name
     file.write_text(asked.content)
     try:
-        with connect(runner, asked) as (task_runner, answers):
+        with opened as (task_runner, answers):
             file.unlink()
             _require_able(runner, answers)
             what = "nodes" if isinstance(runner, Ray) else "workers"
@@ -97,6 +98,7 @@ def _ray_answer(answer: Any) -> Seen | BaseException:
 @contextmanager
 def _dask(runner: Dask, asked: Asked) -> Iterator[tuple[Any, Answers]]:
     import dask
+    from prefect.utilities.asyncutils import run_coro_as_sync  # also where a loop runs: a notebook
     from prefect_dask import DaskTaskRunner
 
     address = runner.address
@@ -106,11 +108,21 @@ def _dask(runner: Dask, asked: Asked) -> Iterator[tuple[Any, Answers]]:
             expected = "the scheduler's address there, or in the recipe: runner.address"
             remedy = "Set runner: {kind: dask, address: tcp://HOST:8786}."
             raise RequestError(Fault("DASK_SCHEDULER_ADDRESS", "nothing", expected, remedy))
-    with DaskTaskRunner(address=address, client_kwargs={"timeout": _CONNECT_S}) as task_runner:
+    with _failure_named(runner):
+        run_coro_as_sync(_identify(address))
+    with DaskTaskRunner(address=address) as task_runner:
         with _failure_named(runner):
-            client = task_runner.client
-            answers = client.run(look, asked, on_error="return")
+            answers = task_runner.client.run(look, asked, on_error="return")
         yield task_runner, answers
+
+
+async def _identify(address: str) -> None:
+    """Client(timeout=5) itself waits for ever for the answer of an HTTP server, the dashboard's."""
+    from distributed import Security, rpc
+
+    arguments = Security().get_connection_args("client")
+    async with rpc(address, connection_args=arguments) as scheduler:
+        await asyncio.wait_for(scheduler.identity(), _CONNECT_S)
 
 
 def _api_url(runner: Ray | Dask) -> str:
@@ -141,6 +153,8 @@ def _failure_named(runner: Ray | Dask) -> Iterator[None]:
     """What Ray and Dask raise, other versions on the cluster among it, as ClusterUnusable."""
     try:
         yield
+    except TimeoutError:
+        raise _unusable(runner, f"no answer in {_CONNECT_S:.0f} s") from None
     except Exception as error:
         raise _unusable(runner, f"{type(error).__name__}: {error}") from error
 
@@ -174,7 +188,8 @@ def _sigterm_kept() -> Iterator[None]:
 def _require_able(runner: Ray | Dask, answers: Answers) -> None:
     if not answers:
         raise _unusable(runner, "it has no worker")
-    faults = [f"{name}: {fault}" for name, said in answers.items() for fault in _faults(said)]
+    mine = code_here()
+    faults = [f"{name}: {f}" for name, said in answers.items() for f in _faults(said, mine)]
     if faults:
         raise ClusterUnusable(
             f"{_named(runner)} has nodes that cannot do the work; expected the same packages as "
@@ -184,10 +199,11 @@ def _require_able(runner: Ray | Dask, answers: Answers) -> None:
         )
 
 
-def _faults(said: Seen | BaseException) -> list[str]:
+def _faults(said: Seen | BaseException, mine: Mapping[str, str]) -> list[str]:
     if isinstance(said, BaseException):
         last = str(said).strip().splitlines()[-1:] or [""]
         return [f"cannot run phusa ({type(said).__name__}: {last[0]})"]
-    mine = code_here()
+    if said.faults:
+        return list(said.faults)
     others = [f"{k} {v}, here {mine[k]}" for k, v in said.code.items() if mine[k] != v]
-    return [*said.faults, *([f"has other code: {'; '.join(others)}"] if others else [])]
+    return [f"has other code: {'; '.join(others)}"] if others else []

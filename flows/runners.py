@@ -1,6 +1,6 @@
 """Where a stage's mapped shard tasks run: threads of this process, or a Ray or Dask cluster.
 
-Light to import: a recipe holds one of these, and the command that reads it must not pay for Prefect.
+Light to import: a recipe holds one of these, and a command that reads it must not pay for Prefect.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ def missing_packages(runner: Threads | Ray | Dask) -> list[Fault]:
 
 
 @contextmanager
-def submitting_to(
-    runner: Threads | Ray | Dask, workers: int, work: Path | None = None
-) -> Iterator[None]:
+def submitting_to(runner: Threads | Ray | Dask, workers: int, work: Path) -> Iterator[None]:
     """Within the block, `some_task.submit(...)` of the running flow goes to `runner`.
 
     The flow's own runner is chosen when it is decorated; this choice comes with its parameters.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 RECORDING = {
     # Prefect 3.8 records each state of each task in a transaction of its own: 17 tasks a second
-    # with SQLite on two busy cores, two minutes behind a flow of 2,000 tasks. Two such flows at
-    # once filled the server's queue of 10,000 messages, and it dropped 3,395 of them: tasks that
-    # had completed stayed Pending or Running. In batches it was 3 s behind one flow, 11 s behind
-    # two, and dropped nothing.
+    # with SQLite on two busy cores, 100 s behind a flow of 2,000 empty tasks. Two such flows at
+    # once filled the server's queue of 10,000 events, and it dropped 3,395: tasks that had
+    # completed stayed Pending or Running. In batches it was 3 s behind one and 12 s behind two.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "0.5",  # s, of smaller batches
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+    # Both write to one SQLite: with batches of 200 here, too, the recorder fell behind by more
+    # than its queue holds, in two of five trials of two flows at once.
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "1000",
 }

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.operations.recording import RECORDING
+
 POOLS = ("cpu", "gpu")
 ZOMBIES = "phusa: runs without a heartbeat are crashed"
 HEARTBEAT_S = 30  # the least that Prefect 3.8 takes
@@ -70,7 +72,7 @@ def service_environment(base: Mapping[str, str], wanted: Wanted) -> dict[str, st
     stays.
     """
     url = f"http://{reachable(wanted.host)}:{wanted.port}"
-    own = {
+    own = RECORDING | {
         # A limit's leases live in the server's memory by default: a restart of the server would
         # crash the runs that hold one.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
