@@ -17,8 +17,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/phusa run recipes/demo.yaml
 
+# Three processes on two cores: the tests of deployed runs mostly wait for workers and servers.
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 torture: install
 	PHUSA_TORTURE=$(PHUSA_TORTURE) $(BIN)/python -m pytest tests/storage/torture --capture=no --timeout=0

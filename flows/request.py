@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flows.plan import Selection, Step, plan
 from flows.recipe import Recipe, load_recipe
+from flows.runners import missing_packages
 from flows.stages import STAGES
 from storage.errors import Fault, RequestError
 from storage.store import Store
@@ -34,6 +35,9 @@ def read_request(
 ) -> Request:
     """Read the words of a command. Raises RequestError for whatever is wrong with them."""
     recipe = load_recipe(path, overrides or ())
+    lacking = missing_packages(recipe.runner)
+    if lacking:
+        raise RequestError(lacking)
     place = store_of(path, recipe, store)
     given = _given(inputs or ())
     selection = Selection(only, from_stage, frozenset(force or ()), given)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import JsonOption, StoreOption, answer
+from flows.operations.recording import RECORDING
 from flows.render import make_console, plan_table
 
 RecipeArgument = Annotated[Path, typer.Argument(help="a recipe, such as recipes/demo.yaml")]
@@ -114,6 +115,8 @@ def settle_prefect() -> None:
     """Quiet, private defaults for a run from the command line; what the user has set wins."""
     # What a run says goes to the server's log; this console has our own progress and errors.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    for name, value in RECORDING.items():  # of the server that Prefect starts for this run alone
+        os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # 13 s were seen for a cold start of the ephemeral server on two cores; the default is 20.

@@ -93,6 +93,7 @@ def service_environment(base: Mapping[str, str], wanted: Wanted) -> dict[str, st
         "PREFECT_SERVER_API_HOST": wanted.host,
         "PREFECT_SERVER_API_PORT": str(wanted.port),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",
         "PHUSA_RECIPE": str(wanted.recipe),

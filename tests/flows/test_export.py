@@ -80,7 +80,8 @@ def test_model_folders_are_laid_out_as_transformers_and_peft_expect(
     tokenizer = {"tokenizer.json", "tokenizer_config.json"}
     assert names(shelf / "pretrain") == {*model, *tokenizer, "README.md", "training.parquet"}
     tuned = names(shelf / "finetune")
-    assert {*model, *tokenizer, "README.md"} == {name for name in tuned if "/" not in name}
+    files = {name for name in tuned if "/" not in name}
+    assert files == {*model, *tokenizer, "README.md", "training.parquet"}
     assert {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"} <= tuned
     assert {"pairs/train.parquet", "pairs/validation.parquet"} <= tuned
     assert not any(name.startswith("merged/") for name in tuned)

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import psutil
 
+from flows.operations.recording import RECORDING
 from tests.conftest import ROOT, free_port
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ class PrefectSite:
         self.url = f"http://127.0.0.1:{port}"
         self.env = {
             **os.environ,
+            **RECORDING,
             "PREFECT_HOME": str(home),
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_SERVER_API_PORT": str(port),

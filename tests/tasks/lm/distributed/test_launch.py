@@ -35,6 +35,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Play:
             return [sys.executable, str(actors), part, address]
 
         monkeypatch.setattr(module, "_command", command)
+        before = set(psutil.Process().children(recursive=True))
 
         def run() -> Any:
             report_to(reporter or StopAfter())
@@ -44,7 +45,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Play:
         try:
             return copy_context().run(run)
         finally:
-            assert not psutil.Process().children(recursive=True)
+            assert set(psutil.Process().children(recursive=True)) <= before
 
     return act
 

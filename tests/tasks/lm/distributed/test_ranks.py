@@ -72,11 +72,12 @@ def test_an_error_of_one_rank_ends_all_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STOP_WITHIN_S", 4.0)
+    before = set(psutil.Process().children(recursive=True))
     began = time.monotonic()
     with pytest.raises(TrainingDiverged, match=r"^seen by rank 1 alone$"):
         _launch(tmp_path, "diverge", StopAfter())
     assert time.monotonic() - began < 60
-    assert not psutil.Process().children(recursive=True)
+    assert set(psutil.Process().children(recursive=True)) <= before
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 8])
