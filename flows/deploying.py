@@ -36,3 +36,14 @@ def recipe_forms(recipe: str | None = None, overrides: Sequence[str] = ()) -> di
         },
         **{name: knobs[name] for name in STAGES},
     }
+
+
+def installed_code() -> dict[str, str]:
+    """The pull step of all deployments: a run works where phusa is installed on its worker.
+
+    That is a checkout on a worker's machine and /opt/phusa in an image, so one prefect.yaml serves
+    pools of all types, wherever it was deployed from.
+    """
+    folder = Path(__file__).parents[1]
+    os.chdir(folder)
+    return {"directory": str(folder)}

@@ -72,7 +72,7 @@ def test_recipes_in_the_documentation_are_valid(tmp_path: object) -> None:
     found = 0
     for page in PAGES:
         for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.S):
-            if yaml.safe_load(block).get("crawl"):
+            if any(part.get("crawl") for part in yaml.safe_load_all(block)):
                 path = Path(str(tmp_path)) / "recipe.yaml"
                 path.write_text(block)
                 load_recipe(path)
