@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any, cast
@@ -40,13 +41,14 @@ def build_on_gpu_worker(
 ) -> StageResult:
     """Have a worker of the gpu pool build a stage, and wait for it.
 
-    The run is known by the stage's fingerprint: a pipeline that wants what another one has ordered
-    waits for that run. Raises WorkerRunFailed if it does not end well.
+    The run is known by the stage's fingerprint and the store: a pipeline that wants what another
+    one has ordered waits for that run. Raises WorkerRunFailed if it does not end well.
     """
     chosen = INPUTS[name].model_validate(inputs)
-    key = fingerprint_of(name, config, chosen, options)
+    wanted = [fingerprint_of(name, config, chosen, options), options.store]
     if options.force:
-        key = f"{key[:16]}-for-{this_run.get_id()}"
+        wanted.append(str(this_run.get_id()))
+    key = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
     with get_client(sync_client=True) as client:
         try:
             ended = _run_of(client, name, key, config, options, chosen)
@@ -69,7 +71,7 @@ def _say(text: str) -> None:
 
 
 def _tag(key: str) -> str:
-    return f"fingerprint-{key[:48]}"
+    return f"order-{key[:32]}"
 
 
 def _ordered(client: SyncPrefectClient, name: str, key: str) -> list[FlowRun]:

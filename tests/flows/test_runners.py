@@ -32,6 +32,8 @@ from tests.flows.servers import (
 )
 from tests.flows.small_flows import call
 
+pytestmark = pytest.mark.soak
+
 MAPPED = ("clean", "dedup", "shard")
 
 

@@ -14,7 +14,7 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.operations.server import ensure_zombie_automation
+from flows.operations import server as operations
 from tests.flows.deployed.prefect_site import PrefectSite, end, kill_with_children, wait_for
 
 LONG = 30_000_000
@@ -34,14 +34,16 @@ def knobs(recipe_path: Path) -> dict[str, Any]:
 def dead(prefect: PrefectSite, recipe_path: Path, knobs: dict[str, Any]) -> str:
     """A training whose worker died with it, as when a machine loses its power: the run's id.
 
-    It comes first, since the server takes two minutes to find out. The workers that come after it
+    It comes first, since the server takes its time to find out. The workers that come after it
     serve the other tests.
     """
     with (
         temporary_settings({PREFECT_API_URL: f"{prefect.url}/api"}),
         get_client(sync_client=True) as client,
+        pytest.MonkeyPatch.context() as patch,
     ):
-        ensure_zombie_automation(client)
+        patch.setattr(operations, "ZOMBIE_AFTER_S", 75)  # of 120: heartbeats come every 30
+        operations.ensure_zombie_automation(client)
     prefect.start_worker("cpu", "cpu-1")
     prefect.run(sys.executable, "-m", "flows.cli", "run", str(recipe_path))
     doomed = prefect.start_worker("gpu", "doomed")

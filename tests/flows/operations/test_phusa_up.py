@@ -32,6 +32,8 @@ from flows.operations.settings import ZOMBIE_AFTER_S, ZOMBIES
 from tests.conftest import ROOT, free_port
 from tests.flows.operations.living_up import LivingUp, wait_for
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.fixture
 def client(up: LivingUp) -> Iterator[SyncPrefectClient]:
