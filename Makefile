@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # How many interleavings of builds, gc, promotions and kills `make torture` tries.
 PHUSA_TORTURE ?= 2000
 
-.PHONY: demo test soak torture check format install docs
+.PHONY: demo test fleet torture check format install docs
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -17,13 +17,13 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/phusa run recipes/demo.yaml
 
-# Three processes on two cores: the tests of deployed runs mostly wait for workers and servers.
 test: install
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile -m "not soak"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not fleet"
 
-# Ray and Dask clusters, PostgreSQL, 2 000 tasks at once, `phusa up` from start to end.
-soak: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m soak
+# Prefect servers with workers and a browser, Ray and Dask clusters, PostgreSQL, 2 000 tasks at once:
+# ten minutes that want the machine for themselves.
+fleet: install
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m fleet
 
 torture: install
 	PHUSA_TORTURE=$(PHUSA_TORTURE) $(BIN)/python -m pytest tests/storage/torture --capture=no --timeout=0

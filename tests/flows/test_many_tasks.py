@@ -12,7 +12,7 @@ from flows.operations.recording import RECORDING
 from tests.flows.servers import completed_tasks, prefect_server
 from tests.flows.small_flows import Told, call
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.fleet
 
 COUNTS = (2_000, 1_000)
 """Of two flows at once. Each task is three events, and the server holds 10,000 in memory: more than

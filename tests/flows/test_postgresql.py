@@ -24,7 +24,7 @@ from tests.flows.small_flows import call
 NUM_TASKS = 300
 
 pytestmark = [
-    pytest.mark.soak,
+    pytest.mark.fleet,
     pytest.mark.skipif(not (POSTGRESQL / "initdb").exists(), reason="no PostgreSQL server here"),
     pytest.mark.skipif(
         os.getuid() == 0 and shutil.which("runuser") is None,

@@ -32,7 +32,7 @@ from tests.flows.servers import (
 )
 from tests.flows.small_flows import call
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.fleet
 
 MAPPED = ("clean", "dedup", "shard")
 

@@ -148,7 +148,7 @@ class PrefectSite:
         state = {"type": "CANCELLING", "name": "Cancelling"}
         self.ask(f"/flow_runs/{run}/set_state", {"state": state, "force": False})
 
-    def wait_until(self, run: str, *states: str, seconds: float = 120) -> dict[str, Any]:
+    def wait_until(self, run: str, *states: str, seconds: float = 300) -> dict[str, Any]:
         """Wait until a run is in one of the states (`COMPLETED`, ...), and return that state."""
         ends = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 

@@ -16,6 +16,8 @@ from storage.store import Store
 from tests.flows.deployed.browser import CHROMIUM, DRIVER, Browser, browser
 from tests.flows.deployed.prefect_site import PrefectSite, wait_for
 
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
+
 EVERY_S = 15
 
 
@@ -39,7 +41,7 @@ def nightly(prefect: PrefectSite) -> list[dict[str, Any]]:
 
     wait_for(two_completed, 200, "two runs of the schedule")
     prefect.prefect(*schedules, "clear", "pipeline/nightly", "--accept-yes")
-    wait_for(lambda: not [r for r in begun() if r["state"]["type"] == "RUNNING"], 60, "the last")
+    wait_for(lambda: not [r for r in begun() if r["state"]["type"] == "RUNNING"], 180, "the last")
     return begun()
 
 
@@ -168,7 +170,7 @@ def test_the_graph_and_the_artifacts_of_a_finished_run(
 ) -> None:
     ui.open(f"{prefect.url}/v2/runs/flow-run/{nightly[0]['id']}")
     ui.shows("tiny", "Completed", "Subflow Runs")
-    wait_for(lambda: len(ui.colours("canvas")) > 2, 30, "the graph to be drawn")
+    wait_for(lambda: len(ui.colours("canvas")) > 2, 180, "the graph to be drawn")
     ui.click("Artifacts")
     ui.shows("summary", "stages", "7 stages built")
     runs = {run["name"]: run["id"] for run in prefect.children(nightly[0]["id"])}
@@ -196,7 +198,7 @@ def test_one_stage_again_in_three_clicks(prefect: PrefectSite, store: Store, ui:
     ui.shows("Configuration")
     ui.click("Run")
     ui.click("Quick run")
-    run = wait_for(lambda: prefect.runs(deployment_id=deployment)[before:], 30, "a run")[0]
+    run = wait_for(lambda: prefect.runs(deployment_id=deployment)[before:], 180, "a run")[0]
     prefect.wait_until(run["id"], "COMPLETED")
     assert store.resolve("tokenizer").inputs["dedup"].version == store.resolve("dedup").version
 

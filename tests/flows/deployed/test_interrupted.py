@@ -17,6 +17,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.operations import server as operations
 from tests.flows.deployed.prefect_site import PrefectSite, end, kill_with_children, wait_for
 
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
+
 LONG = 30_000_000
 """Tokens: an hour of training, if nobody stops it."""
 SECONDS_TO_STOP = 15
@@ -48,7 +50,7 @@ def dead(prefect: PrefectSite, recipe_path: Path, knobs: dict[str, Any]) -> str:
     prefect.run(sys.executable, "-m", "flows.cli", "run", str(recipe_path))
     doomed = prefect.start_worker("gpu", "doomed")
     run = prefect.order("pretrain", config={**knobs["pretrain"], "seed": 1, "checkpoint_steps": 5})
-    wait_for(lambda: snapshots(prefect), 60, "a checkpoint")
+    wait_for(lambda: snapshots(prefect), 180, "a checkpoint")
     kill_with_children(doomed)
     assert prefect.state(run)["type"] == "RUNNING"  # nobody is left to say otherwise
     prefect.start_worker("gpu", "gpu-1")
@@ -60,7 +62,7 @@ def snapshots(prefect: PrefectSite) -> set[Path]:
 
 
 def wait_until_it_trains(prefect: PrefectSite, run: str) -> None:
-    wait_for(lambda: "parameters" in prefect.said(run), 60, f"{run} to train: {prefect.logs()}")
+    wait_for(lambda: "parameters" in prefect.said(run), 180, f"{run} to train: {prefect.logs()}")
 
 
 def processes_of(run: str) -> list[psutil.Process]:
@@ -75,7 +77,7 @@ def processes_of(run: str) -> list[psutil.Process]:
 
 def stop(prefect: PrefectSite, run: str) -> None:
     prefect.cancel(run)
-    prefect.wait_until(run, "CANCELLED", seconds=60)
+    prefect.wait_until(run, "CANCELLED", seconds=180)
 
 
 def test_cancelling_a_pipeline_frees_the_gpu_with_a_checkpoint(
@@ -84,18 +86,18 @@ def test_cancelling_a_pipeline_frees_the_gpu_with_a_checkpoint(
     before = snapshots(prefect)
     pipeline = prefect.order("manual", recipe=knobs, only="pretrain")
     ordered = {"parent_flow_run_id": {"any_": [pipeline]}}
-    child = wait_for(lambda: prefect.runs(**ordered), 60, "a run on the gpu pool")[0]["id"]
+    child = wait_for(lambda: prefect.runs(**ordered), 180, "a run on the gpu pool")[0]["id"]
     wait_until_it_trains(prefect, child)
     assert processes_of(child) and not snapshots(prefect) - before
     asked = time.monotonic()
     prefect.cancel(pipeline)
-    wait_for(lambda: not processes_of(child), 60, "the training to end")
+    wait_for(lambda: not processes_of(child), 180, "the training to end")
     assert time.monotonic() - asked < SECONDS_TO_STOP
-    prefect.wait_until(child, "CANCELLED", seconds=60)
-    prefect.wait_until(pipeline, "CANCELLED", seconds=60)
+    prefect.wait_until(child, "CANCELLED", seconds=180)
+    prefect.wait_until(pipeline, "CANCELLED", seconds=180)
     assert snapshots(prefect) - before
     again = prefect.order("pretrain", config=knobs["pretrain"])
-    wait_for(lambda: "goes on from step" in prefect.said(again), 60, "the checkpoint to be used")
+    wait_for(lambda: "goes on from step" in prefect.said(again), 180, "the checkpoint to be used")
     stop(prefect, again)
 
 
@@ -104,7 +106,7 @@ def test_a_server_that_restarts_does_not_kill_training(
 ) -> None:
     short = {**knobs["pretrain"], "tokens": 200_000, "seed": 2}
     run = prefect.order("manual", recipe={**knobs, "pretrain": short}, only="pretrain")
-    child = wait_for(lambda: prefect.children(run), 60, "a run on the gpu pool")[0]["id"]
+    child = wait_for(lambda: prefect.children(run), 180, "a run on the gpu pool")[0]["id"]
     wait_until_it_trains(prefect, child)
     trains = processes_of(child)
     end(prefect.server)
@@ -121,5 +123,5 @@ def test_a_worker_that_was_killed_leads_to_a_crashed_run_that_is_gone_on_with(
     state = prefect.wait_until(dead, "CRASHED", seconds=240)
     assert "No heartbeat" in state["message"]
     again = prefect.order("pretrain", config={**knobs["pretrain"], "seed": 1})
-    wait_for(lambda: "goes on from step" in prefect.said(again), 60, "the checkpoint to be used")
+    wait_for(lambda: "goes on from step" in prefect.said(again), 180, "the checkpoint to be used")
     stop(prefect, again)

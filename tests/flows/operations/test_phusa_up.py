@@ -32,7 +32,7 @@ from flows.operations.settings import ZOMBIE_AFTER_S, ZOMBIES
 from tests.conftest import ROOT, free_port
 from tests.flows.operations.living_up import LivingUp, wait_for
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.fleet
 
 
 @pytest.fixture
