@@ -36,10 +36,11 @@ class Browser:
     def open(self, url: str) -> None:
         self.driver.get(url)
 
-    def click(self, text: str) -> None:
-        """Click a button, link, tab or menu item by what it says."""
+    def click(self, text: str, within: str = "") -> None:
+        """Click a button, link, tab or menu item by what it says; `within` an element of a role."""
         exact = f"normalize-space(.)='{text}'"
-        path = f"//*[self::a or self::button or @role='tab' or @role='menuitem'][{exact}]"
+        place = f"//*[@role='{within}']" if within else ""
+        path = f"{place}//*[self::a or self::button or @role='tab' or @role='menuitem'][{exact}]"
 
         def clicked(driver: webdriver.Chrome) -> bool:
             shown = [e for e in driver.find_elements(By.XPATH, path) if e.is_displayed()]

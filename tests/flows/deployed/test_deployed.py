@@ -190,14 +190,15 @@ def test_the_page_of_a_model_shows_its_curves_and_what_it_says(
 
 
 def test_one_stage_again_in_three_clicks(prefect: PrefectSite, store: Store, ui: Browser) -> None:
-    """From the list of deployments: its name, Run, Quick run."""
+    """On the page of its deployment: Run, Quick run, and Run once more."""
     deployment = {"any_": [prefect.deployments()["tokenizer"]["id"]]}
     before = len(prefect.runs(deployment_id=deployment))
     ui.open(f"{prefect.url}/v2/deployments")
     ui.click("tokenizer")
     ui.shows("Configuration")
     ui.click("Run")
-    ui.click("Quick run")
+    ui.click("Quick run", within="menu")
+    ui.click("Run", within="dialog")
     run = wait_for(lambda: prefect.runs(deployment_id=deployment)[before:], 180, "a run")[0]
     prefect.wait_until(run["id"], "COMPLETED")
     assert store.resolve("tokenizer").inputs["dedup"].version == store.resolve("dedup").version
