@@ -10,13 +10,15 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
 def record(key: str, what: str, ours: str, peer: str, ratio: str, command: str) -> None:
-    """Print a figure and write it into the table, under its key."""
+    """Print a figure and write it into the page's first table, under its key."""
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     row = f"| {key} | {what} | {ours} | {peer} | {ratio} | `{command}` | {day}, {machine()} |"
     print(row)
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if not line.startswith(f"| {key} |")]
-    last = max(i for i, line in enumerate(kept) if line.startswith("|"))
+    last = next(i for i, line in enumerate(kept) if line.startswith("|"))
+    while last + 1 < len(kept) and kept[last + 1].startswith("|"):
+        last += 1
     PAGE.write_text("\n".join([*kept[: last + 1], row, *kept[last + 1 :]]) + "\n", encoding="utf-8")
 
 
