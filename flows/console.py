@@ -66,10 +66,10 @@ class StopSignal:
 
 
 @contextmanager
-def console_reporter(console: Console, stop: StopSignal) -> Iterator[Reporter]:
+def console_reporter(console: Console) -> Iterator[Reporter]:
     """A reporter for `console`; live while the block runs."""
     if not console.is_terminal:
-        yield _PlainReporter(console, stop)
+        yield _PlainReporter(console)
         return
     columns = (
         SpinnerColumn(),
@@ -84,7 +84,7 @@ def console_reporter(console: Console, stop: StopSignal) -> Iterator[Reporter]:
         TextColumn("{task.fields[facts]}"),
     )
     with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
-        yield _LiveReporter(progress, stop)
+        yield _LiveReporter(progress)
 
 
 class _Rate(ProgressColumn):
@@ -99,11 +99,10 @@ def _facts(facts: dict[str, object]) -> str:
 
 
 class _LiveBar:
-    def __init__(self, progress: Progress, task: object, stop: StopSignal) -> None:
-        self._progress, self._task, self._stop = progress, task, stop
+    def __init__(self, progress: Progress, task: object) -> None:
+        self._progress, self._task = progress, task
 
     def advance(self, amount: int = 1, **facts: object) -> None:
-        self._stop.check()
         fields = {"facts": _facts(facts)} if facts else {}
         self._progress.update(self._task, advance=amount, **fields)  # type: ignore[arg-type]
 
@@ -112,14 +111,14 @@ class _LiveBar:
 
 
 class _LiveReporter:
-    def __init__(self, progress: Progress, stop: StopSignal) -> None:
-        self._progress, self._stop = progress, stop
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
 
     @contextmanager
     def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Bar]:
         task = self._progress.add_task(label, total=total, completed=done, unit=unit, facts="")
         try:
-            yield _LiveBar(self._progress, task, self._stop)
+            yield _LiveBar(self._progress, task)
         finally:
             self._progress.remove_task(task)
 
@@ -130,17 +129,13 @@ class _LiveReporter:
 class _PlainBar:
     """Prints a line every ten seconds at most, with the share done and the time left."""
 
-    def __init__(
-        self, console: Console, label: str, total: int, unit: str, done: int, stop: StopSignal
-    ) -> None:
+    def __init__(self, console: Console, label: str, total: int, unit: str, done: int) -> None:
         self._console, self._label, self._total, self._unit = console, label, total, unit
-        self._stop = stop
         self._first = self._done = done
         self._started = self._printed = monotonic()
         self._lock = threading.Lock()
 
     def advance(self, amount: int = 1, **facts: object) -> None:
-        self._stop.check()
         with self._lock:
             self._done += amount
             if monotonic() - self._printed >= _PLAIN_EVERY_S:
@@ -166,12 +161,12 @@ class _PlainBar:
 
 
 class _PlainReporter:
-    def __init__(self, console: Console, stop: StopSignal) -> None:
-        self._console, self._stop = console, stop
+    def __init__(self, console: Console) -> None:
+        self._console = console
 
     @contextmanager
     def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Bar]:
-        yield _PlainBar(self._console, label, total, unit, done, self._stop)
+        yield _PlainBar(self._console, label, total, unit, done)
 
     def note(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

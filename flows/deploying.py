@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.parameters import RunOptions
 from flows.recipe import load_recipe
 from flows.request import store_of
 from flows.stages import STAGES
@@ -27,13 +28,7 @@ def recipe_forms(recipe: str | None = None, overrides: Sequence[str] = ()) -> di
     return {
         "recipe": knobs,
         "store": store,
-        "options": {
-            "store": store,
-            "recipe": read.name,
-            "workers": read.workers,
-            "runner": knobs["runner"],
-            "prompts": knobs["prompts"],
-        },
+        "options": RunOptions.of(read, store).model_dump(mode="json", exclude={"force"}),
         **{name: knobs[name] for name in STAGES},
     }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
 
@@ -45,13 +47,10 @@ def build_on_gpu_worker(
     one has ordered waits for that run. Raises WorkerRunFailed if it does not end well.
     """
     chosen = INPUTS[name].model_validate(inputs)
-    wanted = [fingerprint_of(name, config, chosen, options), options.store]
-    if options.force:
-        wanted.append(str(this_run.get_id()))
-    key = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
+    order = _Order(name, config, options, chosen)
     with get_client(sync_client=True) as client:
         try:
-            ended = _run_of(client, name, key, config, options, chosen)
+            ended = _run_of(client, order)
         except TerminationSignal:
             _cancel_with_pipeline(client)
             raise
@@ -70,75 +69,76 @@ def _say(text: str) -> None:
     get_run_logger().info(text)
 
 
-def _tag(key: str) -> str:
-    return f"order-{key[:32]}"
+@dataclass(frozen=True)
+class _Order:
+    """What a worker is to build."""
+
+    name: str
+    config: Config
+    options: RunOptions
+    inputs: StageInputs
+
+    @property
+    def deployment(self) -> str:
+        return f"{self.name}/{self.name}"
+
+    @cached_property
+    def tag(self) -> str:
+        """The same for all who want the same; one that is forced is its pipeline's own."""
+        fingerprint = fingerprint_of(self.name, self.config, self.inputs, self.options)
+        wanted = [fingerprint, self.options.store]
+        if self.options.force:
+            wanted.append(str(this_run.get_id()))
+        digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
+        return f"order-{digest[:32]}"
 
 
-def _ordered(client: SyncPrefectClient, name: str, key: str) -> list[FlowRun]:
-    """All runs of the stage's deployment that were ordered under this key."""
+def _run_of(client: SyncPrefectClient, order: _Order) -> FlowRun:
+    """The ended run: one that another pipeline has ordered if it ends well, else our own."""
+    going = next((run for run in _ordered(client, order) if not _is_final(run)), None)
+    if going is not None:
+        _say(f"{order.name}: run {going.name} builds it already; waiting for that")
+        ended = _wait(client, order.name, going)
+        if ended.state is not None and ended.state.is_completed():
+            return ended
+    ordered = _place(client, order)
+    _say(f"{order.name}: ordered from the gpu pool as run {ordered.name}")
+    return _wait(client, order.name, ordered)
+
+
+def _ordered(client: SyncPrefectClient, order: _Order) -> list[FlowRun]:
+    """All runs of the stage's deployment that were ordered for the same."""
     try:
-        found = client.read_deployment_by_name(f"{name}/{name}")
+        found = client.read_deployment_by_name(order.deployment)
     except ObjectNotFound as error:
         raise RequestError(
             Fault(
-                f"deployment {name}/{name}",
+                f"deployment {order.deployment}",
                 "nothing of that name on the Prefect server",
                 "one whose work pool has a worker with a GPU",
                 "Deploy it: prefect --no-prompt deploy --all.",
             )
         ) from error
     return client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[_tag(key)])),
+        flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[order.tag])),
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[found.id])),
     )
 
 
-def _run_of(
-    client: SyncPrefectClient,
-    name: str,
-    key: str,
-    config: Config,
-    options: RunOptions,
-    inputs: StageInputs,
-) -> FlowRun:
-    """The ended run: one that another pipeline has ordered if it ends well, else our own."""
-    going = _going_run(client, name, key)
-    if going is not None:
-        _say(f"{name}: run {going.name} builds it already; waiting for that")
-        ended = _wait(client, name, going)
-        if ended.state is not None and ended.state.is_completed():
-            return ended
-    ordered = _order(client, name, key, config, options, inputs)
-    _say(f"{name}: ordered from the gpu pool as run {ordered.name}")
-    return _wait(client, name, ordered)
-
-
-def _going_run(client: SyncPrefectClient, name: str, key: str) -> FlowRun | None:
-    runs = _ordered(client, name, key)
-    return next((run for run in runs if not _is_final(run)), None)
-
-
-def _order(
-    client: SyncPrefectClient,
-    name: str,
-    key: str,
-    config: Config,
-    options: RunOptions,
-    inputs: StageInputs,
-) -> FlowRun:
+def _place(client: SyncPrefectClient, order: _Order) -> FlowRun:
     """Order a run. Pipelines that do so at the same moment get the same one: runs that ended are
     counted in the idempotency key, which otherwise gives back a run that failed long ago."""
-    attempt = len(_ordered(client, name, key))
+    attempt = len(_ordered(client, order))
     ordered = run_deployment(
-        f"{name}/{name}",
+        order.deployment,
         parameters={
-            "config": config.model_dump(mode="json"),
-            "options": options.model_dump(mode="json"),
-            "inputs": inputs.model_dump(mode="json"),
+            "config": order.config.model_dump(mode="json"),
+            "options": order.options.model_dump(mode="json"),
+            "inputs": order.inputs.model_dump(mode="json"),
         },
-        flow_run_name=f"{name} for {options.recipe}",
-        tags=["phusa", _tag(key)],
-        idempotency_key=f"{_tag(key)}-{attempt}",
+        flow_run_name=f"{order.name} for {order.options.recipe}",
+        tags=["phusa", order.tag],
+        idempotency_key=f"{order.tag}-{attempt}",
         timeout=0,
     )
     return cast("FlowRun", ordered)  # a coroutine only where an event loop runs

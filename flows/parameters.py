@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.runners import Runner, Threads
+
+if TYPE_CHECKING:
+    from flows.recipe import Recipe
 
 StageName = Literal["crawl", "clean", "dedup", "tokenizer", "shard", "pretrain", "finetune"]
 AnyStage = Literal["", "crawl", "clean", "dedup", "tokenizer", "shard", "pretrain", "finetune"]
@@ -29,6 +32,18 @@ class RunOptions(Form):
     workers: int = Field(2, ge=1, le=256, description="shards worked on at once")
     runner: Runner = Field(Threads(), description="where mapped shard tasks run")
     prompts: tuple[str, ...] = Field((), description="shown on a model's page, answered by it")
+
+    @classmethod
+    def of(cls, recipe: Recipe, store: str, *, force: bool = False) -> RunOptions:
+        """Those of a recipe's own runs."""
+        return cls(
+            force=force,
+            store=store,
+            recipe=recipe.name,
+            workers=recipe.workers,
+            runner=recipe.runner,
+            prompts=recipe.prompts,
+        )
 
 
 class StageResult(BaseModel):

@@ -102,23 +102,13 @@ class _River:
             self.made.append(result)
 
     def _run(self, name: str, inputs: dict[str, StageResult | str]) -> StageResult:
-        config, options = self._recipe.stage(name), self._options(name)
+        config, forced = self._recipe.stage(name), name in self._selection.force
+        options = RunOptions.of(self._recipe, self.store.address, force=forced)
         if STAGES[name].trains and is_deployed():
             chosen = INPUTS[name].model_validate(inputs)
             if find_made(name, config, chosen, options) is None:
                 return build_on_gpu_worker(name, config, options, inputs)
         return FLOWS[name](options=options, inputs=inputs, config=config)
-
-    def _options(self, name: str) -> RunOptions:
-        recipe = self._recipe
-        return RunOptions(
-            store=self.store.address,
-            recipe=recipe.name,
-            force=name in self._selection.force,
-            workers=recipe.workers,
-            runner=recipe.runner,
-            prompts=recipe.prompts,
-        )
 
     def _check_room(self) -> None:
         """What trains elsewhere needs no room here."""

@@ -15,6 +15,7 @@ from flows.parameters import INPUTS, AnyStage, PipelineInputs, RunOptions, Stage
 from flows.pipeline import FLOWS, pipeline
 from flows.plan import Selection
 from flows.recipe import Recipe
+from flows.stopping import StoppableReporter
 from storage.manifest import Manifest
 from storage.store import Store
 from tasks.config import Config
@@ -55,6 +56,6 @@ def shown_on(console: Console) -> Iterator[None]:
     """
     quick = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     stop = StopSignal(console)
-    with quick, stop.caught(), console_reporter(console, stop) as reporter:
-        report_to(reporter)
+    with quick, stop.caught(), console_reporter(console) as reporter:
+        report_to(StoppableReporter(reporter, stop))
         yield

@@ -208,7 +208,8 @@ class _Run:
         stage, store = self._stage, self._store
         last = store.latest(stage.name, self._options.recipe)
         plain = identity(self._config)
-        reason = self._why(plain, last)
+        outdated = store.find(stage.name, self.key)  # else it would be a hit, or this is forced
+        reason = self._why(plain, last, outdated)
         note(f"{stage.name}: run ({reason})")
         left_out = self._takedowns.forgotten if not stage.inputs else self._left_out
         runner = self._options.runner if stage.maps else Threads()
@@ -226,22 +227,17 @@ class _Run:
             require_passed(f"{held.label}, kept in quarantine,", stage, checks)
         for warning in (c.says for c in checks if not c.passed):
             note(f"{stage.name}: warning: {warning}")
-        made = commit(store, workspace, draft, replace=self._replaces())
+        made = commit(store, workspace, draft, replace=self._options.force or outdated is not None)
         note_late_takedowns(store, made, self._takedowns)
         return self._conclude(made, reason, reused=False)
 
-    def _replaces(self) -> bool:
-        """Whether what is built takes the place of a whole version of the same fingerprint."""
-        there = self._store.find(self._stage.name, self.key)
-        too_old = there is not None and is_too_old(self._config, there)
-        return self._options.force or too_old
-
-    def _why(self, plain: Mapping[str, Any], last: Manifest | None) -> str:
+    def _why(
+        self, plain: Mapping[str, Any], last: Manifest | None, outdated: Manifest | None
+    ) -> str:
         if self._options.force:
             return "forced"
-        there = self._store.find(self._stage.name, self.key)
-        if there is not None:
-            return age_reason(self._config, there)
+        if outdated is not None:
+            return age_reason(self._config, outdated)
         return run_reason(self._stage, plain, self._digests, self._left_out.rules, last)
 
     def _draft(

@@ -12,12 +12,20 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 from storage.errors import Interrupted
 from tasks.progress import Bar, Reporter
 
 _STOP_WITHIN_S = 10.0
 """After it, the process ends: whatever is on disk is safe against that."""
+
+
+class Stop(Protocol):
+    """Knows whether someone asked to stop."""
+
+    def check(self) -> None:
+        """Raise Interrupted if so."""
 
 
 class StopRequest:
@@ -60,7 +68,7 @@ def stopping_tasks(stop: StopRequest) -> Iterator[None]:
 class StoppableReporter:
     """Another reporter, whose bars raise Interrupted once the tasks are asked to stop."""
 
-    def __init__(self, shown: Reporter, stop: StopRequest) -> None:
+    def __init__(self, shown: Reporter, stop: Stop) -> None:
         self._shown, self._stop = shown, stop
 
     @contextmanager
@@ -74,7 +82,7 @@ class StoppableReporter:
 
 
 class _StoppableBar:
-    def __init__(self, shown: Bar, stop: StopRequest) -> None:
+    def __init__(self, shown: Bar, stop: Stop) -> None:
         self._shown, self._stop = shown, stop
 
     def advance(self, amount: int = 1, **facts: object) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from storage.errors import PhusaError
-from storage.manifest import Manifest
+from storage.manifest import InputRef, Manifest
 from storage.store import Store
 
 
@@ -26,14 +26,21 @@ class Node:
 
 
 def ancestors(store: Store, manifest: Manifest) -> Node:
-    """The tree of what `manifest` was made from."""
-    children = []
-    for reference in manifest.inputs.values():
-        try:
-            children.append(ancestors(store, store.manifest(reference.name, reference.version)))
-        except PhusaError:  # not there, damaged, or of a newer phusa
-            children.append(Node(reference.label, None))
-    return Node(manifest.label, manifest, tuple(children))
+    """The tree of what `manifest` was made from; what is met on several ways is read once."""
+    known: dict[str, Node] = {}
+
+    def above(of: Manifest) -> Node:
+        return Node(of.label, of, tuple(map(node, of.inputs.values())))
+
+    def node(reference: InputRef) -> Node:
+        if reference.label not in known:
+            try:
+                known[reference.label] = above(store.manifest(reference.name, reference.version))
+            except PhusaError:  # not there, damaged, or of a newer phusa
+                known[reference.label] = Node(reference.label, None)
+        return known[reference.label]
+
+    return above(manifest)
 
 
 def descendants(store: Store, manifest: Manifest) -> Node:

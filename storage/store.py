@@ -34,12 +34,16 @@ class Store:
         self.address = self.backend.address
         self.aliases = Aliases(self.backend)
         identity = hashlib.sha256(self.address.encode()).hexdigest()[:16]
-        home = self.backend.local_path("work")
-        self.work = home if home is not None else cache_root() / "work" / identity
         self.cache = Cache(cache_root(), identity)
-        beside = self.backend.local_path("tensorboard")
+
+        def here(name: str) -> Path:
+            """A folder on this machine: in the store if that is a folder, else beside the cache."""
+            inside = self.backend.local_path(name)
+            return inside if inside is not None else cache_root() / name / identity
+
+        self.work = here("work")
         # Event files of training: to be watched while it goes on, and no artifact's.
-        self.tensorboard = beside if beside is not None else cache_root() / "tensorboard" / identity
+        self.tensorboard = here("tensorboard")
 
     # --- looking up ---------------------------------------------------------------------------
 

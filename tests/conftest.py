@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.flows.servers import prefect_server
 from tests.site import TinySite
 from tests.storage.s3_server import make_bucket, s3_server
 
@@ -34,28 +28,8 @@ def tiny_site() -> Iterator[TinySite]:
 def prefect_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a process that talks to this session's own, real Prefect server."""
     home = tmp_path_factory.mktemp("prefect")
-    port = free_port()
-    env = {
-        **os.environ,
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",
-        "DO_NOT_TRACK": "1",
-    }
-    log = (home / "server.log").open("wb")
-    command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
-    server = subprocess.Popen(
-        command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-    )
-    try:
-        _wait_until_healthy(f"{env['PREFECT_API_URL']}/health", server, home / "server.log")
+    with prefect_server(home, PREFECT_LOGGING_LEVEL="CRITICAL") as env:
         yield env
-    finally:
-        server.terminate()
-        server.wait(30)
-        log.close()
 
 
 @pytest.fixture(scope="session")
@@ -129,21 +103,3 @@ def recipe_of(site: TinySite) -> dict[str, Any]:
             "held_out_share": 0.15,
         },
     }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert server.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise AssertionError(f"the Prefect server did not start: {log.read_text()}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from flows.run_page.markdown import code, escape, run_link, run_path, table
 from flows.stages import STAGES
-from storage.errors import PhusaError
+from storage.lineage import ancestors
 from storage.manifest import Manifest
 from storage.store import Store
 
@@ -16,19 +16,8 @@ Ancestry = dict[str, Manifest | None]
 
 
 def ancestry(store: Store, manifest: Manifest) -> Ancestry:
-    """The artifact and all that it was made from, each read once, in the order of the river."""
-    found: Ancestry = {manifest.label: manifest}
-    waiting = [manifest]
-    while waiting:
-        for reference in waiting.pop().inputs.values():
-            if reference.label in found:
-                continue
-            try:
-                above = store.manifest(reference.name, reference.version)
-                waiting.append(above)
-            except PhusaError:  # not there, damaged, or of a newer phusa
-                above = None
-            found[reference.label] = above
+    """The artifact and all that it was made from, in the order of the river."""
+    found = {node.label: node.manifest for _, node in ancestors(store, manifest).walk()}
     order = list(STAGES)
     return dict(sorted(found.items(), key=lambda item: order.index(item[0].partition("@")[0])))
 

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import psutil
 
 from flows.operations.recording import RECORDING
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT
+from tests.flows.servers import free_port
 
 T = TypeVar("T")
 PREFECT = [sys.executable, "-W", "ignore", "-m", "prefect"]

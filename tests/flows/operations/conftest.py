@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.conftest import free_port, recipe_of
+from tests.conftest import recipe_of
 from tests.flows.operations.living_up import LivingUp
+from tests.flows.servers import free_port
 from tests.site import TinySite
 
 

@@ -20,8 +20,8 @@ from flows.operations.doctor.finding import Finding, Place, ok
 from flows.operations.doctor.gpu import gpu
 from flows.operations.doctor.packages import packages, python
 from storage.store import Store
-from tests.conftest import free_port
 from tests.flows.conftest import Cli
+from tests.flows.servers import free_port
 
 
 @pytest.fixture

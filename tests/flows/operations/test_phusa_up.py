@@ -29,8 +29,9 @@ from flows.operations.doctor import pools, server, stuck
 from flows.operations.doctor.finding import Place
 from flows.operations.server import ensure_pool, ensure_zombie_automation
 from flows.operations.settings import ZOMBIE_AFTER_S, ZOMBIES
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT
 from tests.flows.operations.living_up import LivingUp, wait_for
+from tests.flows.servers import free_port
 
 pytestmark = pytest.mark.fleet
 
