@@ -18,17 +18,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.ledger import record
+from storage.identities import page_id
 from storage.parquet import shard_name
-from storage.records import page_id
 from storage.warc import WarcSegment
 from storage.workspace import Workspace
 from tasks.clean.clean import CleanPaths, PageShard, clean_shard, count_reused
 from tasks.clean.config import CleanConfig
 from tasks.clean.earlier import EarlierShard, SealedFile
 from tasks.clean.extractors import Extractor, Resiliparse, Trafilatura
-from tasks.crawl.crawler import WARC_FILE
-from tasks.crawl.frontier import FetchedPage
 from tasks.crawl.index import Crawled, write_crawl
+from tasks.crawl.live.crawler import WARC_FILE
+from tasks.crawl.live.frontier import FetchedPage
 
 COMMAND = "python -m benchmarks.nightly --pages FOLDER"
 SHARDS = 4

@@ -1,17 +1,8 @@
-"""The records that stages exchange, as Arrow schemas documented column by column.
-
-Ids are xxh3-128 of content, written as 32 hexadecimal digits: the same page or text has the same
-id in every run, on every machine.
-
-Source: xxHash, https://xxhash.com (`xxhash.xxh3_128` over bytes, never over `str`).
-"""
+"""The records that stages exchange, as Arrow schemas documented column by column."""
 
 from __future__ import annotations
 
 import pyarrow as pa
-import xxhash
-
-_SEPARATOR = b"\x00"
 
 
 def _column(name: str, kind: pa.DataType, says: str) -> pa.Field:
@@ -26,6 +17,13 @@ PAGE = pa.schema(
         _column("charset", pa.string(), "charset of the Content-Type header, or empty"),
         _column("body_digest", pa.string(), "sha256 of the decoded body, hexadecimal"),
         _column("num_bytes", pa.int64(), "size of the decoded body"),
+        _column(
+            "policy",
+            pa.string(),
+            "what the page asks of crawlers, as sorted words: noindex nofollow noai noarchive "
+            "tdm-reservation … (meta robots, X-Robots-Tag, TDMRep)",
+        ),
+        _column("licence", pa.string(), "URL of the licence that the page names, or empty"),
     ]
 )
 
@@ -33,14 +31,36 @@ PAGE = pa.schema(
 FETCH = pa.schema(
     [
         _column("page_id", pa.string(), "the page that was fetched"),
-        _column("fetched_at", pa.timestamp("ms", tz="UTC"), "when the response began"),
+        _column("fetched_at", pa.timestamp("ms", tz="UTC"), "when the body was fetched"),
+        _column("checked_at", pa.timestamp("ms", tz="UTC"), "when the server last said it is so"),
+        _column("num_checks", pa.int32(), "times it was asked for again, in all crawls"),
+        _column("num_changes", pa.int32(), "times it had changed then"),
         _column("status", pa.int32(), "HTTP status"),
+        _column("etag", pa.string(), "ETag of the response, or empty"),
+        _column("last_modified", pa.string(), "Last-Modified of the response, or empty"),
         _column("depth", pa.int32(), "links followed from a seed"),
         _column(
             "robots", pa.string(), "robots.txt verdict: allowed, or the reason it was not asked"
         ),
         _column("warc_file", pa.string(), "file under `warc/` that holds the response"),
         _column("warc_offset", pa.int64(), "byte offset of the record in that file"),
+        _column("warc_bytes", pa.int64(), "bytes of the record in that file, packed"),
+    ]
+)
+
+# Who was asked, and how it went: for the people who answer for a crawl.
+HOST = pa.schema(
+    [
+        _column("host", pa.string(), "host and port"),
+        _column("pages", pa.int64(), "pages kept"),
+        _column("page_bytes", pa.int64(), "bytes of their decoded bodies"),
+        _column("unchanged", pa.int64(), "of them, pages that were as an earlier crawl had them"),
+        _column("requests", pa.int64(), "requests made, robots.txt and retries included"),
+        _column("wire_bytes", pa.int64(), "bytes of bodies as they were sent"),
+        _column("errors", pa.int64(), "requests without a usable answer, 4xx and 5xx included"),
+        _column("waiting", pa.int64(), "URLs left waiting when the crawl ended"),
+        _column("delay_s", pa.float64(), "seconds kept between two requests at the end"),
+        _column("robots", pa.string(), "what became of its robots.txt"),
     ]
 )
 
@@ -130,17 +150,3 @@ STEP = pa.schema(
         _column("document_id", pa.string(), "the document that its answer is quoted from"),
     ]
 )
-
-
-def page_id(url: str, body_digest: str) -> str:
-    """The id of a page: an unchanged page keeps it when fetched again."""
-    return _identify(url, body_digest)
-
-
-def document_id(url: str, text: str) -> str:
-    """The id of a document: the same text at the same URL keeps it."""
-    return _identify(url, text)
-
-
-def _identify(*parts: str) -> str:
-    return xxhash.xxh3_128_hexdigest(_SEPARATOR.join(part.encode() for part in parts))

@@ -14,17 +14,35 @@ import io
 import os
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
+from warcio.recordbuilder import RecordBuilder
+from warcio.recordloader import ArcWarcRecord
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
+from zlib_ng import zlib_ng
 
 from storage.errors import DamagedArtifact
 
 _TRANSFER_HEADERS = frozenset({"content-encoding", "transfer-encoding", "content-length"})
+_PROFILES = "http://netpreserve.org/warc/1.1/revisit/"
+_RECORDS = RecordBuilder(warc_version="WARC/1.1")
 _NOT_PRINTABLE = re.compile(r"[^\t\x20-\x7e]")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a record lies in a segment: its gzip member's first byte, and how many there are."""
+
+    offset: int
+    num_bytes: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.num_bytes
 
 
 class WarcSegment:
@@ -37,14 +55,10 @@ class WarcSegment:
         self._file = path.open("ab")
         self._file.truncate(committed_bytes)
         self._file.seek(committed_bytes)
+        self.size = committed_bytes
         if committed_bytes == 0:
-            writer = self._writer()
             info = {"software": software, "format": "WARC File Format 1.1"}
-            writer.write_record(writer.create_warcinfo_record(path.name, info))
-
-    @property
-    def size(self) -> int:
-        return self._file.tell()
+            self._write(_RECORDS.create_warcinfo_record(path.name, info))
 
     def append(
         self,
@@ -54,33 +68,106 @@ class WarcSegment:
         reason: str,
         headers: Sequence[tuple[str, str]],
         body: bytes,
-    ) -> int:
-        """Append one response and return its byte offset."""
-        offset = self._file.tell()
-        writer = self._writer()
-        http = StatusAndHeaders(
-            f"{status} {reason}", _stored_headers(headers, len(body)), protocol="HTTP/1.1"
-        )
-        record = writer.create_warc_record(
+    ) -> Place:
+        """Append one HTTP response."""
+        http = _http(status, reason, _stored_headers(headers, len(body)))
+        record = _RECORDS.create_warc_record(
             url,
             "response",
             payload=io.BytesIO(body),
             length=len(body),
             http_headers=http,
-            warc_headers_dict={"WARC-Date": f"{fetched_at:%Y-%m-%dT%H:%M:%SZ}"},
+            warc_headers_dict={"WARC-Date": _date(fetched_at)},
         )
-        writer.write_record(record)
-        self._file.flush()  # past a kill -9 of this process from here on
-        return offset
+        return self._write(record)
 
-    def close(self) -> None:
+    def append_resource(
+        self, url: str, fetched_at: datetime, content_type: str, body: bytes
+    ) -> Place:
+        """Append what came from elsewhere than HTTP: a file, a row of a table."""
+        record = _RECORDS.create_warc_record(
+            url,
+            "resource",
+            payload=io.BytesIO(body),
+            length=len(body),
+            warc_content_type=content_type,
+            warc_headers_dict={"WARC-Date": _date(fetched_at)},
+        )
+        return self._write(record)
+
+    def append_revisit(
+        self,
+        url: str,
+        checked_at: datetime,
+        status: int,
+        reason: str,
+        headers: Sequence[tuple[str, str]],
+        fetched_at: datetime,
+        body_sha256: str,
+    ) -> Place:
+        """Append a `revisit`: at `checked_at` the page was still as it was at `fetched_at`.
+
+        Source: ISO 28500:2017 §6.7; profile `server-not-modified` for a 304, else
+        `identical-payload-digest`.
+        """
+        profile = "server-not-modified" if status == 304 else "identical-payload-digest"
+        dates = {"WARC-Date": _date(checked_at)}
+        record = _RECORDS.create_revisit_record(
+            url,
+            f"sha256:{body_sha256}",
+            url,
+            _date(fetched_at),
+            http_headers=_http(status, reason, _stored_headers(headers, 0)),
+            warc_headers_dict=dates,
+        )
+        record.rec_headers.replace_header("WARC-Profile", f"{_PROFILES}{profile}")
+        return self._write(record)
+
+    def append_member(self, member: bytes) -> Place:
+        """Append a record's gzip member as it stands in another segment."""
+        place = Place(self.size, len(member))
+        self._file.write(member)
+        self._file.flush()
+        self.size = place.end
+        return place
+
+    def sync(self) -> None:
         """Put everything appended on disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Put everything appended on disk, and close the file."""
+        self.sync()
         self._file.close()
 
-    def _writer(self) -> WARCWriter:
-        return WARCWriter(self._file, gzip=True, warc_version="WARC/1.1")
+    def _write(self, record: ArcWarcRecord) -> Place:
+        """warcio writes the record, zlib-ng packs it. Of 57 KB of HTML its level 5 makes 8.2 KB in
+        0.35 ms; zlib's level 6 8.5 KB in 0.74 ms, and level 9, warcio's own, takes twice that.
+        """
+        plain = io.BytesIO()
+        WARCWriter(plain, gzip=False, warc_version="WARC/1.1").write_record(record)
+        packer = zlib_ng.compressobj(5, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS | 16)
+        # Flushed, and so past a kill -9 of this process, before anyone is told where it lies.
+        return self.append_member(packer.compress(plain.getbuffer()) + packer.flush())
+
+
+def read_member(path: Path, offset: int, num_bytes: int) -> bytes:
+    """A record's gzip member, packed as it is. Raises DamagedArtifact if the file is too short."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        member = file.read(num_bytes)
+    if len(member) != num_bytes:
+        raise _no_record(path, offset)
+    return member
+
+
+def _date(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _http(status: int, reason: str, headers: list[tuple[str, str]]) -> StatusAndHeaders:
+    return StatusAndHeaders(f"{status} {_ascii(reason)}".strip(), headers, protocol="HTTP/1.1")
 
 
 def _stored_headers(headers: Sequence[tuple[str, str]], length: int) -> list[tuple[str, str]]:
@@ -97,9 +184,9 @@ def _ascii(value: str) -> str:
 
 
 def read_body(path: Path, offset: int) -> bytes:
-    """The body of the response record that starts at `offset`.
+    """The body of the response or resource that starts at `offset`.
 
-    Raises DamagedArtifact if no whole response record can be read there.
+    Raises DamagedArtifact if no whole record of that kind can be read there.
     """
     cause = None
     try:
@@ -110,20 +197,38 @@ def read_body(path: Path, offset: int) -> bytes:
         body, cause = None, error
     if body is not None:
         return body
-    raise DamagedArtifact(
-        f"{path} holds no response record at byte {offset}; expected the one that the fetch table "
-        "names. The file was altered: build that crawl again with --force crawl."
-    ) from cause
+    raise _no_record(path, offset) from cause
 
 
-def _body_at(path: Path, offset: int) -> bytes | None:
-    """The body, or None if the record there is missing, no response, or not whole."""
+def read_headers(path: Path, offset: int) -> list[tuple[str, str]]:
+    """The HTTP headers of the response that starts at `offset`, as they were stored."""
     with path.open("rb") as stream:
         stream.seek(offset)
         record = next(iter(ArchiveIterator(stream, parse_http=True)), None)
-        if record is None or record.record_type != WarcRecordType.response:
+        if record is None or record.http_headers is None:
+            raise _no_record(path, offset)
+        return [(str(name), str(value)) for name, value in record.http_headers]
+
+
+def _no_record(path: Path, offset: int) -> DamagedArtifact:
+    return DamagedArtifact(
+        f"{path} holds no response record at byte {offset}; expected the one that the fetch table "
+        "names. The file was altered: build that crawl again with --force crawl."
+    )
+
+
+def _body_at(path: Path, offset: int) -> bytes | None:
+    """The body, or None if the record there is missing, of another kind, or not whole."""
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        record = next(iter(ArchiveIterator(stream, parse_http=True)), None)
+        if record is None:
             return None
-        if record.http_headers is None:
+        if record.record_type == WarcRecordType.resource:
+            length = record.headers.get("Content-Length")
+        elif record.record_type == WarcRecordType.response and record.http_headers is not None:
+            length = record.http_headers.get("Content-Length")
+        else:
             return None
         body = bytes(record.reader.read())
-        return body if record.http_headers.get("Content-Length") == str(len(body)) else None
+        return body if length == str(len(body)) else None

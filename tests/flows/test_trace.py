@@ -20,9 +20,10 @@ import pytest
 from flows.trace.model import Share, trace_model
 from flows.trace.page import GONE, FinetuneTrace, choose_artifacts, trace
 from storage.errors import RequestError
+from storage.identities import document_id
 from storage.manifest import Manifest
 from storage.parquet import read_table
-from storage.records import REJECT, document_id
+from storage.records import REJECT
 from storage.store import Store
 from storage.warc import read_body
 from tasks.lm.sequences import Sequences

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import records
-from storage.records import document_id, page_id, sequence_schema
+from storage.identities import document_id, page_id
+from storage.records import sequence_schema
 
 SCHEMAS = {name: value for name, value in vars(records).items() if isinstance(value, pa.Schema)}
 SCHEMAS |= {"SEQUENCE": sequence_schema(1 << 16), "SPAN": pa.schema(list(records.SPAN))}

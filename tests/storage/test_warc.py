@@ -21,7 +21,7 @@ VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_char
 
 def _append(segment: WarcSegment, number: int, body: bytes) -> int:
     headers = [("Content-Type", "text/html"), ("Content-Encoding", "gzip")]
-    return segment.append(f"http://localhost/{number}", NOW, 200, "OK", headers, body)
+    return segment.append(f"http://localhost/{number}", NOW, 200, "OK", headers, body).offset
 
 
 def _filled(path: Path, bodies: list[bytes]) -> tuple[list[int], int]:
@@ -41,7 +41,7 @@ def test_bodies_come_back_and_both_libraries_read_them(
     path = tmp_path_factory.mktemp("warc") / "a.warc.gz"
     segment = WarcSegment(path, 0, "phusa/test")
     offsets = [
-        segment.append(f"http://h/{i}", NOW, 200, "OK", headers, body)
+        segment.append(f"http://h/{i}", NOW, 200, "OK", headers, body).offset
         for i, body in enumerate(bodies)
     ]
     segment.close()

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from storage.identities import page_id
 from storage.parquet import write_rows
-from storage.records import FETCH, PAGE, page_id
+from storage.records import FETCH, PAGE
 from storage.warc import WarcSegment
 from storage.workspace import Workspace
 from tasks.clean.clean import PageShard
@@ -26,6 +27,7 @@ class Page:
     url: str
     body: bytes
     charset: str = ""
+    content_type: str = "text/html"
 
     @property
     def page_id(self) -> str:
@@ -42,27 +44,38 @@ def write_crawl_shard(pages: Sequence[Page], root: Path) -> PageShard:
     warc = WarcSegment(crawl.data / "warc" / "pages.warc.gz", 0, "tests")
     page_rows, fetch_rows = [], []
     for page in pages:
-        offset = warc.append(page.url, now, 200, "OK", [], page.body)
+        if page.content_type == "text/html":
+            place = warc.append(page.url, now, 200, "OK", [], page.body)
+        else:
+            place = warc.append_resource(page.url, now, page.content_type, page.body)
         digest = hashlib.sha256(page.body).hexdigest()
         page_rows.append(
             {
                 "page_id": page.page_id,
                 "url": page.url,
-                "content_type": "text/html",
+                "content_type": page.content_type,
                 "charset": page.charset,
                 "body_digest": digest,
                 "num_bytes": len(page.body),
+                "policy": "",
+                "licence": "",
             }
         )
         fetch_rows.append(
             {
                 "page_id": page.page_id,
                 "fetched_at": now,
+                "checked_at": now,
+                "num_checks": 0,
+                "num_changes": 0,
                 "status": 200,
+                "etag": "",
+                "last_modified": "",
                 "depth": 0,
                 "robots": "allowed",
                 "warc_file": "pages.warc.gz",
-                "warc_offset": offset,
+                "warc_offset": place.offset,
+                "warc_bytes": place.num_bytes,
             }
         )
     warc.close()

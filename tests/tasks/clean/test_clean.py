@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.errors import DamagedArtifact
-from storage.records import DOCUMENT, ORIGIN, REJECT, document_id
+from storage.identities import document_id
+from storage.records import DOCUMENT, ORIGIN, REJECT
 from storage.workspace import Workspace
 from tasks.clean.clean import CleanPaths, PageShard, clean_shard, count_reasons
 from tasks.clean.config import CleanConfig, Replacement, Sandbox

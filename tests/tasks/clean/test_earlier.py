@@ -18,7 +18,8 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.records import DOCUMENT, document_id
+from storage.identities import document_id
+from storage.records import DOCUMENT
 from storage.takedown import NOTHING, Forgotten, Kind, Takedown, identify
 from storage.workspace import Workspace
 from tasks.clean import clean

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
+from storage.identities import document_id
 from storage.parquet import write_rows
-from storage.records import DOCUMENT, document_id
+from storage.records import DOCUMENT
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.dedup import filter_shard, match, sign_shard

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
 from storage.errors import DamagedArtifact, NothingLeft
+from storage.identities import document_id
 from storage.parquet import write_rows
-from storage.records import DOCUMENT, document_id, sequence_schema
+from storage.records import DOCUMENT, sequence_schema
 from storage.workspace import Workspace
 from tasks.lm.tokens import END_OF_TEXT, SPECIAL_TOKENS
 from tasks.shard.config import ShardConfig

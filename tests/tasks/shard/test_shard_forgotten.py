@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
+from storage.identities import document_id
 from storage.parquet import write_rows
-from storage.records import DOCUMENT, document_id
+from storage.records import DOCUMENT
 from storage.takedown import NOTHING, Forgotten, Kind, Takedown, identify
 from storage.workspace import Workspace
 from tasks.lm.tokens import SPECIAL_TOKENS
