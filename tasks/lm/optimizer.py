@@ -2,17 +2,63 @@
 
 Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; arXiv:2502.16982;
 torch.optim.Muon. A Muon of our own that took all matrices of one shape as one stack was 1.1 times
-as fast on a CPU: not worth its lines.
+as fast on a CPU: not worth its lines. But torch's orthogonalises in bfloat16 everywhere: on a CPU
+that has no such products (AVX2 alone) it took 7.9 s for the demo's matrices, in fp32 0.14 s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 from tasks.lm.config import OptimizerConfig
+from tasks.lm.device import has_cpu_bf16
+
+
+class Fp32Muon(Muon):
+    """torch's Muon, its state included, with the orthogonalisation in fp32."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update every matrix that has a gradient."""
+        assert closure is None, "nothing here evaluates a closure"
+        for group in self.param_groups:
+            for matrix in (p for p in group["params"] if p.grad is not None):
+                self._update(matrix, group)
+
+    def _update(self, matrix: Tensor, group: dict[str, Any]) -> None:
+        assert matrix.grad is not None
+        state, momentum = self.state[matrix], group["momentum"]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+        state["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
+        update = matrix.grad.lerp(state["momentum_buffer"], momentum)  # Nesterov's
+        update = orthogonalized(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        rows, columns = matrix.shape
+        matrix.mul_(1 - group["lr"] * group["weight_decay"])
+        matrix.add_(update, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+
+
+def orthogonalized(
+    matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+) -> Tensor:
+    """The nearest semi-orthogonal (rows, columns) matrix, roughly, by Newton-Schulz in fp32."""
+    a, b, c = coefficients
+    x = matrix.float().T if matrix.shape[0] > matrix.shape[1] else matrix.float()
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+def _muon_for(matrices: Sequence[Tensor]) -> type[Muon]:
+    on_cpu = all(matrix.device.type == "cpu" for matrix in matrices)
+    return Fp32Muon if on_cpu and not has_cpu_bf16() else Muon
 
 
 def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimizer]:
@@ -35,7 +81,7 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimize
             eps=1e-10,
             fused=True,
         ),
-        Muon(
+        _muon_for(groups["matrix"])(
             groups["matrix"],
             lr=config.matrix_lr,
             momentum=config.momentum,
