@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from storage.identities import document_id
 from storage.lookup import read_columns
 from storage.parquet import read_table, write_rows
-from storage.records import DOCUMENT, ORIGIN, REJECT, document_id
+from storage.records import DOCUMENT, ORIGIN, REJECT
 from storage.takedown import NOTHING, Forgotten
 from storage.warc import read_body
 from storage.workspace import Workspace
@@ -24,8 +25,10 @@ from tasks.clean.earlier import EarlierShard, recall
 from tasks.clean.extractors import Extraction
 from tasks.clean.filters import Candidate, Verdict
 from tasks.clean.language import LanguageDetector
+from tasks.clean.plain import KIND, is_plain, read_plain
 from tasks.clean.sandbox import ExtractionSandbox
 from tasks.clean.text import tidy
+from tasks.clean.xhtml import XHTML, closed
 
 Row = dict[str, Any]
 
@@ -107,9 +110,18 @@ def _clean(
             else:
                 place = places[page["page_id"]]
                 body = read_body(shard.warc / place["warc_file"], place["warc_offset"])
-                judge.page(page, sandbox.extract(body, page["charset"], url), output)
+                judge.page(page, _text_of(page, body, sandbox), output)
             advance()
     return output
+
+
+def _text_of(page: Row, body: bytes, sandbox: ExtractionSandbox) -> Extraction | Verdict:
+    kind = page["content_type"]
+    if is_plain(kind):
+        return read_plain(body, page["charset"], kind)
+    if kind == XHTML:
+        body = closed(body)
+    return sandbox.extract(body, page["charset"], page["url"])
 
 
 def reject_forgotten(identity: str, url: str, rule: str) -> Row:
@@ -181,7 +193,7 @@ class _Judge:
                 "url": page["url"],
                 "title": " ".join(tidy(found.title).split()),
                 "text": text,
-                "extractor": self.config.extractor.kind,
+                "extractor": KIND if is_plain(page["content_type"]) else self.config.extractor.kind,
                 "language": language,
                 "language_score": score,
                 "num_words": len(candidate.words),

@@ -1,9 +1,10 @@
 """What an earlier cleaning made of the pages that are the same today.
 
-What becomes of a page follows from its row in the crawl's page table (URL, charset, digest of the
-body), from the configuration and from what is to be forgotten. An earlier cleaning with the same
-configuration therefore made what one from scratch would make of each row that it had, too; its
-pages are the rows of the crawl that it read, which gc keeps as long as it keeps the cleaning.
+What becomes of a page follows from its row in the crawl's page table (URL, media type, charset,
+digest of the body), from the configuration and from what is to be forgotten. An earlier cleaning
+with the same configuration therefore made what one from scratch would make of each row that it had,
+too; its pages are the rows of the crawl that it read, which gc keeps as long as it keeps the
+cleaning.
 """
 
 from __future__ import annotations
