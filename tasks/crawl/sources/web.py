@@ -2,14 +2,95 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from tasks.config import Config, Pattern, knob
-from tasks.crawl.addresses import is_local_name
+from tasks.crawl.live.addresses import is_local_name
 from tasks.crawl.urls import canonical_url
+
+Signal = Literal["noindex", "nofollow", "noai", "noarchive", "tdm-reservation", "ai-train=no"]
+_OBEYED: tuple[Signal, ...] = ("noindex", "nofollow", "noai", "tdm-reservation", "ai-train=no")
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"no time zone {name!r}; expected a name as Asia/Ho_Chi_Minh") from error
+    return name
+
+
+Hour = Annotated[int, knob(..., "hour of the day", ge=0, le=23)]
+
+
+class Politeness(Config):
+    """How a host is treated."""
+
+    delay_s: float = knob(
+        1.0,
+        "seconds between two requests to one host, at least; robots.txt may ask for more",
+        ge=0,
+        le=3600,
+        identity=False,
+    )
+    delay_factor: float = knob(
+        5.0,
+        "a slow host is left alone for so many times what its last answers took",
+        source="Heritrix's delayFactor",
+        ge=0,
+        le=100,
+        identity=False,
+    )
+    max_delay_s: float = knob(
+        30.0, "seconds to which `delay_factor` may raise the delay", ge=0, le=3600, identity=False
+    )
+    connections_per_host: int = knob(
+        1, "requests under way at once to one host", ge=1, le=64, identity=False
+    )
+    max_connections: int = knob(
+        64, "requests under way at once to all hosts", ge=1, le=1024, identity=False
+    )
+    hours: tuple[Hour, Hour] | None = knob(
+        None,
+        "hours of the day in which hosts are asked: [22, 6] is from 22:00 to 6:00. Null: always",
+        identity=False,
+    )
+    timezone: Annotated[str, AfterValidator(_known_zone)] = knob(
+        "UTC", "time zone of `hours`, as Asia/Ho_Chi_Minh", identity=False
+    )
+    obey: tuple[Signal, ...] = knob(
+        _OBEYED,
+        "what pages and hosts may ask for and get: such pages are rejects, and links of a "
+        "`nofollow` page are not followed. All signals are recorded whether obeyed or not",
+    )
+
+    @model_validator(mode="after")
+    def _some_hour(self) -> Politeness:
+        if self.hours is not None and self.hours[0] == self.hours[1]:
+            raise ValueError(f"`hours` {list(self.hours)} leave no time; expected two that differ")
+        return self
+
+
+class Recrawl(Config):
+    """How a crawl uses the one before it."""
+
+    conditional: bool = knob(
+        True,
+        "ask with ETag and Last-Modified whether a known page has changed, and take an unchanged "
+        "one over; off: fetch all bodies again",
+        identity=False,
+    )
+    max_checks: int | None = knob(
+        None,
+        "known pages to ask for again, the likeliest to have changed first; the others are taken "
+        "over unasked. Null: all",
+        ge=0,
+        identity=False,
+    )
 
 
 class PydocSite(Config):
@@ -23,15 +104,43 @@ class WebSource(Config):
     """Follow links from the seeds, within scope, and keep every HTML page."""
 
     kind: Literal["web"] = "web"
-    seeds: tuple[str, ...] = knob(..., "URLs to start from (http or https)", min_length=1)
+    seeds: tuple[str, ...] = knob(
+        ..., "URLs to start from (http or https): pages, sitemaps or feeds", min_length=1
+    )
+    domains: tuple[str, ...] = knob(
+        (), "domains whose hosts are in scope, subdomains included, as [example.org]"
+    )
     include: tuple[Pattern, ...] = knob(
-        (), "regular expressions; a URL must match one (search). Empty: the seeds' own hosts"
+        (),
+        "regular expressions; a URL must match one (search). Empty, and no `domains`: the seeds' "
+        "own hosts",
     )
     exclude: tuple[Pattern, ...] = knob((), "regular expressions; a URL that matches one is left")
+    languages: tuple[str, ...] = knob(
+        (),
+        "languages to ask servers for, the preferred first, as [vi, en]; translations (hreflang) "
+        "in others are not followed. Empty: all",
+    )
+    sitemaps: bool = knob(True, "follow the sitemaps that robots.txt names")
+    feeds: bool = knob(True, "follow the RSS, Atom and JSON feeds that pages name")
     max_depth: int = knob(16, "links followed from a seed", ge=0, le=1000)
     max_pages: int = knob(10_000, "pages kept at most", ge=1)
+    max_pages_per_host: int | None = knob(None, "pages kept of one host at most", ge=1)
+    max_bytes: int | None = knob(
+        None, "bytes of all kept pages, decoded, after which no further page is asked for", ge=1
+    )
+    max_bytes_per_host: int | None = knob(None, "the same for one host", ge=1)
     max_page_bytes: int = knob(
         10_000_000, "bytes of one decoded body; a larger one is rejected", ge=1_000
+    )
+    max_urls_per_pattern: int = knob(
+        2_000,
+        "URLs of one host that differ in numbers alone and have a query or a date: calendars, "
+        "search results, sessions",
+        ge=1,
+    )
+    soft_404: bool = knob(
+        True, "ask each host once for a page that it cannot have, and reject pages that look alike"
     )
     site: PydocSite | None = knob(None, "a website to serve on loopback while crawling it")
     contact: str | None = knob(
@@ -44,16 +153,8 @@ class WebSource(Config):
     allow_private_addresses: bool = knob(
         False, "fetch from loopback, link-local and private addresses too", identity=False
     )
-    delay_s: float = knob(
-        1.0,
-        "seconds between two requests to one host; robots.txt may ask for more",
-        ge=0,
-        le=3600,
-        identity=False,
-    )
-    connections_per_host: int = knob(
-        1, "requests under way at once to one host", ge=1, le=64, identity=False
-    )
+    politeness: Politeness = knob(Politeness(), "delays, connections, hours, what is obeyed")
+    recrawl: Recrawl = knob(Recrawl(), "how the crawl before is used", identity=False)
     timeout_s: float = knob(30.0, "seconds for one whole request", gt=0, le=600, identity=False)
     retries: int = knob(
         2, "further tries after a connection error, 429 or 5xx", ge=0, le=10, identity=False
@@ -73,3 +174,12 @@ class WebSource(Config):
     @property
     def user_agent(self) -> str:
         return f"phusa/0.1 (+{self.contact or 'https://localhost/'})"
+
+    @property
+    def accept_language(self) -> str:
+        """The header's value, or empty: each language a tenth less wanted than the one before."""
+        named = enumerate(self.languages)
+        return ", ".join(
+            language if i == 0 else f"{language};q={max(1 - i / 10, 0.1):.1f}"
+            for i, language in named
+        )

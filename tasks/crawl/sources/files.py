@@ -1,0 +1,64 @@
+"""A folder of documents: HTML, plain text, Markdown and EPUB books."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from storage.errors import Fault, RequestError
+from tasks.config import Config, knob
+from tasks.crawl.inputs.listing import Input, find_inputs, local_file
+
+if TYPE_CHECKING:
+    from tasks.crawl.inputs.found import Found
+
+BASE_URL = (
+    "what a file's path below the folder is put behind to be its URL, the same on every machine: "
+    "file:/// or the http(s) address of the place that the files come from"
+)
+BASE_PATTERN = r"^(file:///|https?://[^/?#]+)[^?#]*$"
+_SUFFIXES = (".html", ".htm", ".xhtml", ".txt", ".md", ".epub")
+
+
+class FilesSource(Config):
+    """Every HTML, text, Markdown and EPUB file of a folder; of a book each chapter is a page."""
+
+    kind: Literal["files"] = "files"
+    path: str = knob(..., "the folder, with all below it, on this machine or under s3://")
+    include: tuple[str, ...] = knob(
+        (),
+        "shell patterns (`*` stands for slashes, too); a path below the folder must match one. "
+        "Empty: every file of a known kind",
+    )
+    exclude: tuple[str, ...] = knob((), "shell patterns; a path that matches one is left")
+    base_url: str = knob("file:///", BASE_URL, pattern=BASE_PATTERN)
+    max_page_bytes: int = knob(
+        10_000_000, "bytes of one file, or of one chapter; a larger one is rejected", ge=1_000
+    )
+
+    def inputs(self) -> list[Input]:
+        """The files, sorted by path; raises RequestError if there is none."""
+        if not self.path.startswith("s3://") and not Path(self.path).expanduser().is_dir():
+            remedy = "Check the spelling, and that this machine can see it."
+            raise RequestError(Fault("crawl.source.path", self.path, "a folder", remedy))
+        found = find_inputs([self.path], _SUFFIXES)
+        chosen = [file for file in found if self._admits(file.name)]
+        if not chosen:
+            found_ = f"{len(found)} files, and none that include and exclude let pass"
+            remedy = "Patterns are matched with the whole path below the folder: `*/notes/*.md`."
+            raise RequestError(Fault("crawl.source", found_, "at least one file", remedy))
+        return chosen
+
+    def read(self, file: Input, scratch: Path) -> Iterator[Found]:
+        """The pages of one file."""
+        from tasks.crawl.inputs.document import read_document
+
+        with local_file(file, scratch) as path:
+            yield from read_document(file.name, path, self.base_url, self.max_page_bytes)
+
+    def _admits(self, name: str) -> bool:
+        if any(fnmatchcase(name, pattern) for pattern in self.exclude):
+            return False
+        return not self.include or any(fnmatchcase(name, pattern) for pattern in self.include)
