@@ -12,9 +12,21 @@ from tasks.config import knob
 # What the site or the recipe decided, and no failure of the crawl. A reason that is not listed
 # counts as an error.
 _DECIDED = frozenset(
-    {"redirected", "robots", "not_html", "too_large", "private_address", "invalid_url", "forgotten"}
+    {
+        "redirected",
+        "robots",
+        "not_html",
+        "too_large",
+        "private_address",
+        "invalid_url",
+        "forgotten",
+        "policy",
+        "trap",
+        "duplicate_url",
+        "encrypted",
+    }
 )
-_MISSING = frozenset({"http_404", "http_410"})
+_MISSING = frozenset({"http_404", "http_410", "soft_404"})
 
 _ABOUT = {
     "growth": Measure(
@@ -26,7 +38,8 @@ _ABOUT = {
     "error_rate": Measure(
         "share of all URLs (0-1) that ended in an error: HTTP statuses but 404 and 410, timeouts, "
         "no connection, bodies empty or undecodable",
-        "Raise crawl.source.delay_s or retries, or crawl again when the site is well",
+        "Raise crawl.source.politeness.delay_s or crawl.source.retries, or crawl again when the "
+        "site is well",
     ),
     "missing_rate": Measure(
         "share of all URLs (0-1) that the site links to and does not have (404, 410)",

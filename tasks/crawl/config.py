@@ -11,12 +11,12 @@ from tasks.config import Config, knob
 from tasks.crawl.checks import DEFAULTS, CrawlCheck
 from tasks.crawl.sources import Source
 
-VERSION = 1
+VERSION = 2
 INPUTS: tuple[str, ...] = ()
 
 
 class CrawlConfig(Config):
-    """Fetch pages, keep them as WARC, index them."""
+    """Fetch or read pages, keep them as WARC, index them."""
 
     source: Source = knob(..., "where the pages come from")
     num_shards: int = knob(

@@ -1,4 +1,4 @@
-"""A crawl without some of its pages: their rows go, and their records leave the WARC file.
+"""A crawl without some of its pages: their rows go, and their records leave the WARC files.
 
 It is the same for a crawl that had fetched such a page before it was taken down, and for a sealed
 crawl that is rewritten without it.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,17 +16,13 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 from storage.errors import DamagedArtifact
 from storage.parquet import read_table
 from storage.workspace import Workspace
-from tasks.crawl.frontier import FetchedPage, RejectedUrl
+from tasks.crawl.captures import FetchedPage, RejectedUrl, reject_forgotten
 
 Rule = Callable[[FetchedPage], str | None]
 """What says that a page is to be left out, or None."""
 
 _CHUNK_BYTES = 1 << 20
-
-
-def reject_forgotten(url: str, rule: str) -> RejectedUrl:
-    """The reject of a URL whose content was taken down."""
-    return RejectedUrl(url, "forgotten", rule, "content that was not taken down")
+_KEPT_TYPES = WarcRecordType.response | WarcRecordType.resource
 
 
 def leave_out(
@@ -41,49 +35,58 @@ def leave_out(
     return kept, sorted([*rejects, *dropped], key=lambda reject: reject.url)
 
 
-def read_crawl(
-    pages: Sequence[Path], fetches: Sequence[Path], rejects: Sequence[Path], warc_bytes: int
-) -> tuple[list[FetchedPage], list[RejectedUrl]]:
-    """The pages by id and the rejects by URL, as the frontier gave them, from a sealed crawl.
-
-    A record ends where the next one begins; the last one ends with the file, at `warc_bytes`.
-    """
+def read_pages(pages: Sequence[Path], fetches: Sequence[Path]) -> list[FetchedPage]:
+    """The pages of a sealed crawl, by id, as the catalogue had them."""
     rows = {row["page_id"]: row for row in read_table(pages).to_pylist()}
     found = []
     for fetch in read_table(fetches).to_pylist():
-        at = fetch.pop("fetched_at")
-        facts = {"fetched_at_ms": round(at.timestamp() * 1000), "warc_end": warc_bytes}
-        found.append(FetchedPage(**rows[fetch["page_id"]] | fetch | facts))
-    found.sort(key=lambda page: page.warc_offset)
-    ends = [page.warc_offset for page in found[1:]]
-    found = [replace(p, warc_end=end) for p, end in zip(found, [*ends, warc_bytes], strict=True)]
-    read = (row for path in rejects for row in read_table([path]).to_pylist())
+        moments = {
+            f"{name}_ms": round(fetch.pop(name).timestamp() * 1000)
+            for name in ("fetched_at", "checked_at")
+        }
+        found.append(FetchedPage(**rows[fetch["page_id"]] | fetch | moments))
+    return sorted(found, key=lambda page: page.page_id)
+
+
+def read_rejects(rejects: Sequence[Path]) -> list[RejectedUrl]:
+    """The rejects of a sealed crawl, by URL."""
     fields = ("url", "reason", "value", "threshold")
-    return (
-        sorted(found, key=lambda page: page.page_id),
-        [RejectedUrl(*(row[field] for field in fields)) for row in read],
-    )
+    read = (row for path in rejects for row in read_table([path]).to_pylist())
+    return [RejectedUrl(*(row[field] for field in fields)) for row in read]
 
 
-def write_warc(
-    workspace: Workspace, path: str, warc: Path, fetched: Sequence[FetchedPage], kept: set[str]
+def copy_segment(
+    workspace: Workspace, path: str, segment: Path, fetched: Sequence[FetchedPage], kept: set[str]
 ) -> dict[str, int]:
-    """Write the segment without the records of all `fetched` pages but those `kept`, by their id.
+    """Write a segment with the records of the `kept` of all its `fetched` pages, by their id.
 
-    What is kept goes over byte for byte, in its order. Returns the new offset of each record.
-    Raises DamagedArtifact if the new file does not read back as these pages and no other.
+    Without any to leave out it is copied as it is. Else what is kept goes over byte for byte, in
+    its order, and `revisit` records, which only say when a page was asked for again, stay behind
+    with the rest. Returns the new offset of each record. Raises DamagedArtifact if the new file
+    does not read back as these pages and no other.
     """
     records = sorted(fetched, key=lambda page: page.warc_offset)
-    assert all(a.warc_end <= b.warc_offset for a, b in pairwise(records)), "records overlap"
+    if all(page.page_id in kept for page in records):
+        with workspace.writing(path, volatile=True) as target, segment.open("rb") as source:
+            _copy(source, 0, None, target)
+        return {page.page_id: page.warc_offset for page in records}
     offsets: dict[str, int] = {}
-    with workspace.writing(path, volatile=True) as target, warc.open("rb") as source:
-        written = _copy(source, 0, records[0].warc_offset if records else None, target)
+    with workspace.writing(path, volatile=True) as target, segment.open("rb") as source:
+        written = _copy(source, 0, _header_bytes(segment), target)
         for page in records:
             if page.page_id in kept:
                 offsets[page.page_id] = written
-                written += _copy(source, page.warc_offset, page.warc_end, target)
+                written += _copy(source, page.warc_offset, page.place.end, target)
     _check(workspace.data / path, {offsets[p.page_id]: p for p in records if p.page_id in kept})
     return offsets
+
+
+def _header_bytes(segment: Path) -> int:
+    """Bytes of the `warcinfo` record that a segment begins with."""
+    with segment.open("rb") as stream:
+        positions = (record.stream_pos for record in ArchiveIterator(stream, parse_http=False))
+        next(positions, None)
+        return int(next(positions, 0))
 
 
 def _copy(source: BinaryIO, start: int, end: int | None, target: BinaryIO) -> int:
@@ -98,7 +101,7 @@ def _copy(source: BinaryIO, start: int, end: int | None, target: BinaryIO) -> in
 
 
 def _check(warc: Path, expected: Mapping[int, FetchedPage]) -> None:
-    found = dict(_responses(warc))
+    found = dict(_pages(warc))
     wrong = {
         offset
         for offset in found.keys() | expected.keys()
@@ -107,18 +110,17 @@ def _check(warc: Path, expected: Mapping[int, FetchedPage]) -> None:
     }
     if wrong:
         raise DamagedArtifact(
-            f"{warc} was rewritten with {len(found)} responses, of which {len(wrong)} are not what "
+            f"{warc} was rewritten with {len(found)} pages, of which {len(wrong)} are not what "
             f"the fetch table names (the first at byte {min(wrong)}); expected "
             f"{len(expected)} whole ones. The crawl's file was altered: build it again with "
             "--force crawl."
         )
 
 
-def _responses(warc: Path) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Offset, URL and sha256 of the body of every response in the file."""
+def _pages(warc: Path) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Offset, URL and sha256 of the body of every page in the file."""
     with warc.open("rb") as stream:
-        for record in ArchiveIterator(stream, parse_http=True):
-            if record.record_type == WarcRecordType.response:
-                url = record.headers.get("WARC-Target-URI") or ""
-                digest = hashlib.sha256(record.reader.read()).hexdigest()
-                yield record.stream_pos, (url, digest)
+        for record in ArchiveIterator(stream, parse_http=True, record_types=_KEPT_TYPES):
+            url = record.headers.get("WARC-Target-URI") or ""
+            digest = hashlib.sha256(record.reader.read()).hexdigest()
+            yield record.stream_pos, (url, digest)

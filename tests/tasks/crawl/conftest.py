@@ -12,10 +12,12 @@ import pytest
 from hypothesis import settings
 
 from tasks.crawl.sources.web import WebSource
+from tests.tasks.crawl.knobs import web_source
 
 settings.register_profile("phusa", deadline=None, max_examples=40)
 settings.load_profile("phusa")
 
+_POLICIES = frozenset({"/robots.txt", "/.well-known/tdmrep.json"})
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 
 
@@ -83,8 +85,8 @@ class Site:
             self._server = None
 
     def paths(self) -> list[str]:
-        """What was asked for, without robots.txt."""
-        return [request.path for request in self.log if request.path != "/robots.txt"]
+        """What was asked for, without what is asked of every host first."""
+        return [request.path for request in self.log if request.path not in _POLICIES]
 
     def links(self, path: str, *links: str, text: str = "") -> None:
         """A page with links."""
@@ -150,14 +152,7 @@ def source() -> Callable[..., WebSource]:
     """A quick and impolite source for a site on loopback: `source(site, "/start", knob=…)`."""
 
     def make(site: Site, *seeds: str, **knobs: Any) -> WebSource:
-        quick = {
-            "allow_private_addresses": True,
-            "delay_s": 0.0,
-            "connections_per_host": 4,
-            "retries": 0,
-            "timeout_s": 10.0,
-        }
-        urls = tuple(f"{site.url}{seed}" for seed in seeds or ("/",))
-        return WebSource(seeds=urls, **(quick | knobs))
+        plain = {"soft_404": False}  # which asks for one page more
+        return web_source(*(f"{site.url}{seed}" for seed in seeds or ("/",)), **(plain | knobs))
 
     return make

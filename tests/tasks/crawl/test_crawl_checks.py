@@ -12,8 +12,9 @@ import pytest
 from storage.workspace import Workspace
 from tasks.checks import Made
 from tasks.crawl import checks
-from tasks.crawl.crawler import crawl
 from tasks.crawl.index import write_index
+from tasks.crawl.live import client
+from tasks.crawl.live.crawler import crawl
 from tasks.crawl.sources.web import WebSource
 from tests.conftest import ROOT
 from tests.tasks.judging import broken, changed
@@ -58,9 +59,18 @@ def test_what_goes_wrong_is_noticed(made: Made, said: set[str]) -> None:
 
 def test_every_reason_is_an_error_or_none_on_purpose() -> None:
     """A new reason is an error until it is written down as none."""
-    code = "".join(path.read_text() for path in (ROOT / "tasks" / "crawl").glob("*.py"))
-    reasons = set(re.findall(r'RejectedUrl\(\s*[\w.]+, "(\w+)"', code))
-    assert reasons - checks._DECIDED == {"timed_out", "undecodable", "unreachable", "empty_body"}
+    code = "".join(path.read_text() for path in (ROOT / "tasks" / "crawl").rglob("*.py"))
+    made = r'(?:RejectedUrl|Failure|BodyError|failure)\((?:\s*[\w.#{}"]+,)?\s*"(\w+)"'
+    reasons = set(re.findall(made, code)) | {says[0] for says in client._REASONS.values()}
+    assert reasons - checks._DECIDED - checks._MISSING == {
+        "bad_record",
+        "empty_body",
+        "timed_out",
+        "tls",
+        "truncated",
+        "undecodable",
+        "unreachable",
+    }
     assert reasons > checks._DECIDED
 
 

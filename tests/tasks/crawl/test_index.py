@@ -12,8 +12,8 @@ from storage.parquet import read_table
 from storage.records import FETCH, PAGE, REJECT
 from storage.warc import read_body
 from storage.workspace import Workspace
-from tasks.crawl.crawler import crawl
 from tasks.crawl.index import write_index
+from tasks.crawl.live.crawler import crawl
 from tasks.crawl.sources.web import WebSource
 
 Source = Callable[..., WebSource]
@@ -52,11 +52,20 @@ def test_the_index_says_what_was_fetched(site: Any, source: Source, tmp_path: Pa
         assert page["body_digest"] == hashlib.sha256(body).hexdigest()
         assert page["num_bytes"] == len(body)
         assert (fetch["status"], fetch["robots"]) == (200, "no robots.txt (404)")
+    (host,) = stats.pop("hosts")
+    assert host == read_table([workspace.data / "hosts.parquet"]).to_pylist()[0]
+    assert (host["pages"], host["errors"], host["waiting"]) == (21, 2, 0)
+    assert host["page_bytes"] == host["wire_bytes"] - 16 == stats["html_bytes"]
+    assert host["robots"] == "no robots.txt (404)"
     assert stats == {
         "rows_in": 23,
         "rows_out": 21,
         "rejected": {"http_404": 2},
         "html_bytes": sum(pages["num_bytes"].to_pylist()),
+        "num_hosts": 1,
+        "unchanged": 0,
+        "waiting": 0,
+        "requests": 25,
     }
 
 
@@ -90,7 +99,9 @@ def test_shards_are_whole_sorted_and_aligned(site: Any, source: Source, tmp_path
         ids += pages
     assert len(ids) == len(set(ids)) == 21
     entries = {entry.path.split("/")[0]: entry.volatile for entry in workspace.entries()}
-    assert entries == {"pages": False, "fetches": True, "warc": True, "rejects.parquet": True}
+    assert entries == {"pages": False, "fetches": True, "warc": True} | {
+        f"{name}.parquet": True for name in ("hosts", "rejects")
+    }
 
 
 def test_an_unchanged_site_gives_the_same_bytes(site: Any, source: Source, tmp_path: Path) -> None:

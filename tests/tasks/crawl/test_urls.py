@@ -28,6 +28,9 @@ URLS = st.builds(
 @example("http://h/%252e%252e/x")
 @example("http://h/?a&b=&=c&a=1")
 @example("http://h/%%341")
+@example("http://h/?utm%5Fsource=x")
+@example("http://h/a;jsessionid=1;jsessionid=2/%2e%2e/;b")
+@example("http://h/;;jsessionid=1jsessionid=2")
 def test_canonical_spelling_is_its_own(url: str) -> None:
     once = canonical_url(url)
     assert canonical_url(once) == once
@@ -85,8 +88,56 @@ def test_escaped_and_plain_twins_are_one(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "spelled"),
+    [
+        ("http://h/a;jsessionid=0F3A?x=1", "http://h/a?x=1"),
+        ("http://h/a;JSESSIONID=0F3A.node1/b", "http://h/a/b"),
+        ("http://h/a?PHPSESSID=1&x=1", "http://h/a?x=1"),
+        ("http://h/a?jsessionid=1", "http://h/a"),
+        ("http://h/a?ASPSESSIONIDQQ=1", "http://h/a"),
+        ("http://h/a?sid=0123456789abcdef&x=1", "http://h/a?x=1"),
+        ("http://h/a?SID=Abcdefghijklmnop9", "http://h/a"),
+        ("http://h/a?sid=42", "http://h/a?sid=42"),
+        ("http://h/a?sid=internationalnews", "http://h/a?sid=internationalnews"),
+        ("http://h/a?psid=0123456789abcdef", "http://h/a?psid=0123456789abcdef"),
+        ("http://h/a?x=0123456789abcdef", "http://h/a?x=0123456789abcdef"),
+        ("http://h/a?session_id=x", "http://h/a"),
+        ("http://h/a?utm%5Fsource=x", "http://h/a"),
+    ],
+)
+def test_sessions_and_trackers_are_dropped(url: str, spelled: str) -> None:
+    assert canonical_url(url) == spelled
+
+
+PLAIN = st.from_regex(
+    r"https?://[a-zxn0-9.-]{1,12}(:[0-9]{2,5})?(/[A-Za-z0-9_.~!=:,%;-]{0,4}){0,4}"
+)
+
+
+@given(PLAIN)
+@example("http://h/a/..")
+@example("http://h/.")
+@example("http://a.xn--bcher-kva/")
+@example("http://h/%2D")
+@example("http://h:0080/")
+@example("http://h/x\n")
+def test_the_short_way_gives_what_the_long_way_gives(url: str) -> None:
+    try:
+        plain = canonical_url(url)
+    except ValueError:
+        return
+    # A tracker in the query keeps a URL from the short way, and an escaped letter its path.
+    assert canonical_url(url.strip() + "?utm_x=1") == plain
+    parts = urlsplit(plain)
+    assert canonical_url(parts._replace(path=f"/%61/%2e%2e{parts.path}").geturl()) == plain
+
+
+@pytest.mark.parametrize(
     "url",
     [
+        "http://a b/",
+        "http://a<b/",
+        f"http://{'a.' * 300}de/é",
         "",
         "x",
         "/x",
@@ -145,3 +196,28 @@ def test_include_replaces_the_hosts_and_exclude_wins() -> None:
     assert scope.admits("http://g/a")
     assert not scope.admits("http://h/a")
     assert not scope.admits("http://h/docs/a.pdf")
+
+
+def test_domains_reach_all_hosts_below_them() -> None:
+    scope = Scope(["http://seed.net/"], [], [r"/private/"], ["Example.org", "*.bücher.de"])
+    for host in ("seed.net", "example.org", "www.example.org:8080", "a.b.example.org", "bücher.de"):
+        assert scope.admits(f"http://{host}/x"), host
+    for host in ("www.seed.net", "example.org.evil.net", "badexample.org", "org", "example.net"):
+        assert not scope.admits(f"http://{host}/x"), host
+    assert not scope.admits("http://example.org/private/x")
+    assert not scope.admits("http://evil.net/http://example.org/")
+    assert not scope.admits("http://example.org@evil.net/")
+
+
+def test_include_and_domains_add_up() -> None:
+    scope = Scope(["http://h/"], [r"/docs/"], [], ["example.org"])
+    assert scope.admits("http://elsewhere/docs/a")
+    assert scope.admits("http://www.example.org/a")
+    assert not scope.admits("http://h/a")
+
+
+@given(URLS)
+def test_scope_knows_the_host_of_any_canonical_url(url: str) -> None:
+    spelled = canonical_url(url)
+    assert Scope([spelled], [], []).admits(spelled)
+    assert not Scope(["http://other.example/"], [], [], ["example.net"]).admits(spelled)

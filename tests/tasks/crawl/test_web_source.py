@@ -56,8 +56,8 @@ def test_the_contact_is_in_the_user_agent() -> None:
         ("include", ("(",)),
         ("max_pages", 0),
         ("max_depth", -1),
-        ("delay_s", -0.1),
-        ("connections_per_host", 0),
+        ("politeness", {"delay_s": -0.1}),
+        ("politeness", {"connections_per_host": 0}),
         ("timeout_s", 0),
         ("kind", "ftp"),
         ("no_such_knob", 1),
@@ -73,7 +73,9 @@ def test_how_politely_is_no_part_of_what_comes_out() -> None:
         source = WebSource(**({"seeds": PUBLIC, "contact": "me@example.org"} | knobs))
         return identity(CrawlConfig(source=source))
 
-    assert plain(delay_s=9, retries=0, connections_per_host=3, timeout_s=1) == plain()
+    polite = {"delay_s": 9, "connections_per_host": 3, "hours": [22, 6]}
+    assert plain(politeness=polite, retries=0, timeout_s=1, recrawl={"max_checks": 3}) == plain()
+    assert plain(politeness={"obey": []}) != plain()  # what is obeyed decides what is kept
     assert plain(contact="you@example.org") == plain()
     assert plain(max_pages=9) != plain()
     assert plain(exclude=("x",)) != plain()

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from storage.errors import SiteUnreachable
-from tasks.crawl.fetch import Fetched
-from tasks.crawl.frontier import RejectedUrl
+from tasks.crawl.captures import RejectedUrl
+from tasks.crawl.live.fetch import Fetched
 from tasks.crawl.urls import canonical_url, host_of
 
 _GONE_AFTER = 10  # URLs of one host in a row without an answer, after all retries
-_NO_ANSWER = frozenset({"unreachable", "timed_out", "robots"})
+_NO_ANSWER = frozenset({"unreachable", "timed_out", "tls", "robots"})
 
 
 class Watch:
@@ -26,10 +26,10 @@ class Watch:
         self._fetch = fetch
         self._silent: Counter[str] = Counter()
 
-    async def saw(self, response: Fetched | RejectedUrl) -> None:
+    async def saw(self, url: str, reject: RejectedUrl | None) -> None:
         """Note one response. Raises SiteUnreachable if its site has gone."""
-        host = host_of(response.url)
-        if not _is_silence(response):
+        host = host_of(url)
+        if not _is_silence(reject):
             self._silent[host] = 0
         elif host in self._seeds:
             self._silent[host] += 1
@@ -52,5 +52,5 @@ class Watch:
             )
 
 
-def _is_silence(response: Fetched | RejectedUrl) -> bool:
+def _is_silence(response: Fetched | RejectedUrl | None) -> bool:
     return isinstance(response, RejectedUrl) and response.passing and response.reason in _NO_ANSWER

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from storage.errors import SiteUnreachable
-from tasks.crawl import pydoc_site
-from tasks.crawl.pydoc_site import serving
+from tasks.crawl.live import pydoc_site
+from tasks.crawl.live.pydoc_site import serving
 from tasks.crawl.sources.web import PydocSite
 
 
@@ -85,7 +85,7 @@ def test_a_taken_port_is_unreachable_with_a_remedy(
 
 KILLED = """
 import sys, time
-from tasks.crawl.pydoc_site import serving
+from tasks.crawl.live.pydoc_site import serving
 from tasks.crawl.sources.web import PydocSite
 with serving(PydocSite(port=int(sys.argv[1]))):
     print("serving", flush=True)
@@ -96,7 +96,7 @@ with serving(PydocSite(port=int(sys.argv[1]))):
 def test_the_server_dies_with_a_killed_crawl(free_port: int) -> None:
     command = [sys.executable, "-c", KILLED, str(free_port)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[4]
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "serving\n"

@@ -1,0 +1,259 @@
+"""The crawl itself: a lane for each host that has URLs waiting, within one budget.
+
+frontier ─▶ lane of a host ─▶ Arrivals: fetch ▸ read ▸ keep ─▶ settle: queue links ─▶ frontier
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+from storage.errors import SiteUnreachable
+from storage.takedown import NOTHING, Forgotten
+from tasks.crawl import hosts
+from tasks.crawl.captures import RejectedUrl
+from tasks.crawl.catalogue import Catalogue
+from tasks.crawl.earlier import EarlierCrawl
+from tasks.crawl.live.arrivals import Arrivals
+from tasks.crawl.live.budget import PageBudget
+from tasks.crawl.live.client import HttpClient
+from tasks.crawl.live.earlier import Earlier
+from tasks.crawl.live.fetch import Fetcher
+from tasks.crawl.live.frontier import Frontier, Kind, PatternCounts, Queued
+from tasks.crawl.live.lane import Arrival, Lane
+from tasks.crawl.live.not_found import NotFoundPages
+from tasks.crawl.live.reading import Links, Reader
+from tasks.crawl.live.traps import Traps
+from tasks.crawl.live.watch import Watch
+from tasks.crawl.sources.web import WebSource
+from tasks.crawl.urls import Scope, canonical_url
+from tasks.progress import Bar, track
+
+_MAX_LANES = 1024  # hosts under way at once; the others follow as these run dry or had their turn
+_TURN = 200  # URLs of a host that are settled before others get a turn
+_MAX_REDIRECTS = 10  # in a row; a site that redirects for ever is left there
+_LOG_EVERY_S = 5.0
+
+
+def crawl(
+    source: WebSource,
+    folder: Path,
+    forgotten: Forgotten = NOTHING,
+    earlier: EarlierCrawl | None = None,
+) -> None:
+    """Crawl into `folder` (a catalogue), going on where an earlier call stopped.
+
+    URLs that are `forgotten` are rejects and are not asked for. Pages that the `earlier` crawl has
+    are asked for with its ETag or date, and taken over from it where they did not change.
+    Raises SiteUnreachable if not one page could be fetched, or a seed's site stops answering.
+    """
+    with Catalogue(folder, source.user_agent) as catalogue:
+        frontier = Frontier(catalogue)
+        known = Earlier(catalogue.db, earlier if source.recrawl.conditional else None)
+        _prepare(source, catalogue, frontier)
+        known.load(datetime.now(UTC), source.recrawl.max_checks)
+        asyncio.run(_Crawl(source, catalogue, frontier, known, forgotten).run())
+        if catalogue.num_pages == 0:
+            raise SiteUnreachable(_unreachable(source, catalogue))
+
+
+def _prepare(source: WebSource, catalogue: Catalogue, frontier: Frontier) -> None:
+    """Queue the seeds, and again what is not safely in a WARC file, and what failed in passing."""
+    hosts.begin(catalogue.db, datetime.now(UTC))
+    with catalogue.transaction():
+        frontier.requeue(catalogue.drop_lost())
+        frontier.requeue(catalogue.drop_passing())
+        frontier.add([canonical_url(seed) for seed in source.seeds], 0)
+
+
+def _unreachable(source: WebSource, catalogue: Catalogue) -> str:
+    reasons = [f"{r.url}: {r.reason} ({r.value})" for r in catalogue.rejects()][:5]
+    return (
+        f"no page was fetched from {', '.join(source.seeds)} [{'; '.join(reasons)}]; expected at "
+        "least one HTML page with status 200. Check the address, that the server runs, and what "
+        "its robots.txt says; then run the same command again."
+    )
+
+
+class _Crawl:
+    def __init__(
+        self,
+        source: WebSource,
+        catalogue: Catalogue,
+        frontier: Frontier,
+        earlier: Earlier,
+        forgotten: Forgotten,
+    ) -> None:
+        self._source, self._catalogue, self._frontier = source, catalogue, frontier
+        self._earlier, self._forgotten = earlier, forgotten
+        self._scope = Scope(source.seeds, source.include, source.exclude, source.domains)
+        self._traps = Traps(
+            PatternCounts(catalogue),
+            max_urls_per_pattern=source.max_urls_per_pattern,
+            year=datetime.now(UTC).year,
+        )
+        self._wake = asyncio.Event()
+        self._budget = PageBudget(source, catalogue, frontier, self._wake.set)
+        self._lanes: dict[int, asyncio.Task[None]] = {}
+        self._errors: Counter[str] = Counter(catalogue.reasons())
+        self._logged = monotonic()
+
+    async def run(self) -> None:
+        source, catalogue = self._source, self._catalogue
+        client = HttpClient(
+            source.user_agent,
+            timeout_s=source.timeout_s,
+            allow_private=source.allow_private_addresses,
+            languages=source.accept_language,
+        )
+        async with client:
+            self._fetcher = Fetcher(client, source, catalogue.db)
+            self._watch = Watch(source.seeds, self._fetcher.fetch)
+            fetch, wanted = self._fetcher.fetch, source.soft_404
+            self._not_found = NotFoundPages(self._frontier, fetch, wanted=wanted)
+            self._arrivals = Arrivals(
+                catalogue,
+                self._frontier,
+                self._fetcher,
+                Reader(source, self._scope),
+                self._earlier,
+                self._not_found,
+                self._forgotten,
+                self._queue,
+            )
+            with track("crawl", self._expected(), "pages", done=catalogue.num_pages) as bar:
+                await self._drain(bar)
+            if 0 < catalogue.num_pages < source.max_pages:
+                await self._watch.close()
+
+    async def _drain(self, bar: Bar) -> None:
+        """Keep lanes going until no URL waits that may still be asked for."""
+        self._bar = bar
+        try:
+            while True:
+                self._start_lanes()
+                if not self._lanes:
+                    return
+                await self._wake.wait()
+                self._wake.clear()
+                self._end_lanes()
+        finally:
+            for lane in self._lanes.values():
+                lane.cancel()
+            await asyncio.gather(*self._lanes.values(), return_exceptions=True)
+            self._log_hosts()
+
+    def _start_lanes(self) -> None:
+        if len(self._lanes) >= min(_MAX_LANES, len(self._frontier.waiting)):
+            return
+        for host in list(self._frontier.waiting):
+            if len(self._lanes) >= _MAX_LANES:
+                return
+            if host not in self._lanes and self._budget.has_room(host):
+                lane = asyncio.create_task(self._run_lane(host))
+                lane.add_done_callback(lambda _: self._wake.set())
+                self._lanes[host] = lane
+
+    def _end_lanes(self) -> None:
+        """Forget lanes that ended, raising what ended them; their hosts queue up behind others."""
+        for host, lane in [item for item in self._lanes.items() if item[1].done()]:
+            del self._lanes[host]
+            lane.result()
+            if host in self._frontier.waiting:
+                self._frontier.waiting[host] = self._frontier.waiting.pop(host)
+
+    async def _run_lane(self, host: int) -> None:
+        await self._greet(host)
+        arrivals, after = self._arrivals, self._frontier.after
+        window = self._budget.window
+        lane = Lane(host, after, arrivals.bring, self._settle, self._budget, window)
+        await lane.run(lambda settled: settled < _TURN or not self._hosts_wait())
+
+    def _hosts_wait(self) -> bool:
+        """Whether there are hosts that have no lane."""
+        return len(self._frontier.waiting) > len(self._lanes)
+
+    async def _greet(self, host: int) -> None:
+        """Once for each host: queue the sitemaps that it names, learn how it says "not found"."""
+        first = self._frontier.after(host, 0, 1)
+        if not first:
+            return
+        url, name = first[0].url, f"sitemaps of {self._frontier.name(host)}"
+        if self._source.sitemaps and self._frontier.note(name) is None:
+            sitemaps = await self._fetcher.sitemaps(url)
+            with self._catalogue.transaction():
+                self._frontier.add(_canonical(sitemaps, url), 0, kind=Kind.LISTING)
+                self._frontier.note(name, str(len(sitemaps)))
+        await self._not_found.learn(url)
+
+    async def _settle(self, arrival: Arrival) -> None:
+        """The turn of a URL has come."""
+        if not arrival.settled:
+            with self._catalogue.transaction():
+                self._queue(arrival.queued, arrival.links)
+        if self._hosts_wait():
+            self._wake.set()
+        self._show(arrival)
+        await self._watch.saw(arrival.queued.url, arrival.reject)
+
+    def _queue(self, queued: Queued, links: Links) -> None:
+        """Queue what a URL led to: it is done with."""
+        redirects = queued.redirects + 1 if links.redirect else 0
+        depth = queued.depth if links.redirect else queued.depth + 1
+        if depth <= self._source.max_depth and redirects <= _MAX_REDIRECTS:
+            kind = queued.kind if links.redirect else Kind.PAGE
+            self._frontier.add(links.pages, depth, redirects, kind, self._admits)
+            self._frontier.add(links.listings, queued.depth, kind=Kind.LISTING)
+        self._frontier.settle(queued)
+
+    def _admits(self, url: str) -> bool:
+        """Whether a new URL is none of those that a site can make without end."""
+        trap = self._traps.verdict(url)
+        if trap is None:
+            self._traps.note(url)
+            return True
+        _, value, threshold = trap
+        self._catalogue.reject(RejectedUrl(url, "trap", value, threshold))
+        return False
+
+    # --- telling ------------------------------------------------------------------------------
+
+    def _expected(self) -> int:
+        waiting = self._frontier.num_waiting
+        return min(self._source.max_pages, self._catalogue.num_pages + waiting)
+
+    def _show(self, arrival: Arrival) -> None:
+        if arrival.reject is not None and arrival.reject.reason != "redirected":
+            self._errors[arrival.reject.reason] += 1
+        facts: dict[str, object] = {
+            "waiting": self._frontier.num_waiting,
+            "hosts": len(self._lanes),
+            "MB": f"{self._catalogue.num_bytes / 1e6:.1f}",
+        }
+        facts |= dict(self._errors.most_common(3))
+        self._bar.retarget(self._expected())
+        self._bar.advance(int(arrival.new_bytes is not None), **facts)
+        if monotonic() - self._logged > _LOG_EVERY_S:
+            self._log_hosts()
+
+    def _log_hosts(self) -> None:
+        self._logged = monotonic()
+        rows = self._fetcher.log()
+        waiting = {self._frontier.name(h): n for h, n in self._frontier.waiting.items()}
+        for name, row in rows.items():
+            row["waiting"] = waiting.get(name, 0)
+        with self._catalogue.transaction():
+            hosts.log(self._catalogue.db, rows)
+
+
+def _canonical(urls: Iterable[str], base: str) -> list[str]:
+    found = []
+    for url in urls:
+        with suppress(ValueError):
+            found.append(canonical_url(url, base))
+    return found

@@ -1,0 +1,197 @@
+"""The frontier: an ordered queue of URLs for each host, and what became of each.
+
+It lies in the catalogue's SQLite file, so that a page and the links it led to are committed
+together. Each URL gets a sequence number when it is first seen, and links are queued in the order
+of the pages that they stand on: which pages of a host a budget leaves out depends on the site
+alone, not on timing or on kills. A page is kept the moment it arrives (`KEPT`) and its links are
+queued when its turn comes (`DONE`); until then they are held beside it, so that a kill costs
+nothing that has arrived.
+
+Scrapy's disk queues were tried: they survive a clean stop only (scrapy #7978).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from tasks.crawl.catalogue import Catalogue, url_key
+from tasks.crawl.urls import host_of
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS hosts (host INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL);
+CREATE TABLE IF NOT EXISTS urls (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL, host INTEGER NOT NULL,
+    url TEXT NOT NULL, depth INTEGER NOT NULL, redirects INTEGER NOT NULL, kind INTEGER NOT NULL,
+    state INTEGER NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX IF NOT EXISTS known ON urls (key);
+CREATE INDEX IF NOT EXISTS waiting ON urls (host, seq) WHERE state < 2;
+CREATE TABLE IF NOT EXISTS held (seq INTEGER PRIMARY KEY, links TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS patterns (name TEXT PRIMARY KEY, count INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_RECENT = 200_000  # keys of URLs known to be queued, so that SQLite is not asked for each link
+
+
+class Kind(IntEnum):
+    """What a URL is asked for."""
+
+    PAGE = 0
+    LISTING = 1  # a sitemap or a feed
+
+
+class State(IntEnum):
+    """How far a URL has come."""
+
+    WAITING = 0
+    KEPT = 1  # the page, or the reject, is in the catalogue; its links are not queued yet
+    DONE = 2
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A URL that waits for its turn; `redirects` of them in a row led to it."""
+
+    seq: int
+    url: str
+    depth: int
+    redirects: int = 0
+    kind: Kind = Kind.PAGE
+    state: State = State.WAITING
+
+
+class PatternCounts(dict[str, int]):
+    """How many URLs there are of each counted pattern: a dictionary that is written down."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._db = catalogue.db
+        self._db.executescript(_SCHEMA)
+        super().__init__(self._db.execute("SELECT name, count FROM patterns").fetchall())
+
+    def __setitem__(self, name: str, count: int) -> None:
+        super().__setitem__(name, count)
+        self._db.execute("INSERT OR REPLACE INTO patterns VALUES (?, ?)", (name, count))
+
+
+class Frontier:
+    """Changes are made inside the catalogue's `transaction()`. Not for use from several threads."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._db = catalogue.db
+        self._db.executescript(_SCHEMA)
+        self._hosts: dict[str, int] = {
+            name: host for host, name in self._db.execute("SELECT host, name FROM hosts")
+        }
+        self._names = {host: name for name, host in self._hosts.items()}
+        query = "SELECT host, count(*) FROM urls WHERE state < 2 GROUP BY host"
+        self.waiting: Counter[int] = Counter(dict(self._db.execute(query).fetchall()))
+        """URLs of each host that are not done."""
+        self.num_waiting = self.waiting.total()
+        self._recent: dict[int, int] = {}  # depth by key
+
+    def host(self, name: str) -> int:
+        """The number of a host."""
+        if name not in self._hosts:
+            found = self._db.execute("INSERT INTO hosts (name) VALUES (?)", (name,)).lastrowid
+            assert found is not None
+            self._hosts[name] = found
+            self._names[found] = name
+        return self._hosts[name]
+
+    def name(self, host: int) -> str:
+        return self._names[host]
+
+    def add(
+        self,
+        urls: Iterable[str],
+        depth: int,
+        redirects: int = 0,
+        kind: Kind = Kind.PAGE,
+        admits: Callable[[str], bool] = lambda url: True,
+    ) -> int:
+        """Queue the URLs not seen before, in the given order; how many there were.
+
+        `admits` is asked about each new one. A URL that waits and is found on a shorter way has the
+        shorter depth from then on.
+        """
+        added = 0
+        for url in urls:
+            key = url_key(url)
+            if self._recent.get(key, depth + 1) <= depth:
+                continue
+            query = "SELECT depth, state FROM urls WHERE key = ?"
+            known = self._db.execute(query, (key,)).fetchone()
+            if known is None:
+                if not admits(url):
+                    continue
+                self._insert(key, url, depth, redirects, kind)
+                added += 1
+            elif known[0] > depth and known[1] == State.WAITING:
+                self._db.execute("UPDATE urls SET depth = ? WHERE key = ?", (depth, key))
+            self._remember(key, depth)
+        return added
+
+    def after(self, host: int, seq: int, limit: int) -> list[Queued]:
+        """The next URLs of a host beyond sequence number `seq` that are not done."""
+        rows = self._db.execute(
+            "SELECT seq, url, depth, redirects, kind, state FROM urls "
+            "WHERE host = ? AND seq > ? AND state < 2 ORDER BY seq LIMIT ?",
+            (host, seq, limit),
+        )
+        return [
+            Queued(seq, url, depth, redirects, Kind(kind), State(state))
+            for seq, url, depth, redirects, kind, state in rows
+        ]
+
+    def hold(self, queued: Queued, links: str) -> None:
+        """Note that a URL's outcome is kept, and the links that are queued when its turn comes."""
+        self._db.execute("UPDATE urls SET state = 1 WHERE seq = ?", (queued.seq,))
+        self._db.execute("INSERT OR REPLACE INTO held VALUES (?, ?)", (queued.seq, links))
+
+    def held(self, queued: Queued) -> str:
+        """The links of a URL whose outcome is kept."""
+        row = self._db.execute("SELECT links FROM held WHERE seq = ?", (queued.seq,)).fetchone()
+        return str(row[0])
+
+    def settle(self, queued: Queued) -> None:
+        """Nothing more is to be done about a URL."""
+        self._db.execute("UPDATE urls SET state = 2 WHERE seq = ?", (queued.seq,))
+        self._db.execute("DELETE FROM held WHERE seq = ?", (queued.seq,))
+        self._count(queued.url, -1)
+
+    def requeue(self, urls: Iterable[str]) -> None:
+        """Let URLs wait again in their old places."""
+        for url in urls:
+            key = url_key(url)
+            query = "UPDATE urls SET state = 0 WHERE key = ? AND state = ?"
+            self._db.execute(query, (key, State.KEPT))
+            self._count(url, self._db.execute(query, (key, State.DONE)).rowcount)
+
+    def note(self, name: str, value: str | None = None) -> str | None:
+        """Write down a word under a name, or read it."""
+        if value is not None:
+            self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+            return value
+        row = self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _insert(self, key: int, url: str, depth: int, redirects: int, kind: Kind) -> None:
+        self._db.execute(
+            "INSERT INTO urls (key, host, url, depth, redirects, kind) VALUES (?, ?, ?, ?, ?, ?)",
+            (key, self.host(host_of(url)), url, depth, redirects, kind),
+        )
+        self._count(url, 1)
+
+    def _count(self, url: str, number: int) -> None:
+        host = self.host(host_of(url))
+        self.num_waiting += number
+        self.waiting[host] += number
+        if not self.waiting[host]:
+            del self.waiting[host]
+
+    def _remember(self, key: int, depth: int) -> None:
+        if len(self._recent) >= _RECENT:
+            self._recent.clear()
+        self._recent[key] = depth

@@ -1,0 +1,216 @@
+"""What a page says of other pages and of itself: links, feeds, languages, robots, licence."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from email.message import Message
+
+from tasks.crawl.live.markup import Element, elements
+from tasks.crawl.urls import canonical_url
+
+HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+
+_FEED_TYPES = frozenset(
+    {"application/rss+xml", "application/atom+xml", "application/rdf+xml", "application/feed+json"}
+)
+_LICENCE_NAMES = frozenset({"dcterms.license", "dcterms.rights", "dc.rights", "dc.rights.license"})
+_NO_PAGE = ("mailto:", "javascript:", "data:", "tel:")
+_MAX_HREF = 8_192  # characters; a server is asked to take 8 000 (RFC 9110 §4.1)
+_MAX_CACHED_HREF = 512
+_MAX_PAGE_HREFS = 2_000_000  # characters of one page's links; hostile escapes take 0.7 µs each
+
+# What a link is relative to: its page's folder, its page's host, or (neither) all of its page.
+# Characters that urlsplit takes out of the middle of a URL make it neither.
+_BY_FOLDER = re.compile(r"[\w.~%-][^:?]*(?:\?|\Z)")
+_BY_HOST = re.compile(r"/(?![/\s])|(?:https?:)?//[^/?\s]")
+
+
+@dataclass(frozen=True)
+class PageLinks:
+    """All that a page's markup says to a crawler. Every URL is canonical and stands once.
+
+    `nofollow` are those of `links` that every anchor calls rel=nofollow; `alternates` are pairs of
+    language (lower case) and URL. `robots`, `tdm` and `tdm_policy` are as the page spells them;
+    `robots` joins the meta elements for robots and for our agent.
+    """
+
+    links: tuple[str, ...] = ()
+    nofollow: frozenset[str] = frozenset()
+    canonical: str = ""
+    alternates: tuple[tuple[str, str], ...] = ()
+    feeds: tuple[str, ...] = ()
+    robots: str = ""
+    tdm: str = ""
+    tdm_policy: str = ""
+    licence: str = ""
+
+    def followed(self) -> tuple[str, ...]:
+        """The links in page order, without those that ask not to be followed."""
+        return tuple(link for link in self.links if link not in self.nofollow)
+
+
+def media_type(header: str) -> tuple[str, str]:
+    """Media type and charset of a Content-Type header, lower case, either may be empty."""
+    message = Message()
+    message["Content-Type"] = header
+    return message.get_content_type() if header else "", str(message.get_param("charset") or "")
+
+
+class LinkReader:
+    """Reads pages, and remembers how links are spelled: a site's pages share most of theirs.
+
+    For use from one thread.
+    """
+
+    def __init__(self, agent: str = "phusa", max_cached: int = 65_536) -> None:
+        self._robots_names = frozenset({"robots", agent.lower()})
+        self._spelled = functools.lru_cache(max_cached)(_spelled)
+
+    def read(self, body: bytes, charset: str, url: str) -> PageLinks:
+        """What the page at `url` says. Whatever the bytes are, this raises nothing."""
+        found = elements(body, charset)
+        base = _base(found, url)
+        if not base:
+            return PageLinks()
+        spell = functools.partial(self._spell, _Base.of(base))
+        links = _links(found, spell)
+        notes = [attributes for tag, attributes in found if tag == "link"]
+        metas = _metas(found)
+        return PageLinks(
+            links=tuple(links),
+            nofollow=frozenset(link for link, shunned in links.items() if shunned),
+            canonical=next(_related(notes, "canonical", spell), ""),
+            alternates=tuple(dict.fromkeys(_languages(notes, spell))),
+            feeds=tuple(dict.fromkeys(_feeds(notes, spell))),
+            robots=", ".join(text for name, text in metas if name in self._robots_names),
+            tdm=_first(metas, "tdm-reservation"),
+            tdm_policy=_first(metas, "tdm-policy"),
+            licence=_licence(found, metas, spell),
+        )
+
+    def _spell(self, base: _Base, href: str) -> str:
+        """The canonical URL, or "" for what is no http(s) URL or the page itself."""
+        whole = href.strip()
+        if len(whole) > _MAX_HREF or whole[:11].lower().startswith(_NO_PAGE):
+            return ""
+        link = whole.partition("#")[0]
+        if not link or link[-1].isspace():  # a space before "#" belongs to the URL
+            return _spelled(whole, base.url) if link else ""
+        against = base.against(link)
+        return (self._spelled if len(link) <= _MAX_CACHED_HREF else _spelled)(link, against)
+
+
+@dataclass(frozen=True)
+class _Base:
+    url: str
+    host: str
+    folder: str
+
+    @classmethod
+    def of(cls, url: str) -> _Base:
+        """Of a canonical URL: it has a path, and `;` and `..` are gone from it."""
+        path = url.partition("?")[0]
+        return cls(url, url[: url.index("/", 8) + 1], path[: path.rindex("/") + 1])
+
+    def against(self, link: str) -> str:
+        """As little of the page's URL as decides what `link` means, so that others share it."""
+        if _BY_FOLDER.match(link):
+            return self.folder
+        return self.host if _BY_HOST.match(link) else self.url
+
+
+_Attributes = dict[str, str]
+_Spell = Callable[[str], str]
+
+
+def _spelled(link: str, base: str) -> str:
+    try:
+        return canonical_url(link, base)
+    except ValueError:
+        return ""
+
+
+def _base(found: list[Element], url: str) -> str:
+    """What links are relative to: the first `base` that is a URL, else the page's own."""
+    for tag, attributes in found:
+        if tag == "base" and "href" in attributes:
+            with suppress(ValueError):
+                return canonical_url(attributes["href"], url)
+    return _spelled(url, "")
+
+
+def _links(found: list[Element], spell: _Spell) -> dict[str, bool]:
+    """The links in page order, and whether all anchors of one say nofollow."""
+    hrefs: dict[str, bool] = {}
+    for tag, attributes in found:
+        if tag in ("a", "area") and (href := attributes.get("href")):
+            shunned = "rel" in attributes and "nofollow" in _words(attributes["rel"])
+            hrefs[href] = hrefs.get(href, True) and shunned
+    links: dict[str, bool] = {}
+    num_chars = 0
+    for href, shunned in hrefs.items():
+        num_chars += min(len(href), _MAX_HREF)
+        if num_chars <= _MAX_PAGE_HREFS and (link := spell(href)):
+            links[link] = links.get(link, True) and shunned
+    return links
+
+
+def _words(text: str) -> list[str]:
+    return text.lower().split()
+
+
+def _related(notes: Iterable[_Attributes], rel: str, spell: _Spell) -> Iterator[str]:
+    for note in notes:
+        if rel in _words(note.get("rel", "")) and (url := spell(note.get("href", ""))):
+            yield url
+
+
+def _is_feed(note: _Attributes) -> bool:
+    return note.get("type", "").partition(";")[0].strip().lower() in _FEED_TYPES
+
+
+def _feeds(notes: Iterable[_Attributes], spell: _Spell) -> Iterator[str]:
+    return _related(filter(_is_feed, notes), "alternate", spell)
+
+
+def _languages(notes: Iterable[_Attributes], spell: _Spell) -> Iterator[tuple[str, str]]:
+    for note in notes:
+        if (language := note.get("hreflang", "").strip().lower()) and not _is_feed(note):
+            for url in _related([note], "alternate", spell):
+                yield language, url
+
+
+def _metas(found: list[Element]) -> list[tuple[str, str]]:
+    """Name, lower case, and content of the meta elements that have both."""
+    named = (
+        (attributes.get("name", attributes.get("property", "")), attributes.get("content", ""))
+        for tag, attributes in found
+        if tag == "meta"
+    )
+    return [(name.strip().lower(), text.strip()) for name, text in named if name and text]
+
+
+def _first(metas: list[tuple[str, str]], name: str) -> str:
+    return next((text for key, text in metas if key == name), "")
+
+
+def _licence(found: list[Element], metas: list[tuple[str, str]], spell: _Spell) -> str:
+    """rel=license or microdata's `license` of a link, else Dublin Core's meta if it is a URL.
+
+    JSON-LD's is left out: it would need the text of scripts, and often is an image's.
+    """
+    related = (of for _, of in found if "rel" in of or "itemprop" in of)
+    marked = (attributes["href"] for attributes in related if _is_licence(attributes))
+    terms = (text for name, text in metas if name in _LICENCE_NAMES and "://" in text)
+    return next(filter(None, map(spell, itertools.chain(marked, terms))), "")
+
+
+def _is_licence(attributes: _Attributes) -> bool:
+    return "href" in attributes and any(
+        "license" in _words(attributes[key]) for key in ("rel", "itemprop") if key in attributes
+    )
