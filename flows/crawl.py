@@ -1,9 +1,10 @@
-"""Crawl: a website to WARC files and a page index."""
+"""Crawl: websites, or files of pages, to WARC files and a page index."""
 
 from __future__ import annotations
 
 from prefect import flow
 
+from flows.earlier import earlier_crawl
 from flows.parameters import CrawlInputs, RunOptions, StageResult
 from flows.stage_run import (
     Job,
@@ -13,14 +14,14 @@ from flows.stage_run import (
     run_stage,
 )
 from tasks.crawl.config import CrawlConfig
-from tasks.crawl.task import crawl_site, index_pages
+from tasks.crawl.task import crawl_pages, index_pages
 
 
 @flow(name="crawl", flow_run_name="crawl for {options.recipe}")
 def crawl(
     *, options: RunOptions, inputs: CrawlInputs = CrawlInputs(), config: CrawlConfig
 ) -> StageResult:
-    """Fetch the pages of a website and index them.
+    """Fetch pages, or read them from files, and index them.
 
     Args:
         options: where it runs, and whether it is built again
@@ -29,7 +30,8 @@ def crawl(
     """
 
     def build(job: Job) -> Outcome:
-        crawled = crawl_site.submit(config, job.workspace.root, job.forgotten)
+        earlier = None if options.force else earlier_crawl(job.store, options.recipe)
+        crawled = crawl_pages.submit(config, job.workspace.root, job.forgotten, earlier)
         indexed = index_pages.submit(config, handed(crawled), job.forgotten)
         results([crawled])
         stats = indexed.result()

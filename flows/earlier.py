@@ -14,6 +14,7 @@ from storage.parquet import shard_name
 from storage.store import Store
 from tasks.clean.earlier import EarlierShard, SealedFile
 from tasks.config import Config, identity
+from tasks.crawl.earlier import EarlierCrawl
 from tasks.progress import note
 
 DRIFT = "code_drift"
@@ -77,6 +78,24 @@ class EarlierCleaning:
                 "version of the stage: --force clean cleans all pages again"
             )
         return stats
+
+
+def earlier_crawl(store: Store, recipe: str) -> EarlierCrawl | None:
+    """The recipe's last crawl with its files here, or None: what it has need not be sent again.
+
+    On a remote store what is not cached yet is fetched.
+    """
+    crawl = store.latest("crawl", recipe)
+    if crawl is None or crawl.code.stage_version != STAGES["crawl"].version:
+        return None
+    if not store.is_whole(crawl):
+        return None
+    try:
+        pages, fetches = (store.files(crawl, f"{table}/") for table in ("pages", "fetches"))
+        return EarlierCrawl(crawl.label, pages, fetches, store.folder(crawl, "warc/") / "warc")
+    except DamagedArtifact as error:
+        note(f"crawl: passed over {crawl.label}, whose files cannot be read: {error}")
+        return None
 
 
 def earlier_cleaning(store: Store, config: Config, recipe: str) -> EarlierCleaning | None:

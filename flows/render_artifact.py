@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from flows.hosts import HOST_COLUMNS, host_rows
 from flows.listing import Described
 from flows.render import STATE_STYLES, size
 from storage.lineage import Node
@@ -20,6 +21,8 @@ def show_artifact(console: Console, one: Described, up: Node, down: Node) -> Non
     console.print(f"folder: {one.folder}", markup=False, highlight=False, soft_wrap=True)
     if one.manifest.checks:
         console.print(_checks(one.manifest))
+    if hosts := host_rows(one.manifest):
+        console.print(_hosts(hosts))
     console.print(_files(one.manifest))
     console.print(_tree("made from", up))
     console.print(_tree("used by", down))
@@ -44,12 +47,19 @@ def _facts(one: Described) -> Table:
         "code": f"stage version {manifest.code.stage_version}, source "
         f"{manifest.code.source_sha256[:12]}, commit {(manifest.code.git_commit or '-')[:12]}",
         **({"left out": ", ".join(manifest.forgotten)} if manifest.forgotten else {}),
-        **{key: str(value) for key, value in manifest.stats.items()},
+        **{k: str(v) for k, v in manifest.stats.items() if k != "hosts"},  # a table of its own
         "configuration": str(dict(manifest.config)),
     }
     for key, value in rows.items():
         facts.add_row(f"[dim]{key}[/]", escape(value))
     return facts
+
+
+def _hosts(rows: list[list[str]]) -> Table:
+    shown = Table(*HOST_COLUMNS.values(), title="hosts", title_justify="left")
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    return shown
 
 
 def _marks(one: Described) -> str:

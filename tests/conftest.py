@@ -69,7 +69,7 @@ def recipe_of(site: TinySite) -> dict[str, Any]:
                 "seeds": [site.url],
                 "exclude": [r"/private/"],
                 "allow_private_addresses": True,
-                "delay_s": 0,
+                "politeness": {"delay_s": 0, "delay_factor": 0},
             },
             "num_shards": 3,
         },

@@ -18,7 +18,7 @@ from storage.manifest import Manifest
 from storage.sealing import bury, quarantined, withdraw
 from storage.store import Store
 from storage.takedown import Forgotten
-from tasks.crawl.frontier import Frontier
+from tasks.crawl.catalogue import DATABASE, Catalogue
 
 
 def drop_leftovers(
@@ -73,18 +73,15 @@ def _drop_work(store: Store, forgotten: Forgotten, documents: frozenset[str]) ->
 
 def _may_hold(folder: Path, forgotten: Forgotten, documents: frozenset[str]) -> bool:
     """Whether something in a work folder is known to hold it, or cannot be read."""
-    frontier = folder / "scratch" / "frontier.sqlite"
-    if frontier.exists():
-        return _fetched(frontier, forgotten)
+    collected = folder / "scratch" / DATABASE
+    if collected.exists():
+        return _fetched(collected, forgotten)
     return any(_names(path, forgotten, documents) for path in folder.rglob("*.parquet"))
 
 
 def _fetched(path: Path, forgotten: Forgotten) -> bool:
-    frontier = Frontier(path)
-    try:
-        urls = [page.url for page in frontier.pages()]
-    finally:
-        frontier.close()
+    with Catalogue(path.parent) as catalogue:
+        urls = [page.url for page in catalogue.pages()]
     return any(forgotten.covers(url) or url in forgotten.page_urls for url in urls)
 
 

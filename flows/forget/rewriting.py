@@ -29,7 +29,7 @@ from tasks.clean.clean import CleanPaths, count_reasons, describe
 from tasks.clean.rewrite import CleanedShard, rewrite_shard
 from tasks.config import Config
 from tasks.crawl.index import Crawled, write_crawl
-from tasks.crawl.rewrite import read_crawl
+from tasks.crawl.rewrite import read_pages, read_rejects
 from tasks.progress import note
 
 REWRITTEN_FROM = "rewritten_from"
@@ -49,8 +49,9 @@ class Rewriter:
 
     def crawl(self, old: Manifest) -> Manifest:
         """A crawl without the pages, under the same fingerprint: the next run reuses it."""
-        pages, fetches, rejects, (warc,) = (
-            self._store.files(old, prefix) for prefix in ("pages/", "fetches/", "rejects", "warc/")
+        pages, fetches, rejects, warc, hosts = (
+            self._store.files(old, prefix)
+            for prefix in ("pages/", "fetches/", "rejects", "warc/", "hosts")
         )
         rules = self._search.pages(old)
         if not rules:
@@ -58,8 +59,9 @@ class Rewriter:
         shards = int(str(old.config["num_shards"]))
 
         def write(workspace: Workspace) -> dict[str, Any]:
-            found = read_crawl(pages, fetches, rejects, warc.stat().st_size)
-            crawled = Crawled(*found, warc)
+            found = read_pages(pages, fetches), read_rejects(rejects)
+            rows = [row for path in hosts for row in read_table([path]).to_pylist()]
+            crawled = Crawled(*found, warc, rows)
             return write_crawl(workspace, shards, crawled, lambda page: rules.get(page.page_id))
 
         return self._seal(old, old.fingerprint, {}, write)

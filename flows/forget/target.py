@@ -12,7 +12,7 @@ from storage.lookup import find_rows
 from storage.manifest import Manifest, utc_now
 from storage.store import Store
 from storage.takedown import Kind, Takedown, identify
-from tasks.crawl.urls import canonical_url
+from tasks.crawl.urls import canonical_url, recorded_url
 
 _DOCUMENT_ID = re.compile("[0-9a-f]{32}")
 _LABEL = re.compile(r"[^\W_]([\w-]*[^\W_])?")
@@ -27,14 +27,14 @@ def parse_target(asked: str) -> tuple[Kind, str]:
     if _DOCUMENT_ID.fullmatch(text.lower()):
         return "document", text.lower()
     try:
-        return ("url", canonical_url(text)) if "://" in text else ("domain", _domain(text))
+        return ("url", recorded_url(text)) if "://" in text else ("domain", _domain(text))
     except ValueError as error:
         raise RequestError(
             Fault(
                 "what to forget",
                 repr(asked),
-                "a URL with its scheme, a domain without port and path, or a document id of 32 "
-                "hexadecimal digits",
+                "a URL with its scheme (http, https or file:///), a domain without port and path, "
+                "or a document id of 32 hexadecimal digits",
                 "Examples: https://example.org/page.html, example.org, "
                 "cd4d080b65e4a98b47b6f0829da1362f.",
             )

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from prefect.artifacts import ImageArtifact, MarkdownArtifact, TableArtifact
 
+from flows.hosts import HOST_COLUMNS, host_rows
 from flows.render import size
 from flows.run_page.lineage import lineage
-from flows.run_page.markdown import commands, escape, facts_table, number, run_link
+from flows.run_page.markdown import commands, escape, facts_table, number, run_link, table
 from flows.run_page.plots import plot_training
 from flows.run_page.publishing import at_no_risk, or_why_not
 from flows.run_page.rows import UNITS_IN, count_rows, drops, is_selection
@@ -73,6 +74,7 @@ def _page(
         f"{manifest.name}: {action}": _head(manifest, reason),
         "Gates": _gates(manifest),
         "Dropped": facts_table(dropped) if dropped else "",
+        "Hosts": _hosts(manifest),
         "Training": f"![loss and learning rate by step]({curves})" if curves else "",
         "Samples": or_why_not(lambda: _samples(store, manifest, action, prompts)),
         "Made from": or_why_not(lambda: lineage(store, manifest)),
@@ -103,6 +105,11 @@ def _gates(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
+def _hosts(manifest: Manifest) -> str:
+    rows = [[escape(cell) for cell in row] for row in host_rows(manifest)]
+    return table(tuple(HOST_COLUMNS.values()), rows) if rows else ""
+
+
 def _samples(store: Store, manifest: Manifest, action: str, prompts: Sequence[str]) -> str:
     if action != "reused":
         return samples(store, manifest, prompts)
@@ -123,7 +130,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "code": commit[:12] if commit else "not in a checkout",
         "content digest": manifest.digest[:16],
     }
-    shown_above = ("rejected", "dropped", "duplicates")
+    shown_above = ("rejected", "dropped", "duplicates", "hosts")
     stats = {key: of for key, of in manifest.stats.items() if key not in shown_above}
     return facts | {key.replace("_", " "): number(of) for key, of in stats.items()}
 

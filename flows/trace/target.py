@@ -13,7 +13,7 @@ from storage.errors import DamagedArtifact, Fault, RequestError, UnknownArtifact
 from storage.manifest import Manifest
 from storage.store import Store
 from tasks.crawl.trace import known_urls, redirect_targets
-from tasks.crawl.urls import canonical_url
+from tasks.crawl.urls import recorded_url
 
 UNREADABLE = (OSError, pa.ArrowException, DamagedArtifact, UnknownArtifact)
 """What reading an artifact raises whose data is damaged, or was collected."""
@@ -39,11 +39,10 @@ def parse_target(asked: str) -> Target:
     text = asked.strip()
     if _DOCUMENT_ID.fullmatch(text.lower()):
         return Target(document_id=text.lower())
-    spellings = (
-        [text] if re.match("https?://", text, re.I) else [f"https://{text}", f"http://{text}"]
-    )
+    has_scheme = re.match("https?://|file:///", text, re.I)
+    spellings = [text] if has_scheme else [f"https://{text}", f"http://{text}"]
     try:
-        return Target(urls=tuple(canonical_url(spelling) for spelling in spellings))
+        return Target(urls=tuple(map(recorded_url, spellings)))
     except ValueError as error:
         expected = "a URL, or a document id of 32 hexadecimal digits"
         remedy = "Example: phusa trace http://localhost:8630/math.html"

@@ -477,8 +477,10 @@ def test_the_command(phusa: Phusa, store: Store, place: Path) -> None:
 
 def test_fetch_times_are_written_as_text(place: Path) -> None:
     when = datetime(2026, 11, 21, tzinfo=UTC)
-    fetch = {"page_id": "p", "fetched_at": when, "status": 200, "depth": 0, "robots": "allowed"}
-    warc = {"warc_file": "pages.warc.gz", "warc_offset": 0}
+    fetch = {"page_id": "p", "fetched_at": when, "checked_at": when, "status": 200, "depth": 0}
+    counts = {"num_checks": 0, "num_changes": 0, "etag": "", "last_modified": ""}
+    fetch |= counts | {"robots": "allowed"}
+    warc = {"warc_file": "pages-00000.warc.gz", "warc_offset": 0, "warc_bytes": 9}
     versions = [
         seal(
             place,

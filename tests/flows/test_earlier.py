@@ -33,6 +33,7 @@ Tables = Mapping[str, tuple[Any, Sequence[Row]]]
 def page(number: int) -> Row:
     url = f"http://a.example/{number}"
     facts = {"content_type": "text/html", "charset": "utf-8", "num_bytes": 100}
+    facts |= {"policy": "", "licence": ""}
     return {"page_id": f"page {number}", "url": url, "body_digest": f"{number}", **facts}
 
 

@@ -86,7 +86,7 @@ def test_model_folders_are_laid_out_as_transformers_and_peft_expect(
     assert {"pairs/train.parquet", "pairs/validation.parquet"} <= tuned
     assert not any(name.startswith("merged/") for name in tuned)
     assert names(shelf / "tokenizer") == {*tokenizer, "README.md"}
-    assert "warc/pages.warc.gz" in names(shelf / "crawl")
+    assert "warc/pages-00000.warc.gz" in names(shelf / "crawl")
 
 
 def test_files_are_copies(exported: dict[str, Manifest], store: Store, shelf: Path) -> None:

@@ -17,19 +17,10 @@ from flows.stages import STAGES
 from flows.takedown import check_forgotten, note_late_takedowns
 from storage import takedown
 from storage.errors import RequestError
+from storage.identities import document_id, page_id
 from storage.layout import tombstone_key
 from storage.manifest import Manifest
-from storage.records import (
-    DOCUMENT,
-    DUPLICATE,
-    ORIGIN,
-    PAGE,
-    PAIR,
-    REJECT,
-    document_id,
-    page_id,
-    sequence_schema,
-)
+from storage.records import DOCUMENT, DUPLICATE, ORIGIN, PAGE, PAIR, REJECT, sequence_schema
 from storage.store import Store
 from storage.takedown import Forgotten, Kind, Takedown, identify
 from storage.workspace import Workspace
@@ -160,6 +151,7 @@ def search(river: River, *rules: Takedown) -> Search:
     [
         ("HTTP://A.org:80/x/../1#part", "url", "http://a.org/1"),
         (" https://b.net ", "url", "https://b.net/"),
+        ("file:///notes/silt.md", "url", "file:///notes/silt.md"),
         ("A.Org", "domain", "a.org"),
         ("a.org.", "domain", "a.org"),
         ("127.0.0.1", "domain", "127.0.0.1"),
