@@ -215,11 +215,6 @@ class Catalogue:
         query = "SELECT 1 FROM pages WHERE key = ?"
         return self.db.execute(query, (url_key(url),)).fetchone() is not None
 
-    def page(self, url: str) -> FetchedPage | None:
-        query = f"SELECT {_PAGE} FROM pages WHERE key = ?"
-        row = self.db.execute(query, (url_key(url),)).fetchone()
-        return None if row is None else FetchedPage(*row)
-
     def body(self, page: FetchedPage) -> bytes:
         return read_body(self.warc / page.warc_file, page.warc_offset)
 
