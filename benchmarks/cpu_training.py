@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -102,7 +104,7 @@ def whole_step() -> None:
 
     tokens = BATCH * LENGTH
     for name, bf16 in (("fp32", False), ("bf16 autocast", True)):
-        theirs = seconds(lambda bf16=bf16: step(bf16))
+        theirs = seconds(partial(step, bf16))
         record(
             f"training step, peer in {name}",
             f"tokens/s, {model.num_parameters:,} parameters, {compute}; "
@@ -114,7 +116,7 @@ def whole_step() -> None:
         )
 
 
-def _llama() -> dict[str, object]:
+def _llama() -> dict[str, Any]:
     config = SHAPE.hf_config(VOCABULARY, LENGTH, 0, 1)
     named = ("architectures", "model_type")
     return {key: value for key, value in config.items() if key not in named}

@@ -5,11 +5,12 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import scrapy
 from scrapy.crawler import CrawlerProcess
-from scrapy.http import HtmlResponse
+from scrapy.http import HtmlResponse, Response
 from scrapy.linkextractors import LinkExtractor
 
 URL, PATTERN, CONNECTIONS, STATS = sys.argv[1:]
@@ -19,15 +20,15 @@ class Follow(scrapy.Spider):
     name = "follow"
     start_urls = [URL]  # noqa: RUF012 - as Scrapy has it
     links = LinkExtractor(allow=PATTERN)
-    pages = set()  # noqa: RUF012 - the first page is fetched again where others link to it
+    pages: set[str] = set()  # noqa: RUF012 - the first page is fetched again where others link to it
 
-    def parse(self, response):
+    def parse(self, response: Response) -> Iterator[scrapy.Request]:
         if isinstance(response, HtmlResponse):
             self.pages.add(response.url)
             for link in self.links.extract_links(response):
                 yield scrapy.Request(link.url)
 
-    def closed(self, reason):
+    def closed(self, reason: str) -> None:
         Path(STATS).write_text(json.dumps({"pages": len(self.pages), "reason": reason}))
 
 

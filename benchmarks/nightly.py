@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,17 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.ledger import record
-from storage.identities import page_id
 from storage.parquet import shard_name
-from storage.warc import WarcSegment
 from storage.workspace import Workspace
 from tasks.clean.clean import CleanPaths, PageShard, clean_shard, count_reused
 from tasks.clean.config import CleanConfig
 from tasks.clean.earlier import EarlierShard, SealedFile
 from tasks.clean.extractors import Extractor, Resiliparse, Trafilatura
-from tasks.crawl.index import Crawled, write_crawl
-from tasks.crawl.live.crawler import WARC_FILE
-from tasks.crawl.live.frontier import FetchedPage
+from tasks.crawl.captures import Capture
+from tasks.crawl.catalogue import Catalogue
+from tasks.crawl.index import write_index
 
 COMMAND = "python -m benchmarks.nightly --pages FOLDER"
 SHARDS = 4
@@ -60,24 +57,15 @@ class Night:
 
 def crawl(bodies: Sequence[bytes], number: int, changed: bool, root: Path) -> Night:
     """`number` pages as the crawl stage writes them; one in EVERY of them `changed`."""
-    workspace = Workspace(root)
-    warc = WarcSegment(workspace.scratch / "warc" / WARC_FILE, 0, "benchmark")
-    now = datetime.now(UTC)
-    pages = []
-    for index in range(number):
-        body, url = bodies[index % len(bodies)], f"http://pages.example/{index}"
-        if changed and index % EVERY == 0:
-            body = body.replace(b"</body>", NEWS) if b"</body>" in body else body + NEWS
-        digest = hashlib.sha256(body).hexdigest()
-        offset = warc.append(url, now, 200, "OK", [("Content-Type", "text/html")], body)
-        pages.append(
-            FetchedPage(
-                url, page_id(url, digest), "text/html", "", digest, len(body),
-                int(now.timestamp() * 1000), 200, 1, "allowed", warc.path.name, offset, warc.size,
-            )
-        )  # fmt: skip
-    warc.close()
-    write_crawl(workspace, SHARDS, Crawled(pages, [], warc.path), lambda page: None)
+    workspace, now = Workspace(root), datetime.now(UTC)
+    with Catalogue(workspace.scratch) as catalogue, catalogue.transaction():
+        for index in range(number):
+            body = bodies[index % len(bodies)]
+            if changed and index % EVERY == 0:
+                body = body.replace(b"</body>", NEWS) if b"</body>" in body else body + NEWS
+            url = f"http://pages.example/{index}"
+            catalogue.add(Capture(url, body, "text/html", "", now, 200, "OK"))
+    write_index(workspace, SHARDS)
     return Night(root, {entry.path: entry.sha256 for entry in workspace.entries()})
 
 

@@ -91,8 +91,8 @@ def cluster(server: Mapping[str, str], work: Path, kind: str, address: str) -> N
 
 def show_task(key: str, mine: float, theirs: float, count: int, peer: str) -> None:
     what = f"each of {count:,} empty tasks, two at once; peer: {peer}"
-    times = [f"{seconds / count * 1e3:.2f} ms" for seconds in (mine, theirs)]
-    record(key, what, *times, f"{theirs / mine:.3f}x", COMMAND)
+    ours, peers = (f"{seconds / count * 1e3:.2f} ms" for seconds in (mine, theirs))
+    record(key, what, ours, peers, f"{theirs / mine:.3f}x", COMMAND)
 
 
 def empty_flow(server: Mapping[str, str], work: Path) -> None:
