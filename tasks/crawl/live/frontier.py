@@ -18,21 +18,23 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from tasks.crawl.catalogue import Catalogue, url_key
+from tasks.crawl.live.known import KnownUrls
 from tasks.crawl.urls import host_of
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS hosts (host INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL);
 CREATE TABLE IF NOT EXISTS urls (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL, host INTEGER NOT NULL,
+    seq INTEGER PRIMARY KEY, key INTEGER NOT NULL, host INTEGER NOT NULL,
     url TEXT NOT NULL, depth INTEGER NOT NULL, redirects INTEGER NOT NULL, kind INTEGER NOT NULL,
     state INTEGER NOT NULL DEFAULT 0);
-CREATE UNIQUE INDEX IF NOT EXISTS known ON urls (key);
 CREATE INDEX IF NOT EXISTS waiting ON urls (host, seq) WHERE state < 2;
 CREATE TABLE IF NOT EXISTS held (seq INTEGER PRIMARY KEY, links TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS patterns (name TEXT PRIMARY KEY, count INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
-_RECENT = 200_000  # keys of URLs known to be queued, so that SQLite is not asked for each link
+_QUEUE = (
+    "INSERT INTO urls (seq, key, host, url, depth, redirects, kind) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 class Kind(IntEnum):
@@ -89,7 +91,10 @@ class Frontier:
         self.waiting: Counter[int] = Counter(dict(self._db.execute(query).fetchall()))
         """URLs of each host that are not done."""
         self.num_waiting = self.waiting.total()
-        self._recent: dict[int, int] = {}  # depth by key
+        self._known, self._last = KnownUrls(), 0
+        for key, seq, depth in self._db.execute("SELECT key, seq, depth FROM urls ORDER BY seq"):
+            self._known.set(key, seq, depth)
+            self._last = seq
 
     def host(self, name: str) -> int:
         """The number of a host."""
@@ -116,22 +121,24 @@ class Frontier:
         `admits` is asked about each new one. A URL that waits and is found on a shorter way has the
         shorter depth from then on.
         """
-        added = 0
+        new = []
         for url in urls:
             key = url_key(url)
-            if self._recent.get(key, depth + 1) <= depth:
-                continue
-            query = "SELECT depth, state FROM urls WHERE key = ?"
-            known = self._db.execute(query, (key,)).fetchone()
+            known = self._known.find(key)
             if known is None:
-                if not admits(url):
-                    continue
-                self._insert(key, url, depth, redirects, kind)
-                added += 1
-            elif known[0] > depth and known[1] == State.WAITING:
-                self._db.execute("UPDATE urls SET depth = ? WHERE key = ?", (depth, key))
-            self._remember(key, depth)
-        return added
+                if admits(url):
+                    self._last += 1
+                    self._known.set(key, self._last, depth)
+                    host = self.host(host_of(url))
+                    new.append((self._last, key, host, url, depth, redirects, kind))
+                    self._count(host, 1)
+            elif known[1] > depth:
+                seq, _ = known
+                query = "UPDATE urls SET depth = ? WHERE seq = ? AND state = ?"
+                self._db.execute(query, (depth, seq, State.WAITING))
+                self._known.set(key, seq, depth)
+        self._db.executemany(_QUEUE, new)
+        return len(new)
 
     def after(self, host: int, seq: int, limit: int) -> list[Queued]:
         """The next URLs of a host beyond sequence number `seq` that are not done."""
@@ -159,15 +166,18 @@ class Frontier:
         """Nothing more is to be done about a URL."""
         self._db.execute("UPDATE urls SET state = 2 WHERE seq = ?", (queued.seq,))
         self._db.execute("DELETE FROM held WHERE seq = ?", (queued.seq,))
-        self._count(queued.url, -1)
+        self._count(self.host(host_of(queued.url)), -1)
 
     def requeue(self, urls: Iterable[str]) -> None:
         """Let URLs wait again in their old places."""
         for url in urls:
-            key = url_key(url)
-            query = "UPDATE urls SET state = 0 WHERE key = ? AND state = ?"
-            self._db.execute(query, (key, State.KEPT))
-            self._count(url, self._db.execute(query, (key, State.DONE)).rowcount)
+            known = self._known.find(url_key(url))
+            if known is None:
+                continue
+            query = "UPDATE urls SET state = 0 WHERE seq = ? AND state = ?"
+            self._db.execute(query, (known[0], State.KEPT))
+            num_done = self._db.execute(query, (known[0], State.DONE)).rowcount
+            self._count(self.host(host_of(url)), num_done)
 
     def note(self, name: str, value: str | None = None) -> str | None:
         """Write down a word under a name, or read it."""
@@ -177,21 +187,8 @@ class Frontier:
         row = self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
-    def _insert(self, key: int, url: str, depth: int, redirects: int, kind: Kind) -> None:
-        self._db.execute(
-            "INSERT INTO urls (key, host, url, depth, redirects, kind) VALUES (?, ?, ?, ?, ?, ?)",
-            (key, self.host(host_of(url)), url, depth, redirects, kind),
-        )
-        self._count(url, 1)
-
-    def _count(self, url: str, number: int) -> None:
-        host = self.host(host_of(url))
+    def _count(self, host: int, number: int) -> None:
         self.num_waiting += number
         self.waiting[host] += number
         if not self.waiting[host]:
             del self.waiting[host]
-
-    def _remember(self, key: int, depth: int) -> None:
-        if len(self._recent) >= _RECENT:
-            self._recent.clear()
-        self._recent[key] = depth
