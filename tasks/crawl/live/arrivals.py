@@ -60,6 +60,9 @@ class Arrivals:
             return self._finish(queued, is_next, reject=reject_forgotten(queued.url, rule))
         known = self._earlier.page(queued.url) if queued.kind is Kind.PAGE else None
         if known is not None and self._earlier.is_idle(queued.url):
+            forbidden = await self._fetcher.forbidden(queued.url)
+            if forbidden is not None:
+                return self._finish(queued, is_next, reject=forbidden)
             unasked = self._restored(known, [], _moment(known.checked_at_ms), known.robots)
             if unasked is not None:
                 return self._take(queued, is_next, unasked, known, asked=False)

@@ -76,11 +76,9 @@ class Fetcher:
         host = self._host(url)
         async with host.slots:
             rules = await self._rules(url, host)
-            if isinstance(rules, Unreachable) and rules.private:
-                return RejectedUrl(url, "private_address", rules.private, "a public address")
-            verdict = rules.verdict(url)
-            if not verdict.allowed:
-                return RejectedUrl(url, "robots", verdict.reason, "allowed", verdict.passing)
+            forbidden, allowed = _forbidden(rules, url)
+            if forbidden is not None:
+                return forbidden
             for attempt in range(self._source.retries + 1):
                 begun, answer = await self._ask(
                     url,
@@ -91,7 +89,13 @@ class Fetcher:
                 )
                 if not _is_passing(answer) or attempt == self._source.retries:
                     break
-            return _judged(answer, begun, verdict.reason, rules.policy, condition)
+            return _judged(answer, begun, allowed, rules.policy, condition)
+
+    async def forbidden(self, url: str) -> RejectedUrl | None:
+        """Why a URL may not be asked for as things stand today, or None."""
+        host = self._host(url)
+        async with host.slots:
+            return _forbidden(await self._rules(url, host), url)[0]
 
     def _host(self, url: str) -> HostLog:
         name = host_of(url)
@@ -145,6 +149,16 @@ class Fetcher:
             host.errors += isinstance(answer, Failure) or answer.status >= 400
         _tell(host.pace, answer, attempt)
         return begun, answer
+
+
+def _forbidden(rules: Rules | Unreachable, url: str) -> tuple[RejectedUrl | None, str]:
+    """Why robots.txt or its address forbids a URL, if it does, and the verdict in words."""
+    if isinstance(rules, Unreachable) and rules.private:
+        return RejectedUrl(url, "private_address", rules.private, "a public address"), ""
+    verdict = rules.verdict(url)
+    if verdict.allowed:
+        return None, verdict.reason
+    return RejectedUrl(url, "robots", verdict.reason, "allowed", verdict.passing), verdict.reason
 
 
 def _tell(pace: Pace, answer: Response | Failure, attempt: int) -> None:

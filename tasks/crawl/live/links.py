@@ -35,8 +35,8 @@ class PageLinks:
     """All that a page's markup says to a crawler. Every URL is canonical and stands once.
 
     `nofollow` are those of `links` that every anchor calls rel=nofollow; `alternates` are pairs of
-    language (lower case) and URL. `robots`, `tdm` and `tdm_policy` are as the page spells them;
-    `robots` joins the meta elements for robots and for our agent.
+    language (lower case) and URL. `robots` and `tdm` are as the page spells them; `robots`
+    joins the meta elements for robots and for our agent.
     """
 
     links: tuple[str, ...] = ()
@@ -46,7 +46,6 @@ class PageLinks:
     feeds: tuple[str, ...] = ()
     robots: str = ""
     tdm: str = ""
-    tdm_policy: str = ""
     licence: str = ""
 
     def followed(self) -> tuple[str, ...]:
@@ -89,7 +88,6 @@ class LinkReader:
             feeds=tuple(dict.fromkeys(_feeds(notes, spell))),
             robots=", ".join(text for name, text in metas if name in self._robots_names),
             tdm=_first(metas, "tdm-reservation"),
-            tdm_policy=_first(metas, "tdm-policy"),
             licence=_licence(found, metas, spell),
         )
 

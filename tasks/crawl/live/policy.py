@@ -26,7 +26,6 @@ from tasks.crawl.urls import canonical_url
 Headers = Sequence[tuple[str, str]]
 
 _RESERVATION = "tdm-reservation"
-_POLICY = "tdm-policy"
 _SIGNAL = "content-signal"
 _DIRECTIVES = frozenset(
     {"noindex", "nofollow", "noarchive", "nosnippet", "noimageindex", "noai", "noimageai"}
@@ -48,7 +47,6 @@ class Reservation:
 
     location: str
     reserved: bool
-    policy: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,13 +101,6 @@ def page_policy(
 def obeyed(signals: Iterable[str], obey: Collection[str]) -> str | None:
     """The first signal that forbids to keep the page, given the signals that are obeyed."""
     return next((signal for signal in signals if signal in obey), None)
-
-
-def tdm_policy(headers: Headers, links: PageLinks, *, host: HostPolicy, path: str) -> str:
-    """The URL of the mining policy, as it is spelled there, or ""."""
-    rule = host.reservation(path)
-    said = (links.tdm_policy, *_values(headers, _POLICY), rule.policy if rule else "")
-    return next(filter(None, said), "")
 
 
 def licence_of(headers: Headers, links: PageLinks, url: str) -> str:
@@ -209,11 +200,9 @@ def _reservations(text: str) -> Iterator[Reservation]:
         return
     for rule in (rules if isinstance(rules, list) else [rules])[:_MAX_RULES]:
         if isinstance(rule, dict) and isinstance(location := rule.get("location"), str):
-            policy = rule.get(_POLICY)
             yield Reservation(
                 unquote(location[:_MAX_TEXT]),
                 str(rule.get(_RESERVATION)).lower() in ("1", "true"),
-                policy if isinstance(policy, str) else "",
             )
 
 

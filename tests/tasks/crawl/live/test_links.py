@@ -121,7 +121,6 @@ def test_what_a_page_says_of_itself() -> None:
         feeds=("http://h/a/rss", "http://h/a/atom", "http://h/a/feed.json"),
         robots="noindex, NoArchive, noai",
         tdm="1",
-        tdm_policy="https://p/policy.json",
     )
 
 

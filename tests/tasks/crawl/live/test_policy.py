@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 
 from tasks.crawl.live.links import PageLinks
 from tasks.crawl.live.policy import (
-    HostPolicy,
     header_link,
     host_policy,
     licence_of,
     obeyed,
     page_policy,
-    tdm_policy,
 )
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -134,16 +132,6 @@ def test_the_longest_location_counts(path: str, reserved: bool) -> None:
 )
 def test_what_is_no_tdmrep_reserves_nothing(text: str) -> None:
     assert host_policy(text).signals("/") == ()
-
-
-def test_tdm_policy() -> None:
-    host = host_policy(RULES)
-    header = [("tdm-policy", "https://p/header")]
-    assert tdm_policy([], NOTHING, host=host, path="/open/x.pdf") == "https://p/pdf"
-    assert tdm_policy(header, NOTHING, host=host, path="/open/x.pdf") == "https://p/header"
-    links = PageLinks(tdm_policy="https://p/meta")
-    assert tdm_policy(header, links, host=host, path="/") == "https://p/meta"
-    assert tdm_policy([], NOTHING, host=HostPolicy(), path="/") == ""
 
 
 ROBOTS = """

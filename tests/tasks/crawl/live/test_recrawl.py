@@ -234,6 +234,17 @@ def test_only_so_many_are_asked_about(
     assert pages["/p8"].checked_at_ms == _pages(two)["/p8"].checked_at_ms
 
 
+def test_todays_robots_txt_also_counts_for_what_is_not_asked_about(
+    site: Any, versioned: Versioned, source: Source, tmp_path: Path
+) -> None:
+    one = _crawled(source(site), tmp_path / "one")
+    site.routes["/robots.txt"] = "User-agent: *\nDisallow: /p8"
+    two = _crawled(source(site, max_checks=1), tmp_path / "two", one)
+    assert set(_pages(two)) == set(versioned.texts) - {"/p8"}
+    (reject,) = read_table([two.data / "rejects.parquet"]).to_pylist()
+    assert (reject["url"], reject["reason"]) == (f"{site.url}/p8", "robots")
+
+
 def test_the_hosts_table_counts_what_was_taken_over(
     site: Any, versioned: Versioned, source: Source, tmp_path: Path
 ) -> None:

@@ -146,7 +146,7 @@ def test_what_a_host_said_is_kept_for_a_day_and_over_restarts(
     assert not _verdicts(site.url + "/y", db=db)[0].allowed  # what it said before still holds
 
 
-def test_sitemaps_and_the_tdm_policy_are_read_too(site: Any, answer: Any) -> None:
+def test_sitemaps_and_reservations_are_read_too(site: Any, answer: Any) -> None:
     site.routes["/robots.txt"] = "Sitemap: https://example.org/map.xml\nSitemap: /other.xml"
     policy = '[{"location": "/shut/*", "tdm-reservation": 1}]'
     site.routes["/.well-known/tdmrep.json"] = answer(policy, 200, {})
