@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,29 +18,40 @@ ROW_GROUP_ROWS = 8192
 def write_rows(
     workspace: Workspace,
     path: str,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Iterable[Mapping[str, Any]],
     schema: pa.Schema,
     *,
     volatile: bool = False,
 ) -> int:
-    """Write `rows` as one Parquet file of the workspace and return their number."""
-    return write_table(
-        workspace, path, pa.Table.from_pylist(list(rows), schema=schema), volatile=volatile
-    )
+    """Write `rows` as one Parquet file of the workspace and return their number.
+
+    They are drawn one row group at a time: an iterator may be longer than memory.
+    """
+    left = iter(rows)
+    groups = iter(lambda: list(itertools.islice(left, ROW_GROUP_ROWS)), [])
+    tables = (pa.Table.from_pylist(group, schema=schema) for group in groups)
+    return _write(workspace, path, tables, schema, volatile)
 
 
 def write_table(workspace: Workspace, path: str, table: pa.Table, *, volatile: bool = False) -> int:
     """Write a table as one Parquet file of the workspace and return its number of rows."""
-    with workspace.writing(path, volatile=volatile) as stream:
-        pq.write_table(
-            table,
-            stream,
-            compression="zstd",
-            compression_level=3,
-            row_group_size=ROW_GROUP_ROWS,
-            write_page_index=True,
-        )
-    return int(table.num_rows)
+    return _write(workspace, path, [table], table.schema, volatile)
+
+
+def _write(
+    workspace: Workspace, path: str, tables: Iterable[pa.Table], schema: pa.Schema, volatile: bool
+) -> int:
+    num_rows = 0
+    with (
+        workspace.writing(path, volatile=volatile) as stream,
+        pq.ParquetWriter(
+            stream, schema, compression="zstd", compression_level=3, write_page_index=True
+        ) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+            num_rows += table.num_rows
+    return num_rows
 
 
 def read_tables(paths: Iterable[Path]) -> Iterator[pa.Table]:

@@ -81,8 +81,8 @@ def _may_hold(folder: Path, forgotten: Forgotten, documents: frozenset[str]) -> 
 
 def _fetched(path: Path, forgotten: Forgotten) -> bool:
     with Catalogue(path.parent) as catalogue:
-        urls = [page.url for page in catalogue.pages()]
-    return any(forgotten.covers(url) or url in forgotten.page_urls for url in urls)
+        urls = (page.url for page in catalogue.pages())
+        return any(forgotten.covers(url) or url in forgotten.page_urls for url in urls)
 
 
 def _names(path: Path, forgotten: Forgotten, documents: frozenset[str]) -> bool:

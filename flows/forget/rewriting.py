@@ -29,7 +29,7 @@ from tasks.clean.clean import CleanPaths, count_reasons, describe
 from tasks.clean.rewrite import CleanedShard, rewrite_shard
 from tasks.config import Config
 from tasks.crawl.index import Crawled, write_crawl
-from tasks.crawl.rewrite import read_pages, read_rejects
+from tasks.crawl.rewrite import SealedShard, read_rejects
 from tasks.progress import note
 
 REWRITTEN_FROM = "rewritten_from"
@@ -56,13 +56,12 @@ class Rewriter:
         rules = self._search.pages(old)
         if not rules:
             raise DamagedArtifact(f"{old.label}: {self._search.unreadable.get(old.label)}")
-        shards = int(str(old.config["num_shards"]))
 
         def write(workspace: Workspace) -> dict[str, Any]:
-            found = read_pages(pages, fetches), read_rejects(rejects)
+            shards = [SealedShard(*paths) for paths in zip(pages, fetches, strict=True)]
             rows = [row for path in hosts for row in read_table([path]).to_pylist()]
-            crawled = Crawled(*found, warc, rows)
-            return write_crawl(workspace, shards, crawled, lambda page: rules.get(page.page_id))
+            crawled = Crawled(shards, read_rejects(rejects), warc, rows)
+            return write_crawl(workspace, crawled, lambda page: rules.get(page.page_id))
 
         return self._seal(old, old.fingerprint, {}, write)
 

@@ -16,7 +16,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -223,6 +223,13 @@ class Catalogue:
         for row in self.db.execute(f"SELECT {_PAGE} FROM pages ORDER BY page_id"):
             yield FetchedPage(*row)
 
+    def shards(self, count: int) -> list[PageShard]:
+        """The pages in `count` parts; a page's part follows from its URL."""
+        shard = _shard(count)
+        name = f"shard_of_{count}"
+        self.db.execute(f"CREATE INDEX IF NOT EXISTS {name} ON pages ({shard}, page_id)")
+        return [PageShard(self.db, f"{shard} = {index}") for index in range(count)]
+
     def rejects(self) -> Iterator[RejectedUrl]:
         """All rejects, by URL. A URL that gave a page, before or after, is none."""
         query = f"SELECT url, reason, value, threshold, passing {_REJECTED} ORDER BY url"
@@ -278,6 +285,23 @@ class Catalogue:
             return hashlib.sha256(self.body(page)).hexdigest() == page.body_digest
         except Exception:
             return False
+
+
+@dataclass(frozen=True)
+class PageShard:
+    """The pages of one shard, by page id; read from the database each time."""
+
+    db: sqlite3.Connection
+    condition: str
+
+    def __iter__(self) -> Iterator[FetchedPage]:
+        query = f"SELECT {_PAGE} FROM pages WHERE {self.condition} ORDER BY page_id"
+        return (FetchedPage(*row) for row in self.db.execute(query))
+
+
+def _shard(count: int) -> str:
+    """The remainder of a row's unsigned key by `count`, in SQL, where keys are signed."""
+    return f"((key % {count} + (key < 0) * {(1 << 64) % count + count}) % {count})"
 
 
 def _segment_name(number: int) -> str:

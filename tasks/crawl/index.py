@@ -1,24 +1,28 @@
-"""From the catalogue to the artifact: WARC files, page index, fetch log, hosts, rejects."""
+"""From the catalogue to the artifact: WARC files, page index, fetch log, hosts, rejects.
+
+Everything goes shard by shard and segment by segment: a crawl of millions of pages is indexed in
+the memory of one shard.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
-
-import xxhash
 
 from storage.parquet import shard_name, write_rows
 from storage.records import FETCH, HOST, PAGE, REJECT
 from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
-from tasks.crawl.captures import FetchedPage, RejectedUrl
+from tasks.crawl.captures import FetchedPage, RejectedUrl, reject_forgotten
 from tasks.crawl.catalogue import WARC_FOLDER, Catalogue
 from tasks.crawl.hosts import host_rows
-from tasks.crawl.rewrite import Rule, copy_segment, leave_out
+from tasks.crawl.rewrite import Rule, copy_segment, copy_whole
 
 Row = dict[str, Any]
 _SHOWN_HOSTS = 20
@@ -33,56 +37,86 @@ def write_index(
     were fetched before they were `forgotten` are rejects, and not in the WARC files.
     """
     with Catalogue(workspace.scratch) as catalogue:
-        pages, rejects = list(catalogue.pages()), list(catalogue.rejects())
-        hosts = host_rows(catalogue.db, pages)
-        crawled = Crawled(pages, rejects, catalogue.segments(), hosts)
-    return write_crawl(workspace, num_shards, crawled, lambda page: forgotten.covers(page.url))
+        shards = catalogue.shards(num_shards)
+        hosts = host_rows(catalogue.db, chain.from_iterable(shards))
+        crawled = Crawled(shards, catalogue.rejects(), catalogue.segments(), hosts)
+        return write_crawl(workspace, crawled, lambda page: forgotten.covers(page.url))
 
 
 @dataclass(frozen=True)
 class Crawled:
-    """All that was fetched, by page id, and refused, by URL, and the segments that hold it."""
+    """All that was fetched and refused, and the segments that hold it."""
 
-    pages: Sequence[FetchedPage]
-    rejects: Sequence[RejectedUrl]
+    shards: Sequence[Iterable[FetchedPage]]
+    """The pages of each shard, by page id. They are gone through more than once."""
+    rejects: Iterable[RejectedUrl]
+    """By URL."""
     segments: Sequence[Path]
     hosts: Sequence[Row] = ()
 
 
-def write_crawl(
-    workspace: Workspace, num_shards: int, crawled: Crawled, rule: Rule
-) -> dict[str, Any]:
-    """Write the artifact's files without the pages that `rule` leaves out; return their counts."""
-    pages, rejects = leave_out(crawled.pages, crawled.rejects, rule)
-    offsets = _write_segments(workspace, crawled, {page.page_id for page in pages})
-    pages = [replace(page, warc_offset=offsets[page.page_id]) for page in pages]
-    shards: dict[int, list[FetchedPage]] = defaultdict(list)
-    for page in pages:
-        shards[xxhash.xxh3_64_intdigest(page.url.encode()) % num_shards].append(page)
-    for index in range(num_shards):
-        write_rows(workspace, shard_name("pages", index, num_shards), _pages(shards[index]), PAGE)
-        name = shard_name("fetches", index, num_shards)
-        write_rows(workspace, name, _fetches(shards[index]), FETCH, volatile=True)
-    write_rows(workspace, "rejects.parquet", _rejects(rejects), REJECT, volatile=True)
+def write_crawl(workspace: Workspace, crawled: Crawled, rule: Rule) -> dict[str, Any]:
+    """Write the artifact's files without the pages that `rule` leaves out; return their counts.
+
+    Those pages become rejects.
+    """
+    dropped = _dropped(crawled, rule)
+    offsets = _write_segments(workspace, crawled, dropped)
+    num_pages, num_bytes = 0, 0
+    for index, shard in enumerate(crawled.shards):
+        pages = [
+            replace(page, warc_offset=offsets.get(page.page_id, page.warc_offset))
+            for page in shard
+            if page.page_id not in dropped
+        ]
+        name = shard_name("pages", index, len(crawled.shards))
+        write_rows(workspace, name, _pages(pages), PAGE)
+        name = shard_name("fetches", index, len(crawled.shards))
+        write_rows(workspace, name, _fetches(pages), FETCH, volatile=True)
+        num_pages += len(pages)
+        num_bytes += sum(page.num_bytes for page in pages)
+    gone = sorted(dropped.values(), key=_url)
+    reasons: Counter[str] = Counter()
+    rejects = _rejects(heapq.merge(crawled.rejects, gone, key=_url), reasons)
+    write_rows(workspace, "rejects.parquet", rejects, REJECT, volatile=True)
     if crawled.hosts:
         write_rows(workspace, "hosts.parquet", crawled.hosts, HOST, volatile=True)
     return {
-        "rows_in": len(pages) + len(rejects),
-        "rows_out": len(pages),
-        "rejected": dict(sorted(Counter(r.reason for r in rejects).items())),
-        "html_bytes": sum(p.num_bytes for p in pages),
+        "rows_in": num_pages + reasons.total(),
+        "rows_out": num_pages,
+        "rejected": dict(sorted(reasons.items())),
+        "html_bytes": num_bytes,
     } | _hosts_shown(crawled.hosts)
 
 
-def _write_segments(workspace: Workspace, crawled: Crawled, kept: set[str]) -> Mapping[str, int]:
-    """Copied, not linked: a crawl that is resumed after a kill appends to the file in scratch."""
-    held: dict[str, list[FetchedPage]] = defaultdict(list)
-    for page in crawled.pages:
-        held[page.warc_file].append(page)
+def _dropped(crawled: Crawled, rule: Rule) -> dict[str, RejectedUrl]:
+    """The rejects of the pages that the rule speaks of, by page id."""
+    return {
+        page.page_id: reject_forgotten(page.url, found)
+        for page in chain.from_iterable(crawled.shards)
+        if (found := rule(page)) is not None
+    }
+
+
+def _write_segments(
+    workspace: Workspace, crawled: Crawled, dropped: Mapping[str, RejectedUrl]
+) -> Mapping[str, int]:
+    """Copied, not linked: a crawl that is resumed after a kill appends to the file in scratch.
+
+    Returns the offsets of the pages that lie elsewhere than before.
+    """
+    pages = chain.from_iterable(crawled.shards) if dropped else ()
+    held_by = {page.warc_file for page in pages if page.page_id in dropped}
     offsets: dict[str, int] = {}
     for segment in crawled.segments:
         path = f"{WARC_FOLDER}/{segment.name}"
-        offsets |= copy_segment(workspace, path, segment, held[segment.name], kept)
+        if segment.name not in held_by:
+            copy_whole(workspace, path, segment)
+            continue
+        records = [
+            page for page in chain.from_iterable(crawled.shards) if page.warc_file == segment.name
+        ]
+        offsets |= copy_segment(workspace, path, segment, records, dropped)
     return offsets
 
 
@@ -97,27 +131,33 @@ def _hosts_shown(hosts: Sequence[Row]) -> dict[str, Any]:
     return {"num_hosts": len(hosts), **totals, "hosts": ranked[:_SHOWN_HOSTS]}
 
 
-def _pages(pages: Iterable[FetchedPage]) -> list[Row]:
-    return [{name: getattr(page, name) for name in PAGE.names} for page in pages]
+def _pages(pages: Iterable[FetchedPage]) -> Iterator[Row]:
+    return ({name: getattr(page, name) for name in PAGE.names} for page in pages)
 
 
-def _fetches(pages: Iterable[FetchedPage]) -> list[Row]:
+def _fetches(pages: Iterable[FetchedPage]) -> Iterator[Row]:
     moments = {"fetched_at", "checked_at"}
     copied = [name for name in FETCH.names if name not in moments]
-    return [
+    return (
         {name: getattr(page, name) for name in copied}
         | {name: _moment(getattr(page, f"{name}_ms")) for name in moments}
         for page in pages
-    ]
+    )
 
 
 def _moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-def _rejects(rejects: Iterable[RejectedUrl]) -> list[Row]:
-    return [
-        {
+def _url(reject: RejectedUrl) -> str:
+    return reject.url
+
+
+def _rejects(rejects: Iterable[RejectedUrl], reasons: Counter[str]) -> Iterator[Row]:
+    """The rows of the rejects, which are counted on the way."""
+    for reject in rejects:
+        reasons[reject.reason] += 1
+        yield {
             "id": reject.url,
             "url": reject.url,
             "stage": "crawl",
@@ -125,5 +165,3 @@ def _rejects(rejects: Iterable[RejectedUrl]) -> list[Row]:
             "value": reject.value,
             "threshold": reject.threshold,
         }
-        for reject in rejects
-    ]

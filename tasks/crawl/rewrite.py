@@ -7,7 +7,9 @@ crawl that is rewritten without it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,7 +18,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 from storage.errors import DamagedArtifact
 from storage.parquet import read_table
 from storage.workspace import Workspace
-from tasks.crawl.captures import FetchedPage, RejectedUrl, reject_forgotten
+from tasks.crawl.captures import FetchedPage, RejectedUrl
 
 Rule = Callable[[FetchedPage], str | None]
 """What says that a page is to be left out, or None."""
@@ -25,27 +27,23 @@ _CHUNK_BYTES = 1 << 20
 _KEPT_TYPES = WarcRecordType.response | WarcRecordType.resource
 
 
-def leave_out(
-    pages: Sequence[FetchedPage], rejects: Sequence[RejectedUrl], rule: Rule
-) -> tuple[list[FetchedPage], list[RejectedUrl]]:
-    """The pages without those that a rule speaks of, which become rejects; sorted as they were."""
-    rules = {page.url: found for page in pages if (found := rule(page)) is not None}
-    dropped = [reject_forgotten(url, found) for url, found in rules.items()]
-    kept = [page for page in pages if page.url not in rules]
-    return kept, sorted([*rejects, *dropped], key=lambda reject: reject.url)
+@dataclass(frozen=True)
+class SealedShard:
+    """The pages of a sealed crawl's shard, by id, as the catalogue had them."""
 
+    pages: Path
+    fetches: Path
 
-def read_pages(pages: Sequence[Path], fetches: Sequence[Path]) -> list[FetchedPage]:
-    """The pages of a sealed crawl, by id, as the catalogue had them."""
-    rows = {row["page_id"]: row for row in read_table(pages).to_pylist()}
-    found = []
-    for fetch in read_table(fetches).to_pylist():
-        moments = {
-            f"{name}_ms": round(fetch.pop(name).timestamp() * 1000)
-            for name in ("fetched_at", "checked_at")
-        }
-        found.append(FetchedPage(**rows[fetch["page_id"]] | fetch | moments))
-    return sorted(found, key=lambda page: page.page_id)
+    def __iter__(self) -> Iterator[FetchedPage]:
+        rows = {row["page_id"]: row for row in read_table([self.pages]).to_pylist()}
+        found = []
+        for fetch in read_table([self.fetches]).to_pylist():
+            moments = {
+                f"{name}_ms": round(fetch.pop(name).timestamp() * 1000)
+                for name in ("fetched_at", "checked_at")
+            }
+            found.append(FetchedPage(**rows[fetch["page_id"]] | fetch | moments))
+        yield from sorted(found, key=lambda page: page.page_id)
 
 
 def read_rejects(rejects: Sequence[Path]) -> list[RejectedUrl]:
@@ -55,30 +53,35 @@ def read_rejects(rejects: Sequence[Path]) -> list[RejectedUrl]:
     return [RejectedUrl(*(row[field] for field in fields)) for row in read]
 
 
-def copy_segment(
-    workspace: Workspace, path: str, segment: Path, fetched: Sequence[FetchedPage], kept: set[str]
-) -> dict[str, int]:
-    """Write a segment with the records of the `kept` of all its `fetched` pages, by their id.
+def copy_whole(workspace: Workspace, path: str, segment: Path) -> None:
+    """Write a segment as it is."""
+    with workspace.writing(path, volatile=True) as target, segment.open("rb") as source:
+        shutil.copyfileobj(source, target, _CHUNK_BYTES)
 
-    Without any to leave out it is copied as it is. Else what is kept goes over byte for byte, in
-    its order, and `revisit` records, which only say when a page was asked for again, stay behind
-    with the rest. Returns the new offset of each record. Raises DamagedArtifact if the new file
-    does not read back as these pages and no other.
+
+def copy_segment(
+    workspace: Workspace,
+    path: str,
+    segment: Path,
+    fetched: Iterable[FetchedPage],
+    dropped: Collection[str],
+) -> dict[str, int]:
+    """Write a segment without the records of those of all its `fetched` pages that are `dropped`.
+
+    What is kept goes over byte for byte, in its order, and `revisit` records, which only say when a
+    page was asked for again, stay behind with the rest. Returns the new offset of each record, by
+    page id. Raises DamagedArtifact if the new file does not read back as these pages and no other.
     """
     records = sorted(fetched, key=lambda page: page.warc_offset)
-    if all(page.page_id in kept for page in records):
-        with workspace.writing(path, volatile=True) as target, segment.open("rb") as source:
-            _copy(source, 0, None, target)
-        return {page.page_id: page.warc_offset for page in records}
-    offsets: dict[str, int] = {}
+    kept = [page for page in records if page.page_id not in dropped]
+    places: dict[int, FetchedPage] = {}
     with workspace.writing(path, volatile=True) as target, segment.open("rb") as source:
         written = _copy(source, 0, _header_bytes(segment), target)
-        for page in records:
-            if page.page_id in kept:
-                offsets[page.page_id] = written
-                written += _copy(source, page.warc_offset, page.place.end, target)
-    _check(workspace.data / path, {offsets[p.page_id]: p for p in records if p.page_id in kept})
-    return offsets
+        for page in kept:
+            places[written] = page
+            written += _copy(source, page.warc_offset, page.place.end, target)
+    _check(workspace.data / path, places)
+    return {page.page_id: offset for offset, page in places.items()}
 
 
 def _header_bytes(segment: Path) -> int:
@@ -89,13 +92,12 @@ def _header_bytes(segment: Path) -> int:
         return int(next(positions, 0))
 
 
-def _copy(source: BinaryIO, start: int, end: int | None, target: BinaryIO) -> int:
-    """Copy bytes from `start` to `end`, or all; returns how many."""
+def _copy(source: BinaryIO, start: int, end: int, target: BinaryIO) -> int:
+    """Copy bytes from `start` to `end`; returns how many."""
     source.seek(start)
     copied = 0
-    while chunk := source.read(_CHUNK_BYTES if end is None else min(_CHUNK_BYTES, end - start)):
+    while chunk := source.read(min(_CHUNK_BYTES, end - start - copied)):
         target.write(chunk)
-        start += len(chunk)
         copied += len(chunk)
     return copied
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,6 +43,24 @@ def test_chunks_of_a_table_leave_no_trace_in_the_bytes(tmp_path: Path) -> None:
     assert (workspace.data / "chunked.parquet").read_bytes() == whole_bytes
     assert pq.read_metadata(workspace.data / "whole.parquet").num_row_groups == 3
     assert ROW_GROUP_ROWS == 8192
+
+
+def test_rows_may_come_from_an_iterator_longer_than_memory(tmp_path: Path) -> None:
+    workspace, drawn = Workspace(tmp_path), 0
+    rows = [{"document_id": str(n), "page_id": "p"} for n in range(2 * ROW_GROUP_ROWS + 1)]
+
+    def draw() -> Iterator[dict[str, str]]:
+        nonlocal drawn
+        for row in rows:
+            drawn += 1
+            yield row
+
+    assert write_rows(workspace, "a.parquet", draw(), ORIGIN) == drawn == len(rows)
+    write_table(workspace, "b.parquet", pa.Table.from_pylist(rows, schema=ORIGIN))
+    assert (workspace.data / "a.parquet").read_bytes() == (
+        workspace.data / "b.parquet"
+    ).read_bytes()
+    assert pq.read_metadata(workspace.data / "a.parquet").num_row_groups == 3
 
 
 def test_descriptions_of_columns_are_in_the_file(tmp_path: Path) -> None:

@@ -132,8 +132,8 @@ def _pages(crawl: EarlierCrawl) -> Iterator[FetchedPage]:
     # 0.2 s of pyarrow, which a first crawl need not pay
     import pyarrow.parquet as pq
 
-    from tasks.crawl.rewrite import read_pages
+    from tasks.crawl.rewrite import SealedShard
 
     for pages, fetches in zip(crawl.pages, crawl.fetches, strict=True):
         if {"warc_bytes", "etag"} <= set(pq.read_schema(fetches).names):
-            yield from read_pages([pages], [fetches])
+            yield from SealedShard(pages, fetches)

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import xxhash
 
 from storage.manifest import content_digest
 from storage.parquet import read_table
 from storage.records import FETCH, PAGE, REJECT
 from storage.warc import read_body
 from storage.workspace import Workspace
+from tasks.crawl.captures import Capture
+from tasks.crawl.catalogue import Catalogue
 from tasks.crawl.index import write_index
 from tasks.crawl.live.crawler import crawl
 from tasks.crawl.sources.web import WebSource
@@ -35,6 +39,22 @@ def _indexed(
 
 def _table(workspace: Workspace, kind: str) -> pa.Table:
     return read_table(sorted((workspace.data / kind).glob("*.parquet")))
+
+
+def test_a_shard_is_the_remainder_of_the_unsigned_key(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    with Catalogue(tmp_path) as catalogue:
+        with catalogue.transaction():
+            for number in range(200):
+                url = f"http://h/{number}"
+                catalogue.add(Capture(url, str(number).encode(), "text/html", "", now, 200, "OK"))
+        for count in (1, 3, 8, 64):
+            shards = [list(shard) for shard in catalogue.shards(count)]
+            for index, shard in enumerate(shards):
+                keys = [xxhash.xxh3_64_intdigest(page.url.encode()) for page in shard]
+                assert all(key % count == index for key in keys)
+                assert shard == sorted(shard, key=lambda page: page.page_id)
+            assert sum(map(len, shards)) == 200
 
 
 def test_the_index_says_what_was_fetched(site: Any, source: Source, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tasks.crawl.captures import Capture, FetchedPage
 from tasks.crawl.catalogue import Catalogue
 from tasks.crawl.index import Crawled, write_crawl, write_index
 from tasks.crawl.live.crawler import crawl
-from tasks.crawl.rewrite import copy_segment, read_pages, read_rejects
+from tasks.crawl.rewrite import SealedShard, copy_segment, read_rejects
 from tasks.crawl.sources.web import WebSource
 
 Source = Callable[..., WebSource]
@@ -59,6 +59,11 @@ def _rejects(workspace: Workspace) -> dict[str, tuple[str, str, str]]:
 
 def _files(workspace: Workspace, folder: str) -> list[Path]:
     return sorted((workspace.data / folder).glob("*.parquet"))
+
+
+def _sealed(workspace: Workspace) -> list[SealedShard]:
+    tables = (_files(workspace, folder) for folder in ("pages", "fetches"))
+    return [SealedShard(*paths) for paths in zip(*tables, strict=True)]
 
 
 def _bodies(workspace: Workspace) -> dict[str, bytes]:
@@ -118,7 +123,8 @@ def test_a_sealed_crawl_is_read_back_as_it_was_fetched(
     write_index(workspace, SHARDS)
     with Catalogue(workspace.scratch) as catalogue:
         pages, rejects = list(catalogue.pages()), list(catalogue.rejects())
-    assert read_pages(_files(workspace, "pages"), _files(workspace, "fetches")) == pages
+    read = [page for shard in _sealed(workspace) for page in shard]
+    assert sorted(read, key=lambda page: page.page_id) == pages
     assert read_rejects([workspace.data / "rejects.parquet"]) == rejects
 
 
@@ -131,11 +137,10 @@ def test_a_sealed_crawl_is_rewritten_to_the_bytes_of_a_late_index(
     write_index(sealed, SHARDS)
     warc = sealed.data / "warc" / WARC_FILE
     rejects = [sealed.data / "rejects.parquet"]
-    found = read_pages(_files(sealed, "pages"), _files(sealed, "fetches")), read_rejects(rejects)
     hosts = read_table([sealed.data / "hosts.parquet"]).to_pylist()
     rewritten = Workspace(tmp_path / "rewritten")
-    crawled = Crawled(*found, [warc], hosts)
-    stats = write_crawl(rewritten, SHARDS, crawled, lambda page: forgotten.covers(page.url))
+    crawled = Crawled(_sealed(sealed), read_rejects(rejects), [warc], hosts)
+    stats = write_crawl(rewritten, crawled, lambda page: forgotten.covers(page.url))
     write_index(sealed, SHARDS, forgotten)  # the same crawl, resumed after the takedown
     assert rewritten.entries() == sealed.entries()
     assert stats["rows_out"] == 12
@@ -152,7 +157,8 @@ def test_what_stays_goes_over_byte_for_byte(
     pages, warc = _write(root, bodies)
     kept = [page for number, page in enumerate(pages) if number not in dropped]
     workspace = Workspace(root / "work")
-    offsets = copy_segment(workspace, "new.gz", warc, pages, {page.page_id for page in kept})
+    gone = {page.page_id for page in pages if page not in kept}
+    offsets = copy_segment(workspace, "new.gz", warc, pages, gone)
     old, new = warc.read_bytes(), (workspace.data / "new.gz").read_bytes()
     head = old[: pages[0].warc_offset]
     assert new == head + b"".join(old[page.warc_offset : page.place.end] for page in kept)
@@ -186,5 +192,5 @@ def test_a_file_that_is_not_what_the_table_says_is_refused(tmp_path: Path, damag
         warc.write_bytes(warc.read_bytes()[:-20])
     workspace = Workspace(tmp_path / "work")
     with pytest.raises(DamagedArtifact, match="are not what the fetch table names"):
-        kept = pages[1:] if damage == "torn" else pages[:-1]
-        copy_segment(workspace, "new.gz", warc, pages, {page.page_id for page in kept})
+        dropped = pages[0] if damage == "torn" else pages[-1]
+        copy_segment(workspace, "new.gz", warc, pages, {dropped.page_id})
