@@ -37,6 +37,7 @@ from tasks.progress import Bar, track
 _MAX_LANES = 1024  # hosts under way at once; the others follow as these run dry or had their turn
 _TURN = 200  # URLs of a host that are settled before others get a turn
 _MAX_REDIRECTS = 10  # in a row; a site that redirects for ever is left there
+_SHOW_EVERY_S = 0.1
 _LOG_EVERY_S = 5.0
 
 
@@ -101,6 +102,7 @@ class _Crawl:
         self._budget = PageBudget(source, catalogue, frontier, self._wake.set)
         self._lanes: dict[int, asyncio.Task[None]] = {}
         self._errors: Counter[str] = Counter(catalogue.reasons())
+        self._num_new, self._shown = 0, 0.0  # pages since the last showing
         self._logged = monotonic()
 
     async def run(self) -> None:
@@ -146,6 +148,7 @@ class _Crawl:
             for lane in self._lanes.values():
                 lane.cancel()
             await asyncio.gather(*self._lanes.values(), return_exceptions=True)
+            self._show()
             self._log_hosts()
 
     def _start_lanes(self) -> None:
@@ -198,7 +201,7 @@ class _Crawl:
                 self._queue(arrival.queued, arrival.links)
         if self._hosts_wait():
             self._wake.set()
-        self._show(arrival)
+        self._count(arrival)
         await self._watch.saw(arrival.queued.url, arrival.reject)
 
     def _queue(self, queued: Queued, links: Links) -> None:
@@ -227,9 +230,17 @@ class _Crawl:
         waiting = self._frontier.num_waiting
         return min(self._source.max_pages, self._catalogue.num_pages + waiting)
 
-    def _show(self, arrival: Arrival) -> None:
+    def _count(self, arrival: Arrival) -> None:
         if arrival.reject is not None and arrival.reject.reason != "redirected":
             self._errors[arrival.reject.reason] += 1
+        self._num_new += arrival.new_bytes is not None
+        now = monotonic()
+        if now - self._shown >= _SHOW_EVERY_S:
+            self._show()
+        if now - self._logged >= _LOG_EVERY_S:
+            self._log_hosts()
+
+    def _show(self) -> None:
         facts: dict[str, object] = {
             "waiting": self._frontier.num_waiting,
             "hosts": len(self._lanes),
@@ -237,9 +248,8 @@ class _Crawl:
         }
         facts |= dict(self._errors.most_common(3))
         self._bar.retarget(self._expected())
-        self._bar.advance(int(arrival.new_bytes is not None), **facts)
-        if monotonic() - self._logged > _LOG_EVERY_S:
-            self._log_hosts()
+        self._bar.advance(self._num_new, **facts)
+        self._num_new, self._shown = 0, monotonic()
 
     def _log_hosts(self) -> None:
         self._logged = monotonic()

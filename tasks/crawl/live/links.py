@@ -53,6 +53,7 @@ class PageLinks:
         return tuple(link for link in self.links if link not in self.nofollow)
 
 
+@functools.lru_cache(256)
 def media_type(header: str) -> tuple[str, str]:
     """Media type and charset of a Content-Type header, lower case, either may be empty."""
     message = Message()

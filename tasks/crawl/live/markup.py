@@ -18,6 +18,7 @@ from __future__ import annotations
 import codecs
 import functools
 import re
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -70,15 +71,36 @@ def elements(body: bytes, charset: str) -> list[Element]:
     """
     encoding = _encoding(body, charset)
     if _ASCII_BASED.fullmatch(encoding):
-        collector, body = _Collector(), b"<html>" + b"".join(_tags(body))
-    else:
-        collector = _CountingCollector()
+        return _tag_parser(encoding.lower()).read(b"<html>" + b"".join(_tags(body)))
+    collector = _CountingCollector()
     with suppress(etree.LxmlError):  # an empty page; what came before the error is kept
-        if isinstance(collector, _CountingCollector):
-            _feed(body, _parser(encoding, collector), collector)
-        else:
-            etree.fromstring(body, _parser(encoding, collector))
+        _feed(body, _parser(encoding, collector), collector)
     return collector.found
+
+
+class _TagParser:
+    """A parser that is used again: a new one looks at its target's methods, for 60 µs."""
+
+    def __init__(self, encoding: str) -> None:
+        self._collector = _Collector()
+        self._parser = _parser(encoding, self._collector)
+
+    def read(self, tags: bytes) -> list[Element]:
+        self._collector.found = []
+        with suppress(etree.LxmlError):
+            etree.fromstring(tags, self._parser)
+        return self._collector.found
+
+
+_TAG_PARSERS = threading.local()
+
+
+def _tag_parser(encoding: str) -> _TagParser:
+    """This thread's parser of an encoding: those of `_ASCII_BASED` are few."""
+    known: dict[str, _TagParser] = _TAG_PARSERS.__dict__
+    if encoding not in known:
+        known[encoding] = _TagParser(encoding)
+    return known[encoding]
 
 
 def _tags(body: bytes) -> Iterable[bytes]:

@@ -184,7 +184,8 @@ def test_a_cache_that_other_pages_filled_changes_nothing(hrefs: list[str], urls:
 
 @given(st.binary(max_size=300), st.text(max_size=20))
 def test_any_page_at_any_address_can_be_read(body: bytes, url: str) -> None:
-    _read(body, "", url)
+    _read(body, "utf-8", url)
+    assert _links(b"<a href=x>the next page</a>", "utf-8") == ["http://h/a/x"]
 
 
 HOSTILE = {
