@@ -111,14 +111,22 @@ class Catalogue:
         """Keep a page; None, and nothing kept, if there is one of the same URL already."""
         if self.has_page(capture.url):
             return None
-        at, segment = capture.fetched_at, self._open_segment()
+        at, segment, digest = capture.fetched_at, self._open_segment(), capture.digest
         if capture.status:
             place = segment.append(
-                capture.url, at, capture.status, capture.reason, capture.headers, capture.body
+                capture.url,
+                at,
+                capture.status,
+                capture.reason,
+                capture.headers,
+                capture.body,
+                digest,
             )
         else:
-            place = segment.append_resource(capture.url, at, capture.content_type, capture.body)
-        moment, digest = int(at.timestamp() * 1000), capture.digest
+            place = segment.append_resource(
+                capture.url, at, capture.content_type, capture.body, digest
+            )
+        moment = int(at.timestamp() * 1000)
         page = FetchedPage(
             url=capture.url,
             page_id=page_id(capture.url, digest),
