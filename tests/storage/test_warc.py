@@ -67,6 +67,27 @@ def test_bodies_come_back_and_both_libraries_read_them(
     assert kinds == ["warcinfo"] + ["response"] * len(bodies)
 
 
+def test_nothing_that_a_server_says_becomes_a_header_of_its_own(tmp_path: Path) -> None:
+    path, trick = tmp_path / "a.warc.gz", "\r\nWARC-Type: metadata\r\n\r\n"
+    segment = WarcSegment(path, 0, f"phusa{trick}")
+    segment.append(f"http://h/{trick}", NOW, 200, trick, [(f"X{trick}", trick), ("É\0", "é")], b"1")
+    segment.append_resource("http://h/2", NOW, f"text/html{trick}", b"2")
+    segment.close()
+    kinds, bodies = [], []
+    with path.open("rb") as stream:
+        for record in ArchiveIterator(stream, check_digests="raise"):
+            kinds.append(record.rec_type)
+            bodies.append(record.content_stream().read())
+            if record.rec_type == "response":
+                names = [name for name, _ in record.http_headers.headers]
+                assert names == [
+                    "X%0D%0AWARC-Type: metadata%0D%0A%0D%0A".partition(":")[0],
+                    "%C9%00",
+                    "Content-Length",
+                ]
+    assert kinds == ["warcinfo", "response", "resource"] and bodies[1:] == [b"1", b"2"]
+
+
 def test_transfer_headers_are_kept_aside(tmp_path: Path) -> None:
     path = tmp_path / "a.warc.gz"
     segment = WarcSegment(path, 0, "phusa/test")

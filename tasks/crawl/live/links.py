@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 
-from tasks.crawl.live.markup import Element, elements
+from tasks.crawl.live.markup import Attributes, Elements, elements
 from tasks.crawl.urls import canonical_url
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
@@ -69,24 +69,24 @@ class LinkReader:
 
     def __init__(self, agent: str = "phusa", max_cached: int = 65_536) -> None:
         self._robots_names = frozenset({"robots", agent.lower()})
-        self._spelled = functools.lru_cache(max_cached)(_spelled)
+        self._shared: dict[tuple[str, str], str] = {}  # by href and folder
+        self._max_cached = max_cached
 
     def read(self, body: bytes, charset: str, url: str) -> PageLinks:
         """What the page at `url` says. Whatever the bytes are, this raises nothing."""
         found = elements(body, charset)
-        base = _base(found, url)
+        base = _base(found.bases, url)
         if not base:
             return PageLinks()
         spell = functools.partial(self._spell, _Base.of(base))
-        links = _links(found, spell)
-        notes = [attributes for tag, attributes in found if tag == "link"]
-        metas = _metas(found)
+        links = _links(found.anchors, spell)
+        metas = _metas(found.metas)
         return PageLinks(
             links=tuple(links),
             nofollow=frozenset(link for link, shunned in links.items() if shunned),
-            canonical=next(_related(notes, "canonical", spell), ""),
-            alternates=tuple(dict.fromkeys(_languages(notes, spell))),
-            feeds=tuple(dict.fromkeys(_feeds(notes, spell))),
+            canonical=next(_related(found.links, "canonical", spell), ""),
+            alternates=tuple(dict.fromkeys(_languages(found.links, spell))),
+            feeds=tuple(dict.fromkeys(_feeds(found.links, spell))),
             robots=", ".join(text for name, text in metas if name in self._robots_names),
             tdm=_first(metas, "tdm-reservation"),
             licence=_licence(found, metas, spell),
@@ -94,14 +94,22 @@ class LinkReader:
 
     def _spell(self, base: _Base, href: str) -> str:
         """The canonical URL, or "" for what is no http(s) URL or the page itself."""
-        whole = href.strip()
-        if len(whole) > _MAX_HREF or whole[:11].lower().startswith(_NO_PAGE):
+        link = href.partition("#")[0]
+        spelled = self._shared.get((link, base.folder))
+        if spelled is not None:
+            return spelled
+        if link[-1:].isspace() and len(link) < len(href):  # a space before "#" belongs to the URL
+            return _spelled(href.strip(), base.url) if link.strip() else ""
+        link = link.strip()
+        if not link or len(link) > _MAX_HREF or link[:11].lower().startswith(_NO_PAGE):
             return ""
-        link = whole.partition("#")[0]
-        if not link or link[-1].isspace():  # a space before "#" belongs to the URL
-            return _spelled(whole, base.url) if link else ""
         against = base.against(link)
-        return (self._spelled if len(link) <= _MAX_CACHED_HREF else _spelled)(link, against)
+        spelled = _spelled(link, against)
+        if against is not base.url and len(link) <= _MAX_CACHED_HREF:
+            if len(self._shared) >= self._max_cached:
+                self._shared.clear()
+            self._shared[link, base.folder] = spelled
+        return spelled
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,6 @@ class _Base:
         return self.host if _BY_HOST.match(link) else self.url
 
 
-_Attributes = dict[str, str]
 _Spell = Callable[[str], str]
 
 
@@ -134,20 +141,20 @@ def _spelled(link: str, base: str) -> str:
         return ""
 
 
-def _base(found: list[Element], url: str) -> str:
+def _base(bases: list[Attributes], url: str) -> str:
     """What links are relative to: the first `base` that is a URL, else the page's own."""
-    for tag, attributes in found:
-        if tag == "base" and "href" in attributes:
+    for attributes in bases:
+        if "href" in attributes:
             with suppress(ValueError):
                 return canonical_url(attributes["href"], url)
     return _spelled(url, "")
 
 
-def _links(found: list[Element], spell: _Spell) -> dict[str, bool]:
+def _links(anchors: list[Attributes], spell: _Spell) -> dict[str, bool]:
     """The links in page order, and whether all anchors of one say nofollow."""
     hrefs: dict[str, bool] = {}
-    for tag, attributes in found:
-        if tag in ("a", "area") and (href := attributes.get("href")):
+    for attributes in anchors:
+        if href := attributes.get("href"):
             shunned = "rel" in attributes and "nofollow" in _words(attributes["rel"])
             hrefs[href] = hrefs.get(href, True) and shunned
     links: dict[str, bool] = {}
@@ -163,33 +170,31 @@ def _words(text: str) -> list[str]:
     return text.lower().split()
 
 
-def _related(notes: Iterable[_Attributes], rel: str, spell: _Spell) -> Iterator[str]:
+def _related(notes: Iterable[Attributes], rel: str, spell: _Spell) -> Iterator[str]:
     for note in notes:
         if rel in _words(note.get("rel", "")) and (url := spell(note.get("href", ""))):
             yield url
 
 
-def _is_feed(note: _Attributes) -> bool:
+def _is_feed(note: Attributes) -> bool:
     return note.get("type", "").partition(";")[0].strip().lower() in _FEED_TYPES
 
 
-def _feeds(notes: Iterable[_Attributes], spell: _Spell) -> Iterator[str]:
+def _feeds(notes: Iterable[Attributes], spell: _Spell) -> Iterator[str]:
     return _related(filter(_is_feed, notes), "alternate", spell)
 
 
-def _languages(notes: Iterable[_Attributes], spell: _Spell) -> Iterator[tuple[str, str]]:
+def _languages(notes: Iterable[Attributes], spell: _Spell) -> Iterator[tuple[str, str]]:
     for note in notes:
         if (language := note.get("hreflang", "").strip().lower()) and not _is_feed(note):
             for url in _related([note], "alternate", spell):
                 yield language, url
 
 
-def _metas(found: list[Element]) -> list[tuple[str, str]]:
+def _metas(metas: list[Attributes]) -> list[tuple[str, str]]:
     """Name, lower case, and content of the meta elements that have both."""
     named = (
-        (attributes.get("name", attributes.get("property", "")), attributes.get("content", ""))
-        for tag, attributes in found
-        if tag == "meta"
+        (meta.get("name", meta.get("property", "")), meta.get("content", "")) for meta in metas
     )
     return [(name.strip().lower(), text.strip()) for name, text in named if name and text]
 
@@ -198,18 +203,18 @@ def _first(metas: list[tuple[str, str]], name: str) -> str:
     return next((text for key, text in metas if key == name), "")
 
 
-def _licence(found: list[Element], metas: list[tuple[str, str]], spell: _Spell) -> str:
+def _licence(found: Elements, metas: list[tuple[str, str]], spell: _Spell) -> str:
     """rel=license or microdata's `license` of a link, else Dublin Core's meta if it is a URL.
 
     JSON-LD's is left out: it would need the text of scripts, and often is an image's.
     """
-    related = (of for _, of in found if "rel" in of or "itemprop" in of)
+    related = (of for of in (*found.links, *found.anchors) if "rel" in of or "itemprop" in of)
     marked = (attributes["href"] for attributes in related if _is_licence(attributes))
     terms = (text for name, text in metas if name in _LICENCE_NAMES and "://" in text)
     return next(filter(None, map(spell, itertools.chain(marked, terms))), "")
 
 
-def _is_licence(attributes: _Attributes) -> bool:
+def _is_licence(attributes: Attributes) -> bool:
     return "href" in attributes and any(
         "license" in _words(attributes[key]) for key in ("rel", "itemprop") if key in attributes
     )

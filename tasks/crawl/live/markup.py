@@ -21,15 +21,15 @@ import re
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from lxml import etree
 from resiliparse.parse.encoding import detect_encoding
 
-Element = tuple[str, dict[str, str]]
-"""Tag and attributes, both lower case."""
+Attributes = dict[str, str]
+"""By name, lower case."""
 
-_TAGS = frozenset({"a", "area", "base", "link", "meta"})
 _MAX_ELEMENTS = 100_000  # of these, in one page
 
 # Of a page that is parsed whole, an end tag that was never opened is looked for among all open
@@ -64,8 +64,19 @@ _TAG = re.compile(
 )
 
 
-def elements(body: bytes, charset: str) -> list[Element]:
-    """The a, area, base, link and meta elements in page order; whatever the bytes are, no error.
+@dataclass(frozen=True)
+class Elements:
+    """The elements of one page, each kind in page order."""
+
+    anchors: list[Attributes] = field(default_factory=list)
+    """Of a and area."""
+    links: list[Attributes] = field(default_factory=list)
+    metas: list[Attributes] = field(default_factory=list)
+    bases: list[Attributes] = field(default_factory=list)
+
+
+def elements(body: bytes, charset: str) -> Elements:
+    """The a, area, base, link and meta elements of a page; whatever the bytes are, no error.
 
     `charset` is the one of the HTTP header. Where it names none, the page's own or a guess counts.
     """
@@ -78,6 +89,32 @@ def elements(body: bytes, charset: str) -> list[Element]:
     return collector.found
 
 
+class _Collector:
+    """What lxml calls while it parses."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """What comes now is another page."""
+        found = self.found = Elements()
+        self._kinds = {
+            "a": found.anchors,
+            "area": found.anchors,
+            "link": found.links,
+            "meta": found.metas,
+            "base": found.bases,
+        }
+
+    def start(self, tag: str, attributes: Attributes) -> None:
+        kind = self._kinds.get(tag)
+        if kind is not None and len(kind) < _MAX_ELEMENTS:
+            kind.append(attributes)
+
+    def close(self) -> None:
+        """The parser asks for it."""
+
+
 class _TagParser:
     """A parser that is used again: a new one looks at its target's methods, for 60 µs."""
 
@@ -85,8 +122,8 @@ class _TagParser:
         self._collector = _Collector()
         self._parser = _parser(encoding, self._collector)
 
-    def read(self, tags: bytes) -> list[Element]:
-        self._collector.found = []
+    def read(self, tags: bytes) -> Elements:
+        self._collector.begin()
         with suppress(etree.LxmlError):
             etree.fromstring(tags, self._parser)
         return self._collector.found
@@ -143,24 +180,10 @@ def _feed(body: bytes, parser: etree.HTMLParser, collector: _CountingCollector) 
     parser.close()
 
 
-class _Collector:
-    """What lxml calls while it parses."""
-
-    def __init__(self) -> None:
-        self.found: list[Element] = []
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag in _TAGS and len(self.found) < _MAX_ELEMENTS:
-            self.found.append((tag, attributes))
-
-    def close(self) -> None:
-        """The parser asks for it."""
-
-
 class _CountingCollector(_Collector):
     num_open = 0
 
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
+    def start(self, tag: str, attributes: Attributes) -> None:
         self.num_open += 1
         super().start(tag, attributes)
 

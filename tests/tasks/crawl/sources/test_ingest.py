@@ -202,12 +202,12 @@ from tasks.crawl import ingest
 from tasks.crawl.catalogue import Catalogue
 from tasks.crawl.sources import WarcSource
 step, count = sys.argv[3], int(sys.argv[4])
-target = {"_write": WarcSegment, "set_done": Catalogue, "_keep": ingest._Reading}[step]
+target = {"_append": WarcSegment, "set_done": Catalogue, "_keep": ingest._Reading}[step]
 call, calls = getattr(target, step), []
 def dying(self, *args):
     calls.append(args)
     if len(calls) == count:
-        if step == "_write":
+        if step == "_append":
             self._file.write(b"half a record")
             self._file.flush()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -228,7 +228,13 @@ def test_kills_at_many_moments_change_nothing(tmp_path: Path) -> None:
     ingest(source, tmp_path / "unbroken")
     expected = seen(tmp_path / "unbroken")
     broken, committed = tmp_path / "broken", 0
-    for step, count in (("_write", 3), ("set_done", 2), ("_keep", 3), ("_write", 23), ("_keep", 2)):
+    for step, count in (
+        ("_append", 3),
+        ("set_done", 2),
+        ("_keep", 3),
+        ("_append", 23),
+        ("_keep", 2),
+    ):
         assert _killed(source, broken, step, count) == -signal.SIGKILL
         kept = len(seen(broken)[0])
         assert kept >= committed
