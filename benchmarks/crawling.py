@@ -6,9 +6,9 @@ wget, and Scrapy in a virtual environment of its own
 `python -m benchmarks.crawling --scrapy peers/bin/python`.
 
 nginx serves the 3 906 pages of libstdc++'s documentation (122 MB) on one core; the crawlers run on
-another, in turn, several times, and the best time of each counts. Politeness is off, 16 connections
-at once (wget knows one only). All fetch the same pages and follow the same links; phusa and wget
-write WARC files as they go, Scrapy keeps nothing.
+another, in turn, several times, and the median time of each counts. Politeness is off, with 16
+connections at once (wget knows one only). All fetch the same pages and follow the same links; phusa
+and wget write WARC files as they go, Scrapy keeps nothing.
 
 `--synthetic 100000` prints the memory of a crawl of so many made-up pages, at every 10 000 of them;
 `--frontier 5000000` the time of the frontier's operations with so many URLs in it. Each may be
@@ -118,8 +118,11 @@ def compare(given: argparse.Namespace, folder: Path) -> None:
                 runs[name].append(crawl(f"{site.url}index.html", folder / name))
                 shutil.rmtree(folder / name)
                 print(f"{name:8}", tell(runs[name][-1]), flush=True)
-    best = {name: min(tried, key=lambda run: run.wall_s) for name, tried in runs.items()}
-    report(best, "libstdc++'s documentation" if given.docs == DOCUMENTATION[0] else given.docs)
+    middle = {
+        name: sorted(tried, key=lambda run: run.wall_s)[len(tried) // 2]
+        for name, tried in runs.items()
+    }
+    report(middle, "libstdc++'s documentation" if given.docs == DOCUMENTATION[0] else given.docs)
 
 
 def tell(run: Run) -> str:
@@ -155,7 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scrapy", type=Path, help="the python of an environment with Scrapy")
     parser.add_argument("--docs", type=Path, default=DOCUMENTATION[0], help="a folder of HTML")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--cores", type=int, nargs=2, default=(0, 1), help="nginx's, the crawler's")
     parser.add_argument("--synthetic", type=int, metavar="PAGES", help="memory over so many pages")
     parser.add_argument(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -194,15 +194,18 @@ class _Crawl:
                 self._frontier.note(name, str(len(sitemaps)))
         await self._not_found.learn(url)
 
-    async def _settle(self, arrival: Arrival) -> None:
-        """The turn of a URL has come."""
-        if not arrival.settled:
+    async def _settle(self, arrivals: Sequence[Arrival]) -> None:
+        """The turn of some URLs of a host has come."""
+        held = [arrival for arrival in arrivals if not arrival.settled]
+        if held:
             with self._catalogue.transaction():
-                self._queue(arrival.queued, arrival.links)
+                for arrival in held:
+                    self._queue(arrival.queued, arrival.links)
         if self._hosts_wait():
             self._wake.set()
-        self._count(arrival)
-        await self._watch.saw(arrival.queued.url, arrival.reject)
+        for arrival in arrivals:
+            self._count(arrival)
+            await self._watch.saw(arrival.queued.url, arrival.reject)
 
     def _queue(self, queued: Queued, links: Links) -> None:
         """Queue what a URL led to: it is done with."""

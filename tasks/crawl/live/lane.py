@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol
 
 from tasks.crawl.captures import RejectedUrl
@@ -51,7 +52,7 @@ class Lane:
         host: int,
         after: Callable[[int, int, int], list[Queued]],
         fetch: Callable[[Queued, Callable[[], bool]], Awaitable[Arrival]],
-        settle: Callable[[Arrival], Awaitable[None]],
+        settle: Callable[[Sequence[Arrival]], Awaitable[None]],
         budget: Budget,
         window: int = WINDOW,
     ) -> None:
@@ -77,9 +78,12 @@ class Lane:
                     window.append(asyncio.create_task(self._fly(queued)))
                 if not window:
                     return
-                await self._settle(await window[0])
-                window.popleft()
-                settled += 1
+                await window[0]
+                ready = [flight.result() for flight in takewhile(_has_arrived, window)]
+                await self._settle(ready)
+                for _ in ready:
+                    window.popleft()
+                settled += len(ready)
         finally:
             for flight in window:
                 flight.cancel()
@@ -102,3 +106,7 @@ class Lane:
         if not self._ahead:
             self._ahead.extend(self._after(self.host, self._last, WINDOW))
         return self._ahead[0] if self._ahead else None
+
+
+def _has_arrived(flight: asyncio.Task[Arrival]) -> bool:
+    return flight.done() and not flight.cancelled() and flight.exception() is None

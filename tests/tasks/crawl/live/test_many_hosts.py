@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +119,8 @@ def test_a_lane_settles_in_order_whatever_arrives_first() -> None:
         arrived.append(queued.seq)
         return Arrival(queued, True, Links(), 1)
 
-    async def settle(arrival: Arrival) -> None:
-        settled.append(arrival.queued.seq)
+    async def settle(arrivals: Sequence[Arrival]) -> None:
+        settled.extend(arrival.queued.seq for arrival in arrivals)
 
     class Open:
         def take(self, host: int) -> bool:
