@@ -23,7 +23,7 @@ from storage.workspace import Workspace
 from tasks.clean.config import CleanConfig
 from tasks.clean.earlier import EarlierShard, recall
 from tasks.clean.extractors import Extraction
-from tasks.clean.filters import Candidate, Verdict
+from tasks.clean.filters import Candidate, Verdict, judge
 from tasks.clean.language import LanguageDetector
 from tasks.clean.plain import KIND, is_plain, read_plain
 from tasks.clean.sandbox import ExtractionSandbox
@@ -179,7 +179,7 @@ class _Judge:
             return
         text = tidy(found.text, self._drop_lines, self._replace)
         language, score = self._detector.detect(text)
-        candidate = Candidate(text, language)
+        candidate = Candidate(text, language, page["url"])
         identity = document_id(page["url"], text)
         rule = self.forgotten.covers(page["url"], identity)
         verdict = self._judge(candidate, score) if rule is None else _taken_down(rule)
@@ -223,8 +223,9 @@ class _Judge:
         if wanted and score < self.config.min_language_score:
             least = f">= {self.config.min_language_score:g}"
             return Verdict("unsure_language", f"{score:.4g}", least)
-        verdicts = (rule.judge(candidate) for rule in self.config.filters)
-        return next((verdict for verdict in verdicts if verdict is not None), None)
+        filters = self.config.filters
+        signals = {k: v for rule in filters for k, v in rule.measure(candidate).items()}
+        return judge((bound for rule in filters for bound in rule.bounds()), signals)
 
 
 def _taken_down(rule: str) -> Verdict:

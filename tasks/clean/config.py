@@ -67,6 +67,15 @@ class CleanConfig(Config):
         (Length(), GopherQuality(), Repetition()),
         "quality filters, in order; the first verdict counts",
     )
+
+    @model_validator(mode="after")
+    def _each_filter_once(self) -> Self:
+        kinds = [rule.kind for rule in self.filters]
+        twice = sorted({kind for kind in kinds if kinds.count(kind) > 1})
+        if twice:
+            raise ValueError(f"filters {twice} stand there more than once; expected each kind once")
+        return self
+
     checks: Annotated[tuple[CleanCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
     )

@@ -1,4 +1,7 @@
-"""Quality filters: pure functions of one candidate. A new one: a module here, one line below."""
+"""Quality filters: pure measures of one candidate, and bounds on them.
+
+A new one: a module here, one line below. Each kind of filter stands in a recipe once.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,22 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks.clean.filters.candidate import Candidate, Verdict
+from tasks.clean.filters.bounds import Bound, Signals, Verdict, judge
+from tasks.clean.filters.candidate import Candidate
 from tasks.clean.filters.gopher_quality import GopherQuality
 from tasks.clean.filters.length import Length
 from tasks.clean.filters.repetition import Repetition
 
 Filter = Annotated[Length | GopherQuality | Repetition, Field(discriminator="kind")]
 
-__all__ = ["Candidate", "Filter", "GopherQuality", "Length", "Repetition", "Verdict"]
+__all__ = [
+    "Bound",
+    "Candidate",
+    "Filter",
+    "GopherQuality",
+    "Length",
+    "Repetition",
+    "Signals",
+    "Verdict",
+    "judge",
+]

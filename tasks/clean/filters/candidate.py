@@ -1,4 +1,4 @@
-"""What a filter is given and what it answers."""
+"""What a filter is given."""
 
 from __future__ import annotations
 
@@ -8,20 +8,12 @@ from functools import cached_property
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Why a document is dropped: the rule, the measured value, the bound it broke."""
-
-    reason: str
-    value: str
-    threshold: str
-
-
-@dataclass(frozen=True)
 class Candidate:
     """A document on trial; words and lines are split once for all filters."""
 
     text: str
     language: str
+    url: str = ""
 
     @cached_property
     def words(self) -> list[str]:
@@ -38,13 +30,3 @@ class Candidate:
         total = sum(map(len, self.lines))
         repeated = sum(len(line) * (n - 1) for line, n in Counter(self.lines).items())
         return repeated / total if total else 0.0
-
-
-def below(reason: str, value: float, least: float) -> Verdict | None:
-    """A verdict if `value` is below `least`."""
-    return Verdict(reason, f"{value:.4g}", f">= {least:g}") if value < least else None
-
-
-def above(reason: str, value: float, most: float) -> Verdict | None:
-    """A verdict if `value` is above `most`."""
-    return Verdict(reason, f"{value:.4g}", f"<= {most:g}") if value > most else None

@@ -5,9 +5,11 @@ Source: arXiv:2112.11446 table A1.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
-from tasks.clean.filters.candidate import Candidate, Verdict, above, below
+from tasks.clean.filters.bounds import Bound, Signals
+from tasks.clean.filters.candidate import Candidate
 from tasks.config import Config, knob
 
 # At least `min_stop_words` of these must occur. A language without a row is not asked.
@@ -36,36 +38,35 @@ class GopherQuality(Config):
         2, "different stop words of the document's language (en, vi, fr, de, es; others pass)", ge=0
     )
 
-    def judge(self, candidate: Candidate) -> Verdict | None:
-        """The first rule that the document breaks, or None."""
-        return self._judge_words(candidate) or self._judge_lines(candidate)
+    def measure(self, candidate: Candidate) -> Signals:
+        """Of words and lines; `num_stop_words` is NaN in a language that has no table."""
+        text, words, lines = candidate.text, candidate.words, candidate.lines
+        num_words, num_lines = max(len(words), 1), max(len(lines), 1)
+        return {
+            "mean_word_length": sum(map(len, words)) / num_words,
+            "number_sign_share": text.count("#") / num_words,
+            "ellipsis_share": sum(text.count(mark) for mark in _ELLIPSES) / num_words,
+            "alphabetic_share": sum(any(map(str.isalpha, word)) for word in words) / num_words,
+            "num_stop_words": _num_stop_words(candidate),
+            "bullet_line_share": sum(line.startswith(_BULLETS) for line in lines) / num_lines,
+            "ellipsis_line_share": sum(line.endswith(_ELLIPSES) for line in lines) / num_lines,
+        }
 
-    def _judge_words(self, candidate: Candidate) -> Verdict | None:
-        words = candidate.words
-        count = max(len(words), 1)
-        mean = sum(map(len, words)) / count
-        alphabetic = sum(any(map(str.isalpha, word)) for word in words) / count
-        ellipses = sum(candidate.text.count(mark) for mark in _ELLIPSES)
+    def bounds(self) -> tuple[Bound, ...]:
         return (
-            below("short_words", mean, self.min_mean_word_length)
-            or above("long_words", mean, self.max_mean_word_length)
-            or above("number_signs", candidate.text.count("#") / count, self.max_symbol_share)
-            or above("ellipses", ellipses / count, self.max_symbol_share)
-            or below("few_alphabetic_words", alphabetic, self.min_alphabetic_share)
-            or self._judge_stop_words(candidate)
+            Bound("short_words", "mean_word_length", min=self.min_mean_word_length),
+            Bound("long_words", "mean_word_length", max=self.max_mean_word_length),
+            Bound("number_signs", "number_sign_share", max=self.max_symbol_share),
+            Bound("ellipses", "ellipsis_share", max=self.max_symbol_share),
+            Bound("few_alphabetic_words", "alphabetic_share", min=self.min_alphabetic_share),
+            Bound("few_stop_words", "num_stop_words", min=self.min_stop_words),
+            Bound("bullet_lines", "bullet_line_share", max=self.max_bullet_line_share),
+            Bound("ellipsis_lines", "ellipsis_line_share", max=self.max_ellipsis_line_share),
         )
 
-    def _judge_stop_words(self, candidate: Candidate) -> Verdict | None:
-        stop_words = STOP_WORDS.get(candidate.language)
-        if stop_words is None:
-            return None
-        found = len(stop_words.intersection(map(str.lower, candidate.words)))
-        return below("few_stop_words", found, self.min_stop_words)
 
-    def _judge_lines(self, candidate: Candidate) -> Verdict | None:
-        count = max(len(candidate.lines), 1)
-        bullets = sum(line.startswith(_BULLETS) for line in candidate.lines) / count
-        ellipses = sum(line.endswith(_ELLIPSES) for line in candidate.lines) / count
-        return above("bullet_lines", bullets, self.max_bullet_line_share) or above(
-            "ellipsis_lines", ellipses, self.max_ellipsis_line_share
-        )
+def _num_stop_words(candidate: Candidate) -> float:
+    stop_words = STOP_WORDS.get(candidate.language)
+    if stop_words is None:
+        return math.nan
+    return len(stop_words.intersection(map(str.lower, candidate.words)))

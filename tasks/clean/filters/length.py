@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tasks.clean.filters.candidate import Candidate, Verdict, above, below
+from tasks.clean.filters.bounds import Bound, Signals
+from tasks.clean.filters.candidate import Candidate
 from tasks.config import Config, knob
 
 
@@ -15,9 +16,11 @@ class Length(Config):
     min_words: int = knob(50, "words", ge=0, source="Gopher, arXiv:2112.11446 table A1")
     max_words: int = knob(100_000, "words", ge=1, source="Gopher, arXiv:2112.11446 table A1")
 
-    def judge(self, candidate: Candidate) -> Verdict | None:
-        """`too_few_words`, `too_many_words` or None."""
-        num_words = len(candidate.words)
-        return below("too_few_words", num_words, self.min_words) or above(
-            "too_many_words", num_words, self.max_words
+    def measure(self, candidate: Candidate) -> Signals:
+        return {"num_words": len(candidate.words)}
+
+    def bounds(self) -> tuple[Bound, ...]:
+        return (
+            Bound("too_few_words", "num_words", min=self.min_words),
+            Bound("too_many_words", "num_words", max=self.max_words),
         )

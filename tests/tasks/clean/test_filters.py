@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.clean.filters import Candidate, Filter, GopherQuality, Length, Repetition, Verdict
+from tasks.clean.filters import Candidate, Filter, GopherQuality, Length, Repetition, Verdict, judge
 from tasks.clean.filters.gopher_quality import STOP_WORDS
 from tasks.config import Config
 
@@ -42,8 +43,7 @@ CANDIDATES = st.builds(
 
 
 def _judge(rule: Any, text: str, language: str = "en") -> Verdict | None:
-    verdict: Verdict | None = rule.judge(Candidate(text, language))
-    return verdict
+    return judge(rule.bounds(), rule.measure(Candidate(text, language)))
 
 
 def _reason(rule: Any, text: str, language: str = "en") -> str | None:
@@ -62,8 +62,11 @@ def test_every_filter_is_covered() -> None:
 def test_contract(member: type[Any], candidate: Candidate) -> None:
     rule = member()
     assert isinstance(rule, Config)
-    verdict = rule.judge(candidate)
-    assert verdict == rule.judge(Candidate(candidate.text, candidate.language)), "not pure"
+    signals = rule.measure(candidate)
+    again = rule.measure(Candidate(candidate.text, candidate.language))
+    assert signals.keys() == again.keys() == {bound.signal for bound in rule.bounds()}
+    assert all(math.isnan(v) or v == again[k] for k, v in signals.items()), "not pure"
+    verdict = judge(rule.bounds(), signals)
     if verdict is not None:
         assert verdict.reason in REASONS[member]
         assert verdict.value
