@@ -2,8 +2,8 @@
 
 Nine of ten links lead to a URL that is known. Asking SQLite's index for each made a page of 50
 links cost 0.5 ms at 100 000 URLs and 1.0 ms at a million, and every new key dirtied a database page
-of its own. Here a look-up takes 0.5 µs at 100 000 and at 5 million, and the database is appended
-to only. 5 million URLs take 75 MB, and 5 s to be read again after a kill.
+of its own. Here a look-up takes 2 µs at a million and at 5 million, and the database is appended to
+only. 5 million URLs take 100 MB, and 13 s to be read again after a kill.
 """
 
 from __future__ import annotations
