@@ -61,6 +61,18 @@ def phusa(up: LivingUp, *words: str, **env: str) -> subprocess.CompletedProcess[
     )
 
 
+def test_the_server_idles(up: LivingUp) -> None:
+    """Prefect cuts some settings to whole seconds: 0 s apart, a service takes a whole core."""
+    (server,) = (p for p in up.children if "server" in p.cmdline() and p.is_running())
+    shares = []
+
+    def idles() -> bool:
+        shares.append(server.cpu_percent(interval=2))
+        return shares[-1] < 40
+
+    wait_for(f"a quiet second, in % of a core {shares}", idles, 40)
+
+
 def test_everything_is_there(up: LivingUp, client: SyncPrefectClient) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{up.port}/", timeout=10) as page:
         assert page.status == 200
