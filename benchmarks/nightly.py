@@ -76,8 +76,7 @@ def clean(
     workspace, config = Workspace(root), CleanConfig(extractor=extractor)
     start = time.perf_counter()
     for index in range(SHARDS):
-        folders = ("documents", "origins", "rejects")
-        paths = CleanPaths(*(shard_name(folder, index, SHARDS) for folder in folders))
+        paths = CleanPaths.of(index, SHARDS)
         clean_shard(
             night.shard(index), config, workspace, paths, earlier=earlier[index : index + 1]
         )
@@ -90,7 +89,8 @@ def lend(crawled: Night, cleaned: Path) -> Iterator[EarlierShard]:
     for index in range(SHARDS):
         pages = crawled.sealed("pages", index)
         assert pages is not None
-        yield EarlierShard(pages, made.sealed("documents", index), made.sealed("rejects", index))
+        tables = (made.sealed(name, index) for name in ("documents", "rejects", "signals"))
+        yield EarlierShard(pages, *tables)
 
 
 def digests(root: Path) -> dict[str, str]:

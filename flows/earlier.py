@@ -20,7 +20,7 @@ from tasks.progress import note
 DRIFT = "code_drift"
 """The stat that says so for good: the note of one night would be gone with the next."""
 
-_TABLES = ("documents", "rejects")
+_TABLES = ("documents", "rejects", "signals")
 
 
 def made_alike(store: Store, name: str, config: Config, recipe: str) -> Manifest | None:

@@ -48,7 +48,7 @@ def _write(
             stream, schema, compression="zstd", compression_level=3, write_page_index=True
         ) as writer,
     ):
-        for table in tables:
+        for table in filter(len, tables):  # an empty one would be a row group of its own
             writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
             num_rows += table.num_rows
     return num_rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 
@@ -97,6 +99,21 @@ REJECT = pa.schema(
         _column("threshold", pa.string(), "the bound that the value broke"),
     ]
 )
+
+
+def signals_schema(names: Sequence[str]) -> pa.Schema:
+    """What was measured of each text, kept or not, so that other thresholds can be tried on it."""
+    return pa.schema(
+        [
+            _column("id", pa.string(), "id that the document has or would have"),
+            _column("url", pa.string(), "where it came from"),
+            _column("reason", pa.string(), "which rule dropped it, or empty"),
+            _column("language", pa.string(), "ISO 639 code"),
+            _column("language_score", pa.float64(), "probability of that language, 0-1"),
+            *(_column(name, pa.float64(), "signal of a filter; NaN: none") for name in names),
+        ]
+    )
+
 
 DUPLICATE = pa.schema(
     [

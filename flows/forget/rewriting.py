@@ -25,7 +25,7 @@ from storage.sealing import Draft, commit
 from storage.store import Store
 from storage.workspace import Workspace
 from tasks.checks import Made
-from tasks.clean.clean import CleanPaths, count_reasons, describe
+from tasks.clean.clean import TABLES, CleanPaths, count_reasons, describe
 from tasks.clean.rewrite import CleanedShard, rewrite_shard
 from tasks.config import Config
 from tasks.crawl.index import Crawled, write_crawl
@@ -107,8 +107,7 @@ class Rewriter:
         return made
 
     def _cleaned(self, clean: Manifest, shard: str) -> CleanedShard:
-        folders = ("documents", "origins", "rejects")
-        found = (self._store.files(clean, f"{folder}/{shard}") for folder in folders)
+        found = (self._store.files(clean, f"{table}/{shard}") for table in TABLES)
         return CleanedShard(*(paths[0] if paths else None for paths in found))
 
     def _seal(
@@ -199,11 +198,10 @@ def _shards(before: Manifest, after: Manifest) -> list[tuple[str, CleanPaths]]:
     A cleaning numbers the page files that are there; one without a page is not.
     """
     old, new = ([e.path for e in m.files if e.path.startswith("pages/")] for m in (before, after))
-    folders = ("documents", "origins", "rejects")
     return [
         (
             shard_name("", old.index(path), len(old)).removeprefix("/"),
-            CleanPaths(*(shard_name(folder, index, len(new)) for folder in folders)),
+            CleanPaths.of(index, len(new)),
         )
         for index, path in enumerate(new)
     ]

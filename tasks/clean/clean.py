@@ -6,7 +6,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,26 @@ import pyarrow.parquet as pq
 
 from storage.identities import document_id
 from storage.lookup import read_columns
-from storage.parquet import read_table, write_rows
-from storage.records import DOCUMENT, ORIGIN, REJECT
+from storage.parquet import read_table, shard_name, write_rows
+from storage.records import DOCUMENT, ORIGIN, REJECT, signals_schema
 from storage.takedown import NOTHING, Forgotten
 from storage.warc import read_body
 from storage.workspace import Workspace
 from tasks.clean.config import CleanConfig
-from tasks.clean.earlier import EarlierShard, recall
+from tasks.clean.earlier import EarlierShard, Known, recall
 from tasks.clean.extractors import Extraction
-from tasks.clean.filters import Candidate, Verdict, judge
+from tasks.clean.filters import Candidate, Verdict
 from tasks.clean.language import LanguageDetector
 from tasks.clean.plain import KIND, is_plain, read_plain
 from tasks.clean.sandbox import ExtractionSandbox
 from tasks.clean.text import tidy
+from tasks.clean.verdicts import decide, measure, signal_names
 from tasks.clean.xhtml import XHTML, closed
 
 Row = dict[str, Any]
+
+TABLES = ("documents", "origins", "rejects", "signals")
+"""The folders of the artifact."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,12 @@ class CleanPaths:
     documents: str
     origins: str
     rejects: str
+    signals: str
+
+    @classmethod
+    def of(cls, index: int, count: int) -> CleanPaths:
+        """Of the shard `index`, from 0, of so many."""
+        return cls(*(shard_name(table, index, count) for table in TABLES))
 
 
 @dataclass
@@ -56,6 +66,7 @@ class _Output:
     documents: list[Row] = field(default_factory=list)
     origins: list[Row] = field(default_factory=list)
     rejects: list[Row] = field(default_factory=list)
+    signals: list[Row] = field(default_factory=list)
     num_reused: int = 0
 
 
@@ -68,30 +79,34 @@ def clean_shard(
     forgotten: Forgotten = NOTHING,
     earlier: Sequence[EarlierShard] = (),
 ) -> None:
-    """Clean one shard of pages: each gives a document, with its origin, or a reject.
+    """Clean one shard of pages: each gives a document, with its origin, or a reject; all that have
+    text also give the signals that decided.
 
     Pages and documents that are `forgotten` are rejects; such pages are not even read. Nor are
     those that are as an `earlier` cleaning with the same configuration found them: what it made of
     them is copied. Output depends on the pages' content alone; rows are sorted by id.
     """
-    if all(map(workspace.entry, (paths.documents, paths.origins, paths.rejects))):
+    if all(map(workspace.entry, astuple(paths))):
         return
     pages = read_table([shard.pages]).to_pylist()
-    known = recall(earlier, pages)
+    names = signal_names(config.filters)
+    known = recall(earlier, pages, names)
     output = _clean(shard, pages, known, _Judge(config, forgotten), advance)
     output.documents.sort(key=lambda row: row["document_id"])
     output.origins.sort(key=lambda row: row["document_id"])
     output.rejects.sort(key=lambda row: (row["id"], row["url"]))
+    output.signals.sort(key=lambda row: (row["id"], row["url"]))
     _note_reused(workspace, paths.documents, output.num_reused)
     write_rows(workspace, paths.documents, output.documents, DOCUMENT)
     write_rows(workspace, paths.origins, output.origins, ORIGIN, volatile=True)
     write_rows(workspace, paths.rejects, output.rejects, REJECT, volatile=True)
+    write_rows(workspace, paths.signals, output.signals, signals_schema(names), volatile=True)
 
 
 def _clean(
     shard: PageShard,
     pages: Sequence[Row],
-    known: Mapping[str, Row],
+    known: Mapping[str, Known],
     judge: _Judge,
     advance: Callable[[], None],
 ) -> _Output:
@@ -182,7 +197,15 @@ class _Judge:
         candidate = Candidate(text, language, page["url"])
         identity = document_id(page["url"], text)
         rule = self.forgotten.covers(page["url"], identity)
-        verdict = self._judge(candidate, score) if rule is None else _taken_down(rule)
+        verdict = _taken_down(rule) if rule is not None else None
+        if not text:
+            verdict = verdict or Verdict("no_text", "0 characters", ">= 1")
+        if verdict is None:
+            signals = measure(self.config.filters, candidate)
+            verdict = decide(self.config, language, score, signals)
+            facts = {"id": identity, "url": page["url"], "language": language}
+            facts |= {"language_score": score, "reason": verdict.reason if verdict else ""}
+            output.signals.append({**facts, **signals})
         if verdict is not None:
             output.rejects.append(_reject(identity, page["url"], verdict))
             return
@@ -201,31 +224,21 @@ class _Judge:
             }
         )
 
-    def again(self, page: Row, known: Row, output: _Output) -> None:
+    def again(self, page: Row, known: Known, output: _Output) -> None:
         """Put a page's earlier document or reject into `output`, unless it is to be forgotten."""
         output.num_reused += 1
-        identity = known.get("document_id") or known["id"]
+        row, identity = known.row, known.identity
         rule = self.forgotten.covers(page["url"], identity)
         if rule is not None:
             output.rejects.append(reject_forgotten(identity, page["url"], rule))
-        elif "document_id" in known:
+            return
+        if known.signals is not None:
+            output.signals.append(known.signals)
+        if known.is_document:
             output.origins.append({"document_id": identity, "page_id": page["page_id"]})
-            output.documents.append(known)
+            output.documents.append(row)
         else:
-            output.rejects.append(known)
-
-    def _judge(self, candidate: Candidate, score: float) -> Verdict | None:
-        if not candidate.text:
-            return Verdict("no_text", "0 characters", ">= 1")
-        wanted = self.config.languages
-        if wanted and candidate.language not in wanted:
-            return Verdict("other_language", candidate.language, ", ".join(wanted))
-        if wanted and score < self.config.min_language_score:
-            least = f">= {self.config.min_language_score:g}"
-            return Verdict("unsure_language", f"{score:.4g}", least)
-        filters = self.config.filters
-        signals = {k: v for rule in filters for k, v in rule.measure(candidate).items()}
-        return judge((bound for rule in filters for bound in rule.bounds()), signals)
+            output.rejects.append(row)
 
 
 def _taken_down(rule: str) -> Verdict:

@@ -13,7 +13,7 @@ from tasks.clean.extractors import Extractor, Trafilatura
 from tasks.clean.filters import Filter, GopherQuality, Length, Repetition
 from tasks.config import Config, Pattern, knob
 
-VERSION = 2
+VERSION = 3
 INPUTS = ("crawl",)
 
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import DamagedArtifact
 from storage.lookup import strings
-from storage.records import DOCUMENT, PAGE, REJECT
+from storage.records import DOCUMENT, PAGE, REJECT, signals_schema
 from tasks.progress import note
 
 Row = dict[str, Any]
@@ -45,32 +45,56 @@ class EarlierShard:
     pages: SealedFile
     documents: SealedFile | None
     rejects: SealedFile | None
+    signals: SealedFile | None
 
 
-def recall(earlier: Sequence[EarlierShard], pages: Iterable[Row]) -> dict[str, Row]:
-    """The document or the reject that each of `pages` gave earlier, by its URL.
+@dataclass(frozen=True)
+class Known:
+    """What a page gave earlier: a document or a reject, with the signals of its text."""
+
+    row: Row
+    signals: Row | None
+
+    @property
+    def is_document(self) -> bool:
+        return "document_id" in self.row
+
+    @property
+    def identity(self) -> str:
+        return str(self.row["document_id" if self.is_document else "id"])
+
+
+def recall(
+    earlier: Sequence[EarlierShard], pages: Iterable[Row], signals: Sequence[str]
+) -> dict[str, Known]:
+    """What each of `pages` gave earlier, by its URL; `signals` are the names of those measured.
 
     Pages that changed or are new are not among them, nor those whose reject says more of that day
     than of the page. A shard that cannot be read, or is not what was sealed, is passed over.
     """
-    found: dict[str, Row] = {}
+    found: dict[str, Known] = {}
     today = {page["url"]: page for page in pages}  # a URL is one page of a crawl
     for shard in earlier:
         try:
-            found |= _recall(shard, today)
+            found |= _recall(shard, today, signals_schema(signals))
         except (OSError, DamagedArtifact) as error:
             note(f"clean: passed over {shard.pages.path.name} of an earlier cleaning: {error}")
     return found
 
 
-def _recall(shard: EarlierShard, today: Mapping[str, Row]) -> dict[str, Row]:
+def _recall(shard: EarlierShard, today: Mapping[str, Row], signals: pa.Schema) -> dict[str, Known]:
     before = _rows(shard.pages, PAGE, today)
     same = {row["url"] for row in before if row == today[row["url"]]}
     if not same:
         return {}
     documents = _rows(shard.documents, DOCUMENT, same)
     rejects = _rows(shard.rejects, REJECT, same)
-    return {row["url"]: row for row in (*documents, *filter(_is_lasting, rejects))}
+    measured = {row["url"]: row for row in _rows(shard.signals, signals, same)}
+    return {
+        row["url"]: Known(row, measured.get(row["url"]))
+        for row in (*documents, *filter(_is_lasting, rejects))
+        if row["url"] in measured or row.get("reason") == "no_text"
+    }
 
 
 def _is_lasting(reject: Row) -> bool:

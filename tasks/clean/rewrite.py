@@ -6,7 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.parquet import read_table, write_rows
+import pyarrow.compute as pc
+
+from storage.lookup import strings
+from storage.parquet import read_table, write_rows, write_table
 from storage.records import DOCUMENT, ORIGIN, REJECT
 from storage.takedown import Forgotten
 from storage.workspace import Workspace
@@ -20,6 +23,7 @@ class CleanedShard:
     documents: Path | None
     origins: Path | None
     rejects: Path | None
+    signals: Path | None
 
 
 def rewrite_shard(
@@ -43,12 +47,17 @@ def rewrite_shard(
     for row in (row for row in _read(shard.rejects) if row["url"] in urls):
         rule = forgotten.covers(row["url"], row["id"])
         rejects.append(row if rule is None else reject_forgotten(row["id"], row["url"], rule))
-    ids = {row["document_id"] for row in kept}
-    origins = [row for row in _read(shard.origins) if row["document_id"] in ids]
+    kept_ids = {row["document_id"] for row in kept}
+    origins = [row for row in _read(shard.origins) if row["document_id"] in kept_ids]
+    told = kept_ids | {row["id"] for row in rejects if row["reason"] != "forgotten"}
     rejects.sort(key=lambda row: (row["id"], row["url"]))
     write_rows(workspace, paths.documents, kept, DOCUMENT)
     write_rows(workspace, paths.origins, origins, ORIGIN, volatile=True)
     write_rows(workspace, paths.rejects, rejects, REJECT, volatile=True)
+    if shard.signals is not None:
+        signals = read_table([shard.signals])
+        signals = signals.filter(pc.is_in(signals["id"], value_set=strings(told)))
+        write_table(workspace, paths.signals, signals, volatile=True)
 
 
 def _read(path: Path | None) -> list[Row]:

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from storage.parquet import shard_name
 from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.clean.clean import CleanPaths, PageShard, clean_shard
@@ -29,8 +28,7 @@ def clean_pages(
     earlier: Sequence[EarlierShard] = (),
 ) -> Path:
     """Clean one shard of pages; returns the documents file."""
-    folders = ("documents", "origins", "rejects")
-    paths = CleanPaths(*(shard_name(folder, number - 1, count) for folder in folders))
+    paths = CleanPaths.of(number - 1, count)
     workspace = Workspace(work)
     total = pq.read_metadata(shard.pages).num_rows
     with track(f"clean shard {number} of {count}", total, "pages") as bar:

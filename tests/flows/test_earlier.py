@@ -15,10 +15,10 @@ from flows.stages import STAGES, source_sha256
 from storage import layout
 from storage.manifest import CodeRef, InputRef, Manifest, RunRef
 from storage.parquet import shard_name, write_rows
-from storage.records import DOCUMENT, PAGE, REJECT
+from storage.records import DOCUMENT, PAGE, REJECT, signals_schema
 from storage.sealing import Draft, bury, commit, quarantine
 from storage.store import Store
-from tasks.clean.earlier import recall
+from tasks.clean.earlier import Known, recall
 from tasks.config import identity
 from tasks.progress import SilentReporter, reporting_to
 from tests.conftest import recipe_of
@@ -50,6 +50,14 @@ def reject(number: int, reason: str = "too_few_words") -> Row:
     return {"id": f"{number}", "url": url, **why}
 
 
+SIGNALS = signals_schema(["num_words"])
+
+
+def signals(number: int) -> Row:
+    facts = {"reason": "", "language": "en", "language_score": 0.5, "num_words": 3.0}
+    return {"id": f"{number}", "url": f"http://a.example/{number}", **facts}
+
+
 class Nights:
     """A store and the crawls and cleanings in it."""
 
@@ -66,8 +74,10 @@ class Nights:
         return self.seal("clean", {"crawl": crawl}, name, of, {
             shard_name("documents", 0, 2): (DOCUMENT, [document(0), document(1)]),
             shard_name("rejects", 0, 2): (REJECT, [reject(2)]),
+            shard_name("signals", 0, 2): (SIGNALS, [signals(0), signals(1), signals(2)]),
             shard_name("documents", 1, 2): (DOCUMENT, []),
             shard_name("rejects", 1, 2): (REJECT, [reject(3), reject(4, "extractor_timeout")]),
+            shard_name("signals", 1, 2): (SIGNALS, [signals(3)]),
         }, **says)  # fmt: skip
 
     def seal(
@@ -173,12 +183,15 @@ def test_a_page_file_of_the_same_name_is_lent_its_own_shard(nights: Nights) -> N
     lent = cleaning(nights)
     pages = [page(number) for number in range(6)]
     first, last = (lent.lending(f"part-{i:05d}-of-00003.parquet") for i in (0, 2))
-    assert recall(first, pages) == {
-        row["url"]: row for row in (document(0), document(1), reject(2))
+    rows = (document(0), document(1), reject(2))
+    assert recall(first, pages, ["num_words"]) == {
+        row["url"]: Known(row, signals(number)) for number, row in enumerate(rows)
     }
-    assert recall(last, pages) == {reject(3)["url"]: reject(3)}
+    only = {reject(3)["url"]: Known(reject(3), signals(3))}
+    assert recall(last, pages, ["num_words"]) == only
     every = lent.lending("part-00000-of-00007.parquet")
-    assert recall(every, pages) == recall([*first, *last], pages)
+    assert recall(every, pages, ["num_words"]) == recall([*first, *last], pages, ["num_words"])
+    assert recall(every, pages, ["num_words", "another"]) == {}  # measured by other filters
 
 
 def test_files_that_cannot_be_fetched_are_passed_over(

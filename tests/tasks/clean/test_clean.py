@@ -14,15 +14,16 @@ from storage.errors import DamagedArtifact
 from storage.identities import document_id
 from storage.records import DOCUMENT, ORIGIN, REJECT
 from storage.workspace import Workspace
-from tasks.clean.clean import CleanPaths, PageShard, clean_shard, count_reasons
+from tasks.clean.clean import TABLES, CleanPaths, PageShard, clean_shard, count_reasons
 from tasks.clean.config import CleanConfig, Replacement, Sandbox
 from tasks.clean.extractors import Resiliparse
 from tasks.clean.filters import Length, Repetition
+from tasks.clean.verdicts import decide
 from tests.tasks.clean.bad_extractors import Obedient
 from tests.tasks.clean.conftest import Page, WriteShard
 
 Row = dict[str, Any]
-PATHS = CleanPaths("documents/a.parquet", "origins/a.parquet", "rejects/a.parquet")
+PATHS = CleanPaths(*(f"{table}/a.parquet" for table in TABLES))
 FILES = (PATHS.documents, PATHS.origins, PATHS.rejects)
 SCHEMAS = (DOCUMENT, ORIGIN, REJECT)
 WORDS = ["river", "spring", "hill", "town", "water", "stone", "bridge", "mill", "road", "field"]
@@ -120,7 +121,12 @@ def test_files_follow_their_schemas_and_are_sorted(shard: PageShard, tmp_path: P
     keys = [(row["id"], row["url"]) for row in rejects]
     assert keys == sorted(keys)
     entries = {entry.path: entry.volatile for entry in Workspace(tmp_path / "out").entries()}
-    assert entries == {PATHS.documents: False, PATHS.origins: True, PATHS.rejects: True}
+    assert entries == {
+        PATHS.documents: False,
+        PATHS.origins: True,
+        PATHS.rejects: True,
+        PATHS.signals: True,
+    }
 
 
 def test_output_depends_neither_on_order_nor_on_the_run(
@@ -246,3 +252,18 @@ def test_reasons_are_counted(write_shard: WriteShard, tmp_path: Path) -> None:
     assert list(counts) == sorted(counts)
     assert counts["no_text"] >= 2
     assert count_reasons([]) == {}
+
+
+def test_signals_of_all_that_has_text_decide_again_as_they_did(
+    shard: PageShard, tmp_path: Path
+) -> None:
+    documents, _, rejects = _clean(shard, tmp_path / "out")
+    signals = pq.read_table(tmp_path / "out" / "data" / PATHS.signals).to_pylist()
+    reasons = {row["id"]: row["reason"] for row in rejects}
+    without = {"no_text", "forgotten"}
+    told = {i: r for i, r in reasons.items() if r not in without and not r.startswith("extractor_")}
+    told |= {row["document_id"]: "" for row in documents}
+    assert {row["id"]: row["reason"] for row in signals} == told and len(set(told.values())) > 2
+    for row in signals:
+        verdict = decide(CONFIG, row["language"], row["language_score"], row)
+        assert (verdict.reason if verdict else "") == row["reason"]

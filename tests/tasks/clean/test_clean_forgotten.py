@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,15 +13,15 @@ from storage.identities import document_id
 from storage.takedown import NOTHING, Forgotten, Kind, Takedown, identify
 from storage.workspace import Workspace
 from tasks.clean import clean
-from tasks.clean.clean import CleanPaths, PageShard, clean_shard
+from tasks.clean.clean import TABLES, CleanPaths, PageShard, clean_shard
 from tasks.clean.config import CleanConfig
 from tasks.clean.extractors import Resiliparse
 from tasks.clean.filters import Length
 from tasks.clean.rewrite import CleanedShard, rewrite_shard
 from tests.tasks.clean.conftest import Page, WriteShard
 
-PATHS = CleanPaths("documents/a.parquet", "origins/a.parquet", "rejects/a.parquet")
-FILES = (PATHS.documents, PATHS.origins, PATHS.rejects)
+PATHS = CleanPaths(*(f"{table}/a.parquet" for table in TABLES))
+FILES = astuple(PATHS)
 CONFIG = CleanConfig(extractor=Resiliparse(), filters=(Length(min_words=5),))
 TEXT = "the river carries number {} down to the sea"
 SHORT = "too short {}"
@@ -59,7 +60,7 @@ def test_a_page_is_a_reject_and_not_read(write_shard: WriteShard, tmp_path: Path
     data[offsets[PAGES[2].page_id]] ^= 255  # reading it would raise
     warc.write_bytes(data)
     workspace = _clean(shard, tmp_path / "out", _forgotten(("url", "http://a/2")))
-    documents, _, rejects = (pq.read_table(workspace.data / f).to_pylist() for f in FILES)
+    documents, _, rejects = (pq.read_table(workspace.data / f).to_pylist() for f in FILES[:3])
     assert "http://a/2" not in {row["url"] for row in documents} and len(documents) == 5
     (reject,) = (row for row in rejects if row["reason"] == "forgotten")
     assert reject == {
@@ -76,7 +77,7 @@ def test_a_document_is_a_reject_by_its_id(write_shard: WriteShard, tmp_path: Pat
     rule = _ids("http://a/2", TEXT.format(2))
     other = _ids("http://a/3", TEXT.format(2))  # the same text elsewhere is another document
     workspace = _clean(write_shard(PAGES), tmp_path / "out", _forgotten(rule, other))
-    documents, origins, rejects = (pq.read_table(workspace.data / f).to_pylist() for f in FILES)
+    documents, origins, rejects = (pq.read_table(workspace.data / f).to_pylist() for f in FILES[:3])
     assert len(documents) == len(origins) == 5
     assert [r["id"] for r in rejects if r["reason"] == "forgotten"] == [rule[1]]
 
@@ -98,7 +99,7 @@ def test_rewriting_gives_what_cleaning_the_rest_gives(
     dropped: set[int],
     rules: tuple[tuple[Kind, str], ...],
 ) -> None:
-    """All three tables, byte for byte."""
+    """All tables, byte for byte."""
     forgotten = _forgotten(*rules)
     rest = [page for number, page in enumerate(PAGES) if number not in dropped]
     before = _clean(write_shard(PAGES), tmp_path / "before")
@@ -112,6 +113,7 @@ def test_rewriting_gives_what_cleaning_the_rest_gives(
 
 def test_tables_without_a_row_are_no_files(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    rewrite_shard(CleanedShard(None, None, None), {"http://a/1"}, NOTHING, workspace, PATHS)
-    assert [pq.read_metadata(workspace.data / file).num_rows for file in FILES] == [0, 0, 0]
+    rewrite_shard(CleanedShard(None, None, None, None), {"http://a/1"}, NOTHING, workspace, PATHS)
+    assert [pq.read_metadata(workspace.data / file).num_rows for file in FILES[:3]] == [0, 0, 0]
+    assert not (workspace.data / PATHS.signals).exists()
     assert clean.reject_forgotten("id", "http://a/1", "url x")["stage"] == "clean"

@@ -23,7 +23,7 @@ from storage.records import DOCUMENT
 from storage.takedown import NOTHING, Forgotten, Kind, Takedown, identify
 from storage.workspace import Workspace
 from tasks.clean import clean
-from tasks.clean.clean import CleanPaths, PageShard, clean_shard, count_reused
+from tasks.clean.clean import TABLES, CleanPaths, PageShard, clean_shard, count_reused
 from tasks.clean.config import CleanConfig, Sandbox
 from tasks.clean.earlier import EarlierShard, SealedFile
 from tasks.clean.extractors import Extraction, Extractor, Resiliparse
@@ -33,7 +33,6 @@ from tasks.progress import SilentReporter, reporting_to
 from tests.tasks.clean.conftest import Page, write_crawl_shard
 
 CONFIG = CleanConfig(extractor=Resiliparse(), filters=(Length(min_words=5),))
-TABLES = ("documents", "origins", "rejects")
 NUM_PAGES = 12
 TEXTS = (
     "the river carries {} down to the sea in spring",
@@ -156,7 +155,7 @@ def cleaning(
 
     made = {
         name: EarlierShard(hashed(shard.pages), sealed(paths(name).documents),
-                           sealed(paths(name).rejects))
+                           sealed(paths(name).rejects), sealed(paths(name).signals))
         for name, shard in shards.items()
     }  # fmt: skip
     files = {path: (workspace.data / path).read_bytes() for path in entries}

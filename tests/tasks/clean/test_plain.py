@@ -13,14 +13,14 @@ from lxml import etree
 
 from storage.workspace import Workspace
 from tasks.clean import sandbox
-from tasks.clean.clean import CleanPaths, clean_shard
+from tasks.clean.clean import TABLES, CleanPaths, clean_shard
 from tasks.clean.config import CleanConfig
 from tasks.clean.extractors import Extractor, Resiliparse, Trafilatura
 from tasks.clean.plain import is_plain, read_plain
 from tasks.clean.xhtml import XHTML, closed
 from tests.tasks.clean.conftest import Page, WriteShard
 
-PATHS = CleanPaths("documents/a.parquet", "origins/a.parquet", "rejects/a.parquet")
+PATHS = CleanPaths(*(f"{table}/a.parquet" for table in TABLES))
 PROSE = "The river of the town is near the hill and we have seen it. " * 5
 MARKDOWN = f"Intro.\n\n# The  title #\n\n{PROSE}\n\n    code:\n\n# Another"
 

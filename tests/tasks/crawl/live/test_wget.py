@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -41,14 +42,12 @@ def _cleaned(crawled: Workspace, folder: Path) -> list[bytes]:
     cleaned, config = Workspace(folder), CleanConfig(extractor=Resiliparse())
     files = []
     for index in range(_SHARDS):
-        pages, fetches, *names = (
-            shard_name(kind, index, _SHARDS)
-            for kind in ("pages", "fetches", "documents", "origins", "rejects")
-        )
+        pages, fetches = (shard_name(kind, index, _SHARDS) for kind in ("pages", "fetches"))
+        paths = CleanPaths.of(index, _SHARDS)
         data = crawled.data
         shard = PageShard(data / pages, data / fetches, data / "warc")
-        clean_shard(shard, config, cleaned, CleanPaths(*names))
-        files += [(cleaned.data / name).read_bytes() for name in names]
+        clean_shard(shard, config, cleaned, paths)
+        files += [(cleaned.data / name).read_bytes() for name in astuple(paths)]
     assert read_table(sorted((cleaned.data / "documents").iterdir())).num_rows > 40
     return files
 
