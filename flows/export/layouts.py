@@ -36,11 +36,13 @@ TABLES: dict[str, tuple[Table, ...]] = {
         Table("pages", {TRAIN: "pages/"}, "one row for each page, its body left to `warc/`"),
         Table("fetches", {TRAIN: "fetches/"}, "when each page was fetched, and where in `warc/`"),
         Table("rejects", {TRAIN: "rejects.parquet"}, "URLs that gave no page, and why"),
+        Table("hosts", {TRAIN: "hosts.parquet"}, "what was asked of each host, and how it went"),
     ),
     "clean": (
         Table("documents", {TRAIN: "documents/"}, "the text of each page that was kept"),
         Table("rejects", {TRAIN: "rejects/"}, "pages that were dropped, and why"),
         Table("origins", {TRAIN: "origins/"}, "which page of the crawl a document came from"),
+        Table("signals", {TRAIN: "signals/"}, "what was measured of each text, kept or not"),
     ),
     "dedup": (
         Table("documents", {TRAIN: "documents/"}, "the documents without their duplicates"),

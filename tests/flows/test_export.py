@@ -156,8 +156,18 @@ print("RESULT", json.dumps([rows, {s: d.num_rows for s, d in default.items()}]))
 """
 
 CONFIGS = {
-    "crawl": {"pages/train": "pages/", "fetches/train": "fetches/", "rejects/train": "rejects.p"},
-    "clean": {"documents/train": "docu", "rejects/train": "rejects/", "origins/train": "origins/"},
+    "crawl": {
+        "pages/train": "pages/",
+        "fetches/train": "fetches/",
+        "rejects/train": "rejects.p",
+        "hosts/train": "hosts.p",
+    },
+    "clean": {
+        "documents/train": "docu",
+        "rejects/train": "rejects/",
+        "origins/train": "origins/",
+        "signals/train": "signals/",
+    },
     "dedup": {"documents/train": "documents/", "duplicates/train": "duplicates.parquet"},
     "shard": {"sequences/train": "train/", "sequences/validation": "validation/"},
 }
@@ -206,7 +216,7 @@ def test_tables_without_a_row_are_left_out(tmp_path: Path, offline: Callable[...
     folder = export(Store(tmp_path / "store"), manifest, tmp_path / "out")
     assert names(folder) == {"README.md", "pages/part-00000-of-00002.parquet"}
     card = folder.joinpath("README.md").read_text()
-    assert "`fetches` and `rejects` have no row here" in card
+    assert "`fetches`, `rejects` and `hosts` have no row here" in card
     said = offline(f"FOLDER = {str(folder)!r}\n{_LOAD_ALL}", tmp_path)
     assert json.loads(said.partition("RESULT ")[2])[0].keys() == {"pages/train"}
 
