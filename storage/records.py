@@ -77,7 +77,7 @@ DOCUMENT = pa.schema(
         _column("repeated_share", pa.float32(), "share of characters in repeated lines, 0-1"),
         _column(
             "pii",
-            pa.list_(pa.string()),
+            pa.list_(pa.field("element", pa.string())),
             "kind of each piece of personal data that was replaced in the text, sorted",
         ),
     ]

@@ -57,7 +57,7 @@ class CleanConfig(Config):
         (Email(), IpAddress(), BankAccount(), PaymentCard(), NationalId(), Phone()),
         "kinds of personal data that placeholders take the place of, in text and title, after "
         "`replace` and before all that follows. Empty: none",
-        source="e-mail and IP addresses as FineWeb, arXiv:2406.17557 §3.5; the others because they "
+        source="e-mail and IP addresses as FineWeb, arXiv:2406.17557; the others because they "
         "took nothing wrong in 48 MB of manuals",
     )
     languages: tuple[str, ...] = knob(

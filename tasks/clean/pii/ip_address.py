@@ -32,9 +32,11 @@ _SMALL = 32
 
 
 class IpAddress(Config):
-    """Public addresses. Those of private networks, loopback and documentation stay, and so do four
-    numbers of which fewer than two are 32 or more, as versions and sections have: that spares one
-    in 140 addresses, if they are spread evenly."""
+    """Public addresses, not those of private networks, loopback and documentation.
+
+    Four numbers of which fewer than two are 32 or more stay: so are versions and sections, but only
+    one in 140 addresses, if they are spread evenly.
+    """
 
     kind: Literal["ip_address"] = "ip_address"
     placeholder: Placeholder = knob("<IP_ADDRESS>", PLACEHOLDER_SAYS)

@@ -49,8 +49,11 @@ _LONGEST_LABEL = 32
 
 
 class Phone(Config):
-    """Numbers that begin with + and a country's code, North American ones in their usual
-    groups, and any number of 7 to 15 digits behind a word such as `tel` or `điện thoại`."""
+    """Numbers with + and a country's code, North American ones, and what stands behind `tel`.
+
+    North American ones in their usual groups; 7 to 15 digits behind a word such as `tel`, `fax` or
+    `điện thoại`.
+    """
 
     kind: Literal["phone"] = "phone"
     placeholder: Placeholder = knob("<PHONE>", PLACEHOLDER_SAYS)

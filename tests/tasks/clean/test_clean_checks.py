@@ -97,4 +97,5 @@ def test_documents_are_described_without_reading_their_text(tmp_path: Path) -> N
         "pii": {"email": 4, "phone": 2},
     }
     assert list(found["languages"]) == ["en", "vi", "de"]  # the most frequent first
-    assert describe([workspace.data / "empty"]) == {"languages": {}, "words": 0}
+    nothing = {"languages": {}, "words": 0, "pii": {}}
+    assert describe([workspace.data / "empty"]) == nothing
