@@ -223,12 +223,11 @@ class _Judge:
     def _judge(self, candidate: Candidate, score: float) -> Verdict | None:
         if not candidate.text:
             return Verdict("no_text", "0 characters", ">= 1")
-        wanted = self.config.languages
-        if wanted and candidate.language not in wanted:
-            return Verdict("other_language", candidate.language, ", ".join(wanted))
-        if wanted and score < self.config.min_language_score:
-            least = f">= {self.config.min_language_score:g}"
-            return Verdict("unsure_language", f"{score:.4g}", least)
+        least = self.config.min_score_of(candidate.language)
+        if least is None:
+            return Verdict("other_language", candidate.language, ", ".join(self.config.languages))
+        if score < least:
+            return Verdict("unsure_language", f"{score:.4g}", f">= {least:g}")
         filters = self.config.filters
         signals = {k: v for rule in filters for k, v in rule.measure(candidate).items()}
         return judge((bound for rule in filters for bound in rule.bounds()), signals)
