@@ -146,6 +146,12 @@ COUNTRIES: Mapping[Country, tuple[Number, ...]] = {
             r"cccd(?:/cmnd)?|cmnd/cccd|căn cước(?: công dân)?|cmnd|định danh(?: cá nhân)?"
             r"|citizen id",
         ),
+        # CMND, the card before; nine digits, of which nothing is known
+        _number(
+            "[0-9][0-9]{2} ?[0-9]{3} ?[0-9]{3}",
+            str.isdigit,
+            "cmnd|chứng minh(?: nhân dân)?|cmt(?:nd)?",
+        ),
     ),
     "US": (
         _number("[0-8][0-9]{2}-[0-9]{2}-[0-9]{4}", _united_states),

@@ -81,6 +81,7 @@ TAKEN: list[tuple[Pii, str]] = [
         for text in (
             "Số CCCD: [001092012345]",
             "căn cước công dân số [079 192 012 345]",
+            "CMND: [012345678], số CMND/CCCD: [001092012345]",
             "SSN [123-45-6789] and [078-05-1120]",
             "Social Security Number: [123456789]",
             "[AB 12 34 56 C], NINO [AB123456C]",
