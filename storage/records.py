@@ -77,6 +77,11 @@ DOCUMENT = pa.schema(
         _column("language_score", pa.float32(), "probability of that language, 0-1"),
         _column("num_words", pa.int32(), "words separated by white space"),
         _column("repeated_share", pa.float32(), "share of characters in repeated lines, 0-1"),
+        _column(
+            "pii",
+            pa.list_(pa.field("element", pa.string())),
+            "kind of each piece of personal data that was replaced in the text, sorted",
+        ),
     ]
 )
 

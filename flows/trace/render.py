@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, assert_never
 
@@ -99,6 +100,9 @@ def _tell_clean(found: CleanTrace) -> Iterator[str]:
             f"({document.language_score:.2f}), {document.repeated_share:.0%} in repeated lines, "
             f"extracted by {document.extractor}"
         )
+        if document.pii:
+            replaced = sorted(Counter(document.pii).items())
+            yield "replaced: " + ", ".join(f"{number} {kind}" for kind, number in replaced)
     for reject in found.rejected:
         yield f"dropped: {_verdict(reject)}"
 

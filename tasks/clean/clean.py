@@ -25,6 +25,7 @@ from tasks.clean.earlier import EarlierShard, Known, recall
 from tasks.clean.extractors import Extraction
 from tasks.clean.filters import Candidate, Verdict
 from tasks.clean.language import LanguageDetector
+from tasks.clean.pii import mask
 from tasks.clean.plain import KIND, is_plain, read_plain
 from tasks.clean.sandbox import ExtractionSandbox
 from tasks.clean.text import tidy
@@ -145,15 +146,18 @@ def reject_forgotten(identity: str, url: str, rule: str) -> Row:
 
 
 def describe(paths: list[Path]) -> dict[str, Any]:
-    """How many documents there are in each language, the most frequent first, and their words."""
+    """How many documents there are in each language, the most frequent first, their words, and
+    how much personal data of each kind was replaced in them."""
     languages: Counter[str] = Counter()
+    pii: Counter[str] = Counter()
     words = 0
     for path in paths:
-        table = pq.read_table(path, columns=["language", "num_words"])
+        table = pq.read_table(path, columns=["language", "num_words", "pii"])
         languages.update(table["language"].to_pylist())
+        pii.update(pc.list_flatten(table["pii"]).to_pylist())
         words += pc.sum(table["num_words"]).as_py() or 0
     ranked = sorted(languages.items(), key=lambda item: (-item[1], item[0]))
-    return {"languages": dict(ranked), "words": words}
+    return {"languages": dict(ranked), "words": words, "pii": dict(sorted(pii.items()))}
 
 
 def count_reasons(paths: list[Path]) -> dict[str, int]:
@@ -192,7 +196,8 @@ class _Judge:
             # Known by its URL: the page's id would change with every byte of it.
             output.rejects.append(_reject(page["url"], page["url"], found))
             return
-        text = tidy(found.text, self._drop_lines, self._replace)
+        # Before all that follows: ids, languages and filters see what the document will hold.
+        text, pii = mask(tidy(found.text, self._drop_lines, self._replace), self.config.pii)
         language, score = self._detector.detect(text)
         candidate = Candidate(text, language, page["url"])
         identity = document_id(page["url"], text)
@@ -214,13 +219,14 @@ class _Judge:
             {
                 "document_id": identity,
                 "url": page["url"],
-                "title": " ".join(tidy(found.title).split()),
+                "title": mask(" ".join(tidy(found.title).split()), self.config.pii)[0],
                 "text": text,
                 "extractor": KIND if is_plain(page["content_type"]) else self.config.extractor.kind,
                 "language": language,
                 "language_score": score,
                 "num_words": len(candidate.words),
                 "repeated_share": candidate.repeated_share,
+                "pii": pii,
             }
         )
 

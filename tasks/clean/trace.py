@@ -19,6 +19,7 @@ _MEASURES = (
     "language_score",
     "num_words",
     "repeated_share",
+    "pii",
 )
 
 
@@ -34,6 +35,7 @@ class CleanedDocument:
     language_score: float
     num_words: int
     repeated_share: float
+    pii: Sequence[str]
     page_id: str
 
 

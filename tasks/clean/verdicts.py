@@ -22,9 +22,9 @@ def measure(filters: Sequence[Filter], candidate: Candidate) -> dict[str, float]
 
 def decide(config: CleanConfig, language: str, score: float, signals: Signals) -> Verdict | None:
     """Why a text of this language, detected with this probability, is dropped, or None."""
-    wanted = config.languages
-    if wanted and language not in wanted:
-        return Verdict("other_language", language, ", ".join(wanted))
-    if wanted and score < config.min_language_score:
-        return Verdict("unsure_language", f"{score:.4g}", f">= {config.min_language_score:g}")
+    least = config.min_score_of(language)
+    if least is None:
+        return Verdict("other_language", language, ", ".join(config.languages))
+    if score < least:
+        return Verdict("unsure_language", f"{score:.4g}", f">= {least:g}")
     return judge((bound for rule in config.filters for bound in rule.bounds()), signals)

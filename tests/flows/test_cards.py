@@ -135,7 +135,7 @@ def test_every_card_says_where_it_came_from_and_what_is_not_known(
 
 def document(number: int, **says: Any) -> dict[str, Any]:
     plain = dict.fromkeys(DOCUMENT.names, "x") | {"url": f"https://docs.example.org/{number}"}
-    numbers = {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0}
+    numbers = {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0, "pii": []}
     return {**plain, **numbers, "document_id": str(number), "language": "en", **says}
 
 

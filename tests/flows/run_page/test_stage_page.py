@@ -25,7 +25,13 @@ DOCUMENTS = "documents/part-00000-of-00002.parquet"
 
 def document(number: int, **says: str) -> dict[str, Any]:
     plain = {"url": f"http://a.example/{number}", "title": "a title", "text": f"text {number} "}
-    rest = {"extractor": "x", "language": "en", "language_score": 0.9, "repeated_share": 0.0}
+    rest = {
+        "extractor": "x",
+        "language": "en",
+        "language_score": 0.9,
+        "repeated_share": 0.0,
+        "pii": [],
+    }
     return {"document_id": f"{number:032x}", "num_words": 3, **rest, **plain, **says}
 
 

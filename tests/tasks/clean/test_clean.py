@@ -14,7 +14,7 @@ from storage.errors import DamagedArtifact
 from storage.identities import document_id
 from storage.records import DOCUMENT, ORIGIN, REJECT
 from storage.workspace import Workspace
-from tasks.clean.clean import TABLES, CleanPaths, PageShard, clean_shard, count_reasons
+from tasks.clean.clean import TABLES, CleanPaths, PageShard, clean_shard, count_reasons, describe
 from tasks.clean.config import CleanConfig, Replacement, Sandbox
 from tasks.clean.extractors import Resiliparse
 from tasks.clean.filters import Length, Repetition
@@ -235,6 +235,30 @@ def test_lines_are_replaced_and_dropped(write_shard: WriteShard, tmp_path: Path)
     shard = write_shard([Page("http://a/", f"<title>t</title><body>{body}".encode())])
     documents, _, _ = _clean(shard, tmp_path / "out", config)
     assert documents[0]["text"].split("\n\n") == ["The object of the story", "The end"]
+
+
+def test_personal_data_is_replaced_before_all_that_follows(
+    write_shard: WriteShard, tmp_path: Path
+) -> None:
+    text = _prose(1) + " Ask jean@falcot.com, at 93.184.216.34 or joe@falcot.org."
+    shard = write_shard([Page("http://a/", _html(text, "Of jean@falcot.com"))])
+    documents, _, _ = _clean(shard, tmp_path / "masked")
+    row = documents[0]
+    assert row["text"] == _prose(1) + " Ask <EMAIL>, at <IP_ADDRESS> or <EMAIL>."
+    assert row["document_id"] == document_id("http://a/", row["text"])
+    assert row["title"] == "Of <EMAIL>"
+    assert row["pii"] == ["email", "email", "ip_address"]
+    masked = [tmp_path / "masked" / "data" / PATHS.documents]
+    assert describe(masked)["pii"] == {"email": 2, "ip_address": 1}
+    documents, _, _ = _clean(shard, tmp_path / "plain", CONFIG.model_copy(update={"pii": ()}))
+    assert (documents[0]["text"], documents[0]["pii"]) == (text, [])
+
+
+def test_each_language_has_its_least_score(write_shard: WriteShard, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"language_scores": {"en": 1.0}})
+    documents, _, rejects = _clean(write_shard(PAGES), tmp_path / "out", config)
+    assert {row["language"] for row in documents} == {"vi"}
+    assert _verdicts(rejects)["3"][0::2] == ("unsure_language", ">= 1")
 
 
 def test_a_damaged_crawl_is_named(shard: PageShard, tmp_path: Path) -> None:

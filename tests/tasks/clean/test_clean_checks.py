@@ -82,12 +82,20 @@ def test_a_build_that_does_not_count_languages_is_not_taken_for_half_a_shift() -
 def test_documents_are_described_without_reading_their_text(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     plain: dict[str, Any] = {field.name: "" for field in DOCUMENT}
-    plain |= {"language_score": 1.0, "repeated_share": 0.0}
+    plain |= {"language_score": 1.0, "repeated_share": 0.0, "pii": []}
     shards = {"a": ["vi", "en", "de"], "b": ["en", "vi", "en"], "empty": []}
     for name, languages in shards.items():
-        rows = [plain | {"language": code, "num_words": 10 + n} for n, code in enumerate(languages)]
+        rows = [
+            plain | {"language": code, "num_words": 10 + n, "pii": ["email", "phone"][:n]}
+            for n, code in enumerate(languages)
+        ]
         write_rows(workspace, name, rows, DOCUMENT)
     found = describe([workspace.data / name for name in shards])
-    assert found == {"languages": {"en": 3, "vi": 2, "de": 1}, "words": 66}
+    assert found == {
+        "languages": {"en": 3, "vi": 2, "de": 1},
+        "words": 66,
+        "pii": {"email": 4, "phone": 2},
+    }
     assert list(found["languages"]) == ["en", "vi", "de"]  # the most frequent first
-    assert describe([workspace.data / "empty"]) == {"languages": {}, "words": 0}
+    nothing = {"languages": {}, "words": 0, "pii": {}}
+    assert describe([workspace.data / "empty"]) == nothing

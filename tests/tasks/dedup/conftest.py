@@ -50,6 +50,7 @@ def document(url: str, text: str, **facts: Any) -> Row:
         "language_score": 1.0,
         "num_words": len(text.split()),
         "repeated_share": 0.0,
+        "pii": [],
         **facts,
     }
 

@@ -207,7 +207,12 @@ def test_texts_are_read_shard_by_shard(tmp_path: Path) -> None:
 
 
 def _row(text: str) -> dict[str, Any]:
-    kinds: dict[str, Any] = {"language_score": 0.5, "num_words": 1, "repeated_share": 0.0}
+    kinds: dict[str, Any] = {
+        "language_score": 0.5,
+        "num_words": 1,
+        "repeated_share": 0.0,
+        "pii": [],
+    }
     return {field.name: kinds.get(field.name, text) for field in DOCUMENT}
 
 
