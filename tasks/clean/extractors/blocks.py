@@ -25,6 +25,7 @@ from tasks.clean.extractors.vocabulary import (
 
 _CELLS = frozenset(("td", "th"))
 _WEIGHED = frozenset("div p blockquote pre table".split()) | LISTS | HEADINGS
+_PERMALINKS = frozenset("¶ # § 🔗 \uf0c1".split())  # a heading's own address
 _BREAK = "\0"  # <br>; no parsed text can hold it
 
 
@@ -75,6 +76,7 @@ class Page:
     blocks: list[Block] = field(default_factory=list)
     frames: list[Frame | None] = field(default_factory=lambda: [None] * NUM_STAGES)
     forms: list[tuple[Frame, int]] = field(default_factory=list)
+    parts: list[Frame] = field(default_factory=list)
     title: str = ""
     chars: int = 0
 
@@ -173,7 +175,10 @@ class _Walk:
             elif tag == "a" and self.in_link:
                 self.in_link -= 1
                 if not self.in_link:
-                    self.links.append(self.link())
+                    if len(pieces) == self.anchor + 1 and pieces[-1] in _PERMALINKS:
+                        pieces.pop()
+                    else:
+                        self.links.append(self.link())
             if e.tail:
                 pieces.append(e.tail)
         if pieces:
@@ -226,6 +231,8 @@ class _Walk:
             for stage in stages(tag, identity, kind, role, e.get("itemprop", "")):
                 if self.page.frames[stage] is None:
                     self.page.frames[stage] = frame
+                elif stage == 0:
+                    self.page.parts.append(frame)
         elif tag == "article" or tag == "main":
             stage = 1 if tag == "article" else 4
             if self.page.frames[stage] is None:

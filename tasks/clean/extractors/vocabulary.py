@@ -32,13 +32,13 @@ _FRAMES = frozenset("article div main section".split())
 
 _BOTH = r"^shar|social|viral|newsletter|syndication|tags|sidebar|banner|bread-?crumb|button|author"
 _PRUNED_ID = re.compile(
-    _BOTH + r"|^(?:jp-|dpsp-content)|bmdh|[Ff]ooter|[Ss]hare|[Nn]av|menu|related|message-container"
+    _BOTH + r"|^(?:jp-|dpsp-content)|bmdh|caption|[Ff]ooter|[Ss]hare|[Nn]av|menu|related|message-container"
     r"|premium|^ad-"
 )
 _PRUNED_CLASS = re.compile(
     _BOTH + r"|^(?:nav|post-nav|ZendeskForm)|subnav|avigation|navbar|navbox|menu|bar| ad |-ad-"
     r"|(?:^| )ad-|dfp[Aa]d|outbrain|taboola|criteo|paid-?content|widget|[Ff]ooter|[Bb]yline|share-"
-    r"|sociable|embed|tag-list|consent|modal-content|permission|elated|next-|-stories"
+    r"|sociable|embed|tag-list|caption|consent|modal-content|permission|elated|next-|-stories"
     r"|most-popular|more-on|meta|rating|attachment|timestamp|user-info|user-profile|-icon"
     r"|article-infos|message-container|slide|viewport|overlay|options|expand|obfuscated|blurred"
     r"|mol-factbox|yin|zlylin|nfoline|[Tt]easer|(?:^|\s)link(?:\s|$)"
