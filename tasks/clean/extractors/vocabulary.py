@@ -76,6 +76,14 @@ _MAIN_CLASS = re.compile(
 NUM_STAGES = 5
 
 
+MANUALS = re.compile(
+    r"antora|asciidoctor|docbook|docusaurus|docutils|doxygen|epydoc|gitbook|groff|javadoc|jsdoc"
+    r"|latex2html|makeinfo|man2html|mkdocs|pdoc|publican|rustdoc|sphinx|texinfo|vitepress|yard",
+    re.I,
+)
+"""Programs that write manuals and nothing else; they sign in `<meta name="generator">`."""
+
+
 @lru_cache(maxsize=1 << 14)
 def is_comments(tag: str, identity: str, kind: str) -> bool:
     """Whether an element of this id and class holds the readers' comments."""
@@ -96,18 +104,23 @@ def is_pruned(tag: str, identity: str, kind: str) -> bool:
     )
 
 
+_CHROME_ROLES = frozenset("banner contentinfo navigation search".split())
 _CHROME_CLASS = re.compile(
     r"^(?:related|headerlink|footer|navheader|navfooter|toc|navbar|sidebar|breadcrumbs?)$"
-    r"|sphinxsidebar|sidebar|navigation|noprint|navbar|toctree-wrapper|skip-?link"
+    r"|sidebar|navigation|noprint|navbar|toctree-wrapper|skip-?link|docnav|(?:^|[ _-])nav(?:$|[ _-])|linenos|lineno$|gutter"
 )
-_CHROME_ID = re.compile(r"^(?:footer|header|nav|navigation|sidebar|toc|top-?nav|breadcrumbs?)$")
+_CHROME_ID = re.compile(r"^(?:banner|footer|header|nav|navigation|sidebar|toc|top-?nav|breadcrumbs?)$")
 
 
 @lru_cache(maxsize=1 << 14)
 def is_chrome(tag: str, identity: str, kind: str, role: str) -> bool:
-    """Whether an element leads to other pages, by a name that no section of a manual has."""
+    """Whether an element of a manual is none of its text, by a name that no section of it has.
+
+    Sphinx, DocBook and others name a section's element after its heading: `author`, `menu` or
+    `options` say nothing there.
+    """
     return bool(
-        role in ("navigation", "search", "banner", "contentinfo")
+        role in _CHROME_ROLES
         or _CHROME_CLASS.search(kind)
         or (tag == "div" and _CHROME_ID.search(identity))
     )
