@@ -25,7 +25,7 @@ from tasks.clean.earlier import EarlierShard, recall
 from tasks.clean.extractors import Extraction
 from tasks.clean.filters import Candidate, Verdict, judge
 from tasks.clean.language import LanguageDetector
-from tasks.clean.plain import KIND, is_plain, read_plain
+from tasks.clean.plain import is_plain, read_plain
 from tasks.clean.sandbox import ExtractionSandbox
 from tasks.clean.text import tidy
 from tasks.clean.xhtml import XHTML, closed
@@ -193,7 +193,7 @@ class _Judge:
                 "url": page["url"],
                 "title": " ".join(tidy(found.title).split()),
                 "text": text,
-                "extractor": KIND if is_plain(page["content_type"]) else self.config.extractor.kind,
+                "extractor": found.extractor or self.config.extractor.kind,
                 "language": language,
                 "language_score": score,
                 "num_words": len(candidate.words),

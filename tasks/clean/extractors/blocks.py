@@ -8,6 +8,7 @@ resiliparse's parser takes 0.4 ms, but reading its tree from Python then 7.5.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ _ITEMS = _CELLS | {"dd", "dt", "li"}
 _WEIGHED = frozenset("blockquote div p pre table".split()) | LISTS | HEADINGS
 _BREAK = "\0"  # <br>; no parsed text can hold it
 _PERMALINKS = frozenset("¶ # § 🔗 \uf0c1".split())  # a heading's own address
+_GAPS = re.compile(r"\n{3,}")
 _LONGEST_NAME = 400
 """Characters of a class or id that are looked at: some pages put data there, and names are kept."""
 
@@ -327,8 +329,16 @@ def _are_labels(links: Sequence[int], chars: int) -> bool:
 def _running(raw: str) -> str:
     if _BREAK not in raw:
         return " ".join(raw.split())
-    lines = (" ".join(line.split()) for line in raw.split(_BREAK))
-    return "\n".join(line for line in lines if line)
+    lines = [_line(line) for line in raw.split(_BREAK)]
+    return _GAPS.sub("\n\n", "\n".join(lines)).strip("\n")
+
+
+def _line(raw: str) -> str:
+    """pydoc and others indent their code by no-break spaces."""
+    inner = raw.lstrip(" \t\n\r\f")
+    num = len(inner) - len(inner.lstrip("\xa0"))
+    text = " ".join(inner.split())
+    return " " * num + text if num > 1 and text else text
 
 
 def _preformatted(raw: str) -> str:
