@@ -26,7 +26,8 @@ def article(page: Page) -> list[Block]:
     fullest = _fullest(page)
     num_named, num_fullest = size(named), size(fullest)
     better = 2 if num_named < MIN_CHARS else 4
-    return fullest if num_fullest > better * num_named else named
+    found = fullest if num_fullest > better * num_named else named
+    return found or [block for block in page.blocks if not block.drop]
 
 
 def _named(page: Page) -> list[Block]:

@@ -18,10 +18,12 @@ from tasks.clean.extractors.vocabulary import (
     BLOCKS,
     HEADINGS,
     LISTS,
+    MANUALS,
     NUM_STAGES,
     SKIPPED,
     is_chrome,
     is_comments,
+    is_line_number,
     is_pruned,
     stages,
 )
@@ -96,13 +98,14 @@ class Block:
 class Page:
     """All of a page's blocks, and the frames that may hold the main text."""
 
+    title: str
+    is_manual: bool
+    """A program that writes manuals signed it."""
     blocks: list[Block] = field(default_factory=list)
     frames: list[Frame | None] = field(default_factory=lambda: [None] * NUM_STAGES)
     """The first candidate of each round."""
     parts: list[Frame] = field(default_factory=list)
     """More candidates of the first round: one article in parts, or other articles."""
-    title: str = ""
-    generator: str = ""
 
 
 def parse(html: str) -> etree._Element | None:
@@ -118,12 +121,11 @@ def parse(html: str) -> etree._Element | None:
 
 def read(root: etree._Element) -> Page:
     """The blocks of a tree."""
-    walk = _Walk()
-    walk.run(root)
-    page = walk.page
-    page.title = root.findtext(".//title") or ""
-    for meta in root.iterfind('.//meta[@name="generator"]'):
-        page.generator += meta.get("content", "") + "\n"
+    written_by = "\n".join(
+        meta.get("content", "") for meta in root.iterfind('.//meta[@name="generator"]')
+    )
+    page = Page(root.findtext(".//title") or "", MANUALS.search(written_by) is not None)
+    _Walk(page).run(root)
     return page
 
 
@@ -133,9 +135,9 @@ def size(blocks: Sequence[Block]) -> int:
 
 
 class _Walk:
-    def __init__(self) -> None:
-        self.page = Page()
-        self._blocks = self.page.blocks
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._blocks = page.blocks
         self._frame = Frame("html", 0, None)
         self._number = 0
         self._pieces: list[str] = []
@@ -186,8 +188,8 @@ class _Walk:
     def _begin_inline(self, element: etree._Element, tag: str) -> bool:
         if _is_hidden(element):
             return True
-        if not is_pruned(tag, *_names(element)):
-            return False
+        if self._page.is_manual or not is_pruned(tag, *_names(element)):
+            return is_line_number(element.get("class", ""))
         if any(child.tag in BLOCKS for child in element):  # HubSpot: the whole post in a span
             self._inline.append(element)
             return self._enter(element, tag)
@@ -238,7 +240,9 @@ class _Walk:
         if is_comments(tag, identity, kind):
             return True
         self._number += 1
-        frame = self._frame = Frame(tag, self._number, self._frame)
+        frame = self._frame = Frame(
+            "line" if kind == "line" else tag, self._number, self._frame
+        )
         frame.start, frame.chars, frame.links = len(self._blocks), self._chars, len(self._links)
         role = element.get("role", "")
         frame.drop = (
@@ -250,10 +254,10 @@ class _Walk:
         )
         frame.chrome = frame.chrome or is_chrome(tag, identity, kind, role)
         for stage in stages(tag, identity, kind, role, element.get("itemprop", "")):
-            if self.page.frames[stage] is None:
-                self.page.frames[stage] = frame
+            if self._page.frames[stage] is None:
+                self._page.frames[stage] = frame
             elif stage == 0:
-                self.page.parts.append(frame)
+                self._page.parts.append(frame)
         if tag == "pre":
             self._num_pre += 1
         return False

@@ -7,7 +7,6 @@ lists of definitions, tables and code are the text.
 from __future__ import annotations
 
 from tasks.clean.extractors.blocks import Block, Page, size
-from tasks.clean.extractors.vocabulary import MANUALS
 
 _MIN_TERMS = 0.2
 """Share of the text in lists of definitions: 0.00 in all of 181 articles, 0.39 to 0.95 in half of
@@ -31,7 +30,7 @@ def reference(page: Page) -> list[Block]:
 
 def is_reference(page: Page, blocks: list[Block]) -> bool:
     """Whether the page is one of a manual; `blocks` are its text if it is."""
-    if MANUALS.search(page.generator):
+    if page.is_manual:
         return True
     num = size(blocks)
     terms = sum(len(block.text) for block in blocks if block.frame.terms)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tasks.clean.extractors.blocks import Block
 
 _CELLS = frozenset(("td", "th"))
-_COMPACT = frozenset("dd dt li td th".split())
+_COMPACT = frozenset("dd dt li line td th".split())  # docutils and Doxygen: class="line"
 
 
 def render(blocks: Sequence[Block]) -> str:

@@ -107,9 +107,14 @@ def is_pruned(tag: str, identity: str, kind: str) -> bool:
 _CHROME_ROLES = frozenset("banner contentinfo navigation search".split())
 _CHROME_CLASS = re.compile(
     r"^(?:related|headerlink|footer|navheader|navfooter|toc|navbar|sidebar|breadcrumbs?)$"
-    r"|sidebar|navigation|noprint|navbar|toctree-wrapper|skip-?link|docnav|(?:^|[ _-])nav(?:$|[ _-])|linenos|lineno$|gutter"
+    r"|sidebar|navigation|noprint|navbar|toctree-wrapper|skip-?link|docnav|(?:^|[ _-])nav(?:$|[ _-])|linenos|gutter"
 )
 _CHROME_ID = re.compile(r"^(?:banner|footer|header|nav|navigation|sidebar|toc|top-?nav|breadcrumbs?)$")
+
+
+def is_line_number(kind: str) -> bool:
+    """Whether an element of this class numbers a line of code."""
+    return kind in ("lineno", "linenos", "line-number", "linenum")
 
 
 @lru_cache(maxsize=1 << 14)
