@@ -16,8 +16,8 @@ from tasks.clean.extractors.vocabulary import HEADINGS
 MIN_CHARS = 250
 """Under so many characters, a frame's paragraphs are not all of the text (trafilatura's bound)."""
 
-_SOLID = HEADINGS | frozenset("blockquote dd dt li p pre td th".split())
-_LEAVES = frozenset("blockquote dd dt li p pre td".split())
+_SOLID = HEADINGS | {"blockquote", "dd", "dt", "li", "p", "pre", "td", "th"}
+_LEAVES = frozenset(("blockquote", "dd", "dt", "li", "p", "pre", "td"))
 
 
 def article(page: Page) -> list[Block]:
@@ -85,7 +85,7 @@ def _fullest(page: Page) -> list[Block]:
 
 
 def _in(page: Page, frame: Frame) -> list[Block]:
-    """The frame's blocks that no rule drops; all of them if that would leave less than a seventh."""
+    """The frame's blocks that no rule drops; all if that would leave under a seventh."""
     blocks = page.blocks[frame.start : frame.end]
     kept = [block for block in blocks if block.drop <= frame.number]
     return kept if size(kept) * 7 > size(blocks) else blocks
@@ -96,7 +96,7 @@ def _has_paragraphs(blocks: list[Block]) -> bool:
 
 
 def _text(blocks: list[Block], bare: bool) -> list[Block]:
-    """Without what stands bare in a `div`, unless it is all there is; without headings at the end."""
+    """Without what stands bare in a `div`, unless that is all; without headings at the end."""
     found = [block for block in blocks if bare or block.broken or block.kind in _SOLID]
     while found and found[-1].kind in HEADINGS:
         found.pop()

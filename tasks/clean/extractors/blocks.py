@@ -30,9 +30,11 @@ from tasks.clean.extractors.vocabulary import (
 
 _CELLS = frozenset(("td", "th"))
 _ITEMS = _CELLS | {"dd", "dt", "li"}
-_WEIGHED = frozenset("blockquote div p pre table".split()) | LISTS | HEADINGS
+_WEIGHED = LISTS | HEADINGS | {"blockquote", "div", "p", "pre", "table"}
+_BREAKS = frozenset(("br", "hr"))
 _BREAK = "\0"  # <br>; no parsed text can hold it
-_PERMALINKS = frozenset("¶ # § 🔗 \uf0c1".split())  # a heading's own address
+_PERMALINKS = frozenset(("¶", "#", "§", "🔗", "\uf0c1"))  # a heading's own address
+_HIDING = re.compile(r"(?:visibility:\s*hidden|display:\s*none)", re.I)
 _GAPS = re.compile(r"\n{3,}")
 _LONGEST_NAME = 400
 """Characters of a class or id that are looked at: some pages put data there, and names are kept."""
@@ -51,8 +53,10 @@ class Frame:
         "links",
         "number",
         "parent",
+        "quoted",
         "row",
         "start",
+        "table",
         "tag",
         "terms",
     )
@@ -64,19 +68,24 @@ class Frame:
         """Characters of the page and links in it before this element."""
         self.drop = False
         """The names of the element say that it is no main text."""
-        self.row = self.cell = self.item = 0
-        """Numbers of the nearest table row, cell and list item."""
+        self.table = self.row = self.cell = self.item = 0
+        """Numbers of the nearest table, row, cell and list item."""
         self.chrome = self.terms = False
         """In what leads to other pages of a manual; in a list of definitions."""
+        self.quoted = tag == "blockquote"
         if parent is not None:
-            self.row, self.cell, self.item = parent.row, parent.cell, parent.item
+            self.table, self.row = parent.table, parent.row
+            self.cell, self.item = parent.cell, parent.item
             self.chrome, self.terms = parent.chrome, parent.terms
+            self.quoted = self.quoted or parent.quoted
         if tag == "tr":
             self.row = number
         elif tag in _CELLS:
             self.cell, self.item = number, 0
         elif tag == "li":
             self.item = number
+        elif tag == "table":
+            self.table = number
         elif tag == "dl":
             self.terms = True
 
@@ -179,7 +188,7 @@ class _Walk:
             if not self._num_anchors:
                 self._anchor = len(self._pieces)
             self._num_anchors += 1
-        elif tag == "br" or tag == "hr":
+        elif tag in _BREAKS:
             self._pieces.append(_BREAK)
         elif element.attrib:
             return self._begin_inline(element, tag)
@@ -240,9 +249,7 @@ class _Walk:
         if is_comments(tag, identity, kind):
             return True
         self._number += 1
-        frame = self._frame = Frame(
-            "line" if kind == "line" else tag, self._number, self._frame
-        )
+        frame = self._frame = Frame("line" if kind == "line" else tag, self._number, self._frame)
         frame.start, frame.chars, frame.links = len(self._blocks), self._chars, len(self._links)
         role = element.get("role", "")
         frame.drop = (
@@ -301,14 +308,15 @@ class _Walk:
             return True
         if chars >= limit:
             return len(links) > 4 and linked > 0.9 * chars and linked < 100 * len(links)
-        return frame.tag == "div" and len(element) > 0 and chars < 200 or _are_labels(links, chars)
+        return (frame.tag == "div" and len(element) > 0 and chars < 200) or _are_labels(
+            links, chars
+        )
 
     def _mark(self, frame: Frame) -> None:
         """The frame is no main text, unless what is in it is asked for alone."""
         number = frame.number
         for block in self._blocks[frame.start : frame.end]:
-            if block.drop < number:
-                block.drop = number
+            block.drop = max(block.drop, number)
 
 
 def _names(element: etree._Element) -> tuple[str, str]:
@@ -318,7 +326,7 @@ def _names(element: etree._Element) -> tuple[str, str]:
 
 def _is_hidden(element: etree._Element) -> bool:
     style = element.get("style")
-    if style and ("hidden" in style or "display:none" in style or "display: none" in style):
+    if style and _HIDING.search(style):
         return True
     return element.get("aria-hidden") == "true"
 

@@ -10,30 +10,35 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-SKIPPED = frozenset(
-    """applet area aside audio blink button canvas datalist dialog embed fencedframe fieldset footer
-    frame frameset head iframe input label legend link map marquee math menu menuitem nav noindex
-    noscript object optgroup option output param picture progress rp rt rtc script select source
-    style svg textarea time track use video""".split()
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+SKIPPED = _names(
+    """applet area aside audio blink button canvas datalist dialog embed fencedframe fieldset
+    footer frame frameset head iframe input label legend link map marquee math menu menuitem nav
+    noindex noscript object optgroup option output param picture progress rp rt rtc script
+    select source style svg textarea time track use video"""
 )
 """Elements without main text. Their subtree is not even looked at."""
 
-BLOCKS = frozenset(
+BLOCKS = _names(
     """address article blockquote body caption center dd details div dl dt figcaption figure footer
-    form h1 h2 h3 h4 h5 h6 header hgroup html li main nav ol p pre section summary table tbody td
-    tfoot th thead tr ul""".split()
+    form h1 h2 h3 h4 h5 h6 header hgroup html li main nav ol p pre section summary table tbody
+    td tfoot th thead tr ul"""
 )
 """Elements that begin and end a run of text."""
 
-HEADINGS = frozenset("h1 h2 h3 h4 h5 h6 summary".split())
-LISTS = frozenset("dl ol ul".split())
-_PRUNED = frozenset("dd div dl dt li ol p section span ul".split())
-_FRAMES = frozenset("article div main section".split())
+HEADINGS = _names("h1 h2 h3 h4 h5 h6 summary")
+LISTS = _names("dl ol ul")
+_PRUNED = _names("dd div dl dt li ol p section span ul")
+_FRAMES = _names("article div main section")
 
 _BOTH = r"^shar|social|viral|newsletter|syndication|tags|sidebar|banner|bread-?crumb|button|author"
 _PRUNED_ID = re.compile(
-    _BOTH + r"|^(?:jp-|dpsp-content)|bmdh|caption|[Ff]ooter|[Ss]hare|[Nn]av|menu|related|message-container"
-    r"|premium|^ad-"
+    _BOTH + r"|^(?:jp-|dpsp-content)|bmdh|caption|[Ff]ooter|[Ss]hare|[Nn]av|menu|related"
+    r"|message-container|premium|^ad-"
 )
 _PRUNED_CLASS = re.compile(
     _BOTH + r"|^(?:nav|post-nav|ZendeskForm)|subnav|avigation|navbar|navbox|menu|bar| ad |-ad-"
@@ -51,7 +56,7 @@ _HIDDEN_CLASS = re.compile(
 _HIDDEN_ID = re.compile(r"hidden|reader-comments|akismet")
 _COMMENTS_ID = re.compile(r"^(?:[Cc]omment(?!ary)|comol|disqus_thread|dsq-comments)")
 _COMMENTS_CLASS = re.compile(r"^[Cc]omment(?!ary)|(?:article|post)-comments")
-_COMMENTS_IN = frozenset("details div dl ol section ul".split())
+_COMMENTS_IN = _names("details div dl ol section ul")
 
 _ARTICLE_ID = re.compile(
     r"^articleContent$|(?:entry|article|art)-content|article__content|article(?:-|__)?body"
@@ -104,12 +109,15 @@ def is_pruned(tag: str, identity: str, kind: str) -> bool:
     )
 
 
-_CHROME_ROLES = frozenset("banner contentinfo navigation search".split())
+_CHROME_ROLES = _names("banner contentinfo navigation search")
 _CHROME_CLASS = re.compile(
     r"^(?:related|headerlink|footer|navheader|navfooter|toc|navbar|sidebar|breadcrumbs?)$"
-    r"|sidebar|navigation|noprint|navbar|toctree-wrapper|skip-?link|docnav|(?:^|[ _-])nav(?:$|[ _-])|linenos|gutter"
+    r"|sidebar|navigation|noprint|navbar|toctree-wrapper|skip-?link|linenos|gutter|docnav"
+    r"|(?:^|[ _-])nav(?:$|[ _-])"
 )
-_CHROME_ID = re.compile(r"^(?:banner|footer|header|nav|navigation|sidebar|toc|top-?nav|breadcrumbs?)$")
+_CHROME_ID = re.compile(
+    r"^(?:banner|footer|header|nav|navigation|sidebar|toc|top-?nav|breadcrumbs?)$"
+)
 
 
 def is_line_number(kind: str) -> bool:
