@@ -190,7 +190,6 @@ def main() -> None:
     parser.add_argument("--datatrove", type=Path, required=True, help="a Python that has datatrove")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--core", type=int, default=0, help="the processor that all run on")
-    parser.add_argument("--record", action="store_true", help="write the rows to the page")
     given = parser.parse_args()
     os.sched_setaffinity(0, {given.core})
     python = given.datatrove.absolute()
@@ -198,8 +197,7 @@ def main() -> None:
     on_articles.tell(shingles)
     on_manual = compare(manual(), python, 1)
     on_manual.tell(words)
-    if given.record:
-        report(on_articles, on_manual)
+    report(on_articles, on_manual)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def _body(html: str) -> str:
 
 
 _NO_WORDS = (
-    re.compile(r"^( *)\.\. index::.*(?:\n(?:\1 +.*|\s*(?=\n)))*", re.M),
+    re.compile(r"^( *)\.\. (?:index|toctree)::.*(?:\n(?:\1 +.*|\s*(?=\n)))*", re.M),
     re.compile(r"^( *)\.\. (?![\w:-]+::|\[|_).*(?:\n\1 +\S.*)*", re.M),  # comments
     re.compile(r"^ *\.\. _.*$", re.M),  # targets of links
     re.compile(r"^ +:[\w-]+:.*$", re.M),  # options of directives

@@ -1,7 +1,6 @@
 """How good the text is on real pages. The floors lie 0.003 under what was measured, and only rise.
 
-What was seen while the rules were chosen: the even articles, and the manual's pages 0, 6, 12, ...
-The odd articles and the pages 3, 9, 15, ... were held out.
+Both halves of the articles have floors of their own: what helps one alone is chance.
 """
 
 from __future__ import annotations
@@ -60,9 +59,7 @@ def test_every_article_is_taken_for_one() -> None:
 
 
 @with_manual
-@pytest.mark.parametrize(
-    ("first", "recall", "precision"), [(0, 0.958, 0.942), (3, 0.952, 0.936)], ids=["seen", "unseen"]
-)
+@pytest.mark.parametrize(("first", "recall", "precision"), [(0, 0.976, 0.942), (1, 0.974, 0.939)])
 def test_manual(first: int, recall: float, precision: float) -> None:
     pages = manual(first)
     texts = [Auto().extract(page.html, "") for page in pages]
