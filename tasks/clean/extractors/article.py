@@ -8,16 +8,17 @@ Source: Barbaresi, ACL 2021 (trafilatura); Mozilla's Readability.
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from tasks.clean.extractors.blocks import Block, Frame, Page, size
 from tasks.clean.extractors.vocabulary import HEADINGS
 
 MIN_CHARS = 250
 """Under so many characters, a frame's paragraphs are not all of the text (trafilatura's bound)."""
 
-_SOLID = HEADINGS | {"blockquote", "dd", "dt", "li", "p", "pre", "td", "th"}
+_MOST = 0.6
+"""Share of a frame's running text; of 0.5 to 0.8 the best, in pages with names and without."""
+
 _LEAVES = frozenset(("blockquote", "dd", "dt", "li", "p", "pre", "td"))
+_SOLID = HEADINGS | {"blockquote", "dd", "dt", "li", "p", "pre", "td", "th"}
 
 
 def article(page: Page) -> list[Block]:
@@ -61,27 +62,48 @@ def _further_parts(page: Page, first: Frame) -> list[Block]:
 
 
 def _fullest(page: Page) -> list[Block]:
-    """By the frame that directly holds the most running text."""
-    scores: defaultdict[Frame, float] = defaultdict(float)
+    """By the innermost frame with most of the running text of the one around it, from outside in.
+
+    Readability sums up what the parents of paragraphs hold, and takes the best: one of the parts,
+    where an article has many (F1 0.939 against 0.952 with all names taken out of the pages).
+    """
+    mass = _mass(page)
+    if not mass:
+        return []
+    fullest: dict[Frame, Frame] = {}
+    frames = sorted(mass, key=lambda frame: frame.number)
+    for frame in reversed(frames):
+        if frame.parent is not None:
+            mass[frame.parent] += mass[frame]
+            if mass[frame] >= mass[fullest.get(frame.parent, frame)]:
+                fullest[frame.parent] = frame
+    best = frames[0]
+    while best in fullest and mass[fullest[best]] >= _MOST * mass[best]:
+        best = fullest[best]
+    blocks = _in(page, best)
+    return _text(blocks, not _has_paragraphs(blocks))
+
+
+def _mass(page: Page) -> dict[Frame, float]:
+    """How much running text each frame holds by itself: many commas, few links (Readability).
+
+    All frames around those that hold any are there as well.
+    """
+    mass: dict[Frame, float] = {}
     for block in page.blocks:
         num = len(block.text)
         if num < 25 or block.linked * 2 > num or block.kind in HEADINGS:
             continue
         score = (1 + block.text.count(",") + min(num / 100, 3)) * (1 - block.linked / num)
-        if block.drop:
-            score /= 4
-        frame: Frame | None = block.frame
-        if block.kind in _LEAVES and frame is not None:
-            frame = frame.parent
-        if frame is not None:
-            scores[frame] += score
-            if frame.parent is not None:
-                scores[frame.parent] += score / 2
-    if not scores:
-        return []
-    best = max(scores, key=lambda frame: (scores[frame], -frame.number))
-    blocks = _in(page, best)
-    return _text(blocks, not _has_paragraphs(blocks))
+        holder = block.frame
+        if block.kind in _LEAVES and holder.parent is not None:
+            holder = holder.parent  # a paragraph is never all of the text
+        around: Frame | None = holder
+        while around is not None and around not in mass:
+            mass[around] = 0
+            around = around.parent
+        mass[holder] += score / 4 if block.drop else score
+    return mass
 
 
 def _in(page: Page, frame: Frame) -> list[Block]:
