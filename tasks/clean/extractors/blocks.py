@@ -21,6 +21,7 @@ from tasks.clean.extractors.vocabulary import (
     MANUALS,
     NUM_STAGES,
     SKIPPED,
+    SKIPPED_IN_MANUALS,
     is_chrome,
     is_comments,
     is_line_number,
@@ -160,11 +161,12 @@ class _Walk:
         """Enter and leave every element, in the order of the page."""
         walker = etree.iterwalk(root, events=("start", "end"))
         pieces = self._pieces
+        unwanted = SKIPPED_IN_MANUALS if self._page.is_manual else SKIPPED
         skipped = False
         for event, element in walker:
             tag = element.tag
             if event == "start":
-                skipped = tag in SKIPPED or self._begin(element, tag)
+                skipped = tag in unwanted or self._begin(element, tag)
                 if skipped:
                     walker.skip_subtree()  # its end comes next
                 elif element.text:
@@ -246,8 +248,8 @@ class _Walk:
     def _enter(self, element: etree._Element, tag: str) -> bool:
         self._flush()
         identity, kind = _names(element)
-        if is_comments(tag, identity, kind):
-            return True
+        if is_comments(tag, identity, kind) and not self._page.is_manual:
+            return True  # of readers; a manual has sections on the comments of a language
         self._number += 1
         frame = self._frame = Frame("line" if kind == "line" else tag, self._number, self._frame)
         frame.start, frame.chars, frame.links = len(self._blocks), self._chars, len(self._links)

@@ -23,9 +23,12 @@ SKIPPED = _names(
 )
 """Elements without main text. Their subtree is not even looked at."""
 
+SKIPPED_IN_MANUALS = SKIPPED - {"aside"}
+"""Sphinx has boxes, abstracts and footnotes in them."""
+
 BLOCKS = _names(
-    """address article blockquote body caption center dd details div dl dt figcaption figure footer
-    form h1 h2 h3 h4 h5 h6 header hgroup html li main nav ol p pre section summary table tbody
+    """address article aside blockquote body caption center dd details div dl dt figcaption figure
+    footer form h1 h2 h3 h4 h5 h6 header hgroup html li main nav ol p pre section summary table tbody
     td tfoot th thead tr ul"""
 )
 """Elements that begin and end a run of text."""
@@ -110,9 +113,10 @@ def is_pruned(tag: str, identity: str, kind: str) -> bool:
 
 
 _CHROME_ROLES = _names("banner contentinfo navigation search")
+# Not `sidebar` alone: DocBook and Sphinx so call a box in the text (a tenth of Debian's handbook).
 _CHROME_CLASS = re.compile(
-    r"^(?:related|headerlink|footer|navheader|navfooter|toc|navbar|sidebar|breadcrumbs?)$"
-    r"|sidebar|navigation|noprint|navbar|toctree-wrapper|skip-?link|linenos|gutter|docnav"
+    r"^(?:related|headerlink|footer|navheader|navfooter|toc|navbar|breadcrumbs?)$"
+    r"|.sidebar|sidebar.|navigation|noprint|navbar|toctree-wrapper|skip-?link|linenos|gutter|docnav"
     r"|(?:^|[ _-])nav(?:$|[ _-])"
 )
 _CHROME_ID = re.compile(

@@ -115,10 +115,15 @@ def test_a_manual_keeps_menu_entries_and_loses_what_leads_to_other_pages() -> No
     body = (
         "<div class=related><ul><li>next</li></ul></div><div role=main><section id=menu><h1>Menus"
         '<a class=headerlink href="#menu">¶</a></h1><p>Choose <span class=menuselection>File'
-        f"</span> and {WORDS}</p>{TERMS}</section></div><div class=sphinxsidebar>Contents</div>"
+        f"</span> and {WORDS}</p>{TERMS}"
+        "<div class=sidebar><p>A box.</p></div><aside class=topic>An abstract.</aside>"
+        "<section id=comments>A comment starts with a hash.</section></section></div>"
+        "<div class=sphinxsidebar>Contents</div>"
     )
     found = text(body, head='<meta name="generator" content="Docutils">')
     assert found.startswith("Menus\n\nChoose File and The river")
+    assert "A box.\n\nAn abstract." in found
+    assert found.endswith("A comment starts with a hash.")
     assert "next" not in found and "Contents" not in found
 
 
