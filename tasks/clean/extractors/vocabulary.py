@@ -28,8 +28,8 @@ SKIPPED_IN_MANUALS = SKIPPED - {"aside"}
 
 BLOCKS = _names(
     """address article aside blockquote body caption center dd details div dl dt figcaption figure
-    footer form h1 h2 h3 h4 h5 h6 header hgroup html li main nav ol p pre section summary table tbody
-    td tfoot th thead tr ul"""
+    footer form h1 h2 h3 h4 h5 h6 header hgroup html li main nav ol p pre section summary table
+    tbody td tfoot th thead tr ul"""
 )
 """Elements that begin and end a run of text."""
 
