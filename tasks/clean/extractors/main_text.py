@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from tasks.clean.extractors.article import article
-from tasks.clean.extractors.blocks import parse, read
 from tasks.clean.extractors.extraction import Extraction
 from tasks.clean.extractors.reference import is_reference, reference
 from tasks.clean.extractors.render import render
+from tasks.clean.extractors.walk import parse, read
 
 Way = Literal["by_page", "article", "reference"]
 

@@ -113,7 +113,8 @@ def is_pruned(tag: str, identity: str, kind: str) -> bool:
 
 
 _CHROME_ROLES = _names("banner contentinfo navigation search")
-# Not `sidebar` alone: DocBook and Sphinx so call a box in the text (a tenth of Debian's handbook).
+# Not `sidebar` alone: in DocBook and Sphinx that is a box in the text (a fifth of a chapter of
+# Debian's handbook).
 _CHROME_CLASS = re.compile(
     r"^(?:related|headerlink|footer|navheader|navfooter|toc|navbar|breadcrumbs?)$"
     r"|.sidebar|sidebar.|navigation|noprint|navbar|toctree-wrapper|skip-?link|linenos|gutter|docnav"
