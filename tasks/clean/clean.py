@@ -26,7 +26,7 @@ from tasks.clean.extractors import Extraction
 from tasks.clean.filters import Candidate, Verdict
 from tasks.clean.language import LanguageDetector
 from tasks.clean.pii import mask
-from tasks.clean.plain import KIND, is_plain, read_plain
+from tasks.clean.plain import is_plain, read_plain
 from tasks.clean.sandbox import ExtractionSandbox
 from tasks.clean.text import tidy
 from tasks.clean.verdicts import decide, measure, signal_names
@@ -221,7 +221,7 @@ class _Judge:
                 "url": page["url"],
                 "title": mask(" ".join(tidy(found.title).split()), self.config.pii)[0],
                 "text": text,
-                "extractor": KIND if is_plain(page["content_type"]) else self.config.extractor.kind,
+                "extractor": found.extractor or self.config.extractor.kind,
                 "language": language,
                 "language_score": score,
                 "num_words": len(candidate.words),

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.clean.checks import DEFAULTS, CleanCheck
-from tasks.clean.extractors import Extractor, Trafilatura
+from tasks.clean.extractors import Auto, Extractor
 from tasks.clean.filters import Filter, GopherQuality, Length, Repetition
 from tasks.clean.language_codes import plain_code, whole_language
 from tasks.clean.pii import BankAccount, Email, IpAddress, NationalId, PaymentCard, Phone, Pii
@@ -50,7 +50,7 @@ class Replacement(Config):
 class CleanConfig(Config):
     """Extract text, detect its language, drop what is poor, each with a reason."""
 
-    extractor: Extractor = knob(Trafilatura(), "how text is taken from HTML", discriminator="kind")
+    extractor: Extractor = knob(Auto(), "how text is taken from HTML", discriminator="kind")
     sandbox: Sandbox = knob(Sandbox(), "limits on the extraction of one page")
     drop_lines: tuple[Pattern, ...] = knob(
         (), "regular expressions; a line that matches one (search) is removed"

@@ -24,4 +24,4 @@ def read_plain(body: bytes, charset: str, content_type: str) -> Extraction:
     """The text as it is; the title is a Markdown document's first `# ` heading, or empty."""
     text = decode(body, charset)
     found = _TITLE.search(text) if content_type == _MARKDOWN else None
-    return Extraction(found[1] if found else "", text)
+    return Extraction(found[1] if found else "", text, KIND)

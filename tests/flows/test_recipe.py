@@ -29,7 +29,7 @@ def faults(path: Path, *overrides: str) -> list[str]:
 
 def test_the_smallest_recipe(tmp_path: Path) -> None:
     recipe = load_recipe(write(tmp_path, {"name": "mine", "crawl": CRAWL}))
-    assert recipe.dedup.threshold == 0.8 and recipe.clean.extractor.kind == "trafilatura"
+    assert recipe.dedup.threshold == 0.8 and recipe.clean.extractor.kind == "auto"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda p: p.name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tasks.clean.extractors.auto import Auto
 from tasks.clean.extractors.extraction import Extraction
 from tasks.clean.extractors.resiliparse import Resiliparse
 from tasks.clean.extractors.trafilatura import Trafilatura
 
-Extractor = Trafilatura | Resiliparse
+Extractor = Auto | Trafilatura | Resiliparse
 
-__all__ = ["Extraction", "Extractor", "Resiliparse", "Trafilatura"]
+__all__ = ["Auto", "Extraction", "Extractor", "Resiliparse", "Trafilatura"]

@@ -11,3 +11,5 @@ class Extraction:
 
     title: str
     text: str
+    extractor: str = ""
+    """The way that was chosen for the page; empty: the extractor has but one, its kind."""

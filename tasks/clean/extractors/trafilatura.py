@@ -1,4 +1,4 @@
-"""trafilatura: the best text of articles, by rules and fall-backs.
+"""trafilatura: text of articles, by rules and fall-backs.
 
 Source: Barbaresi, ACL 2021 (trafilatura); https://trafilatura.readthedocs.io
 """
@@ -12,7 +12,7 @@ from tasks.config import Config, knob
 
 
 class Trafilatura(Config):
-    """The quality default for articles, posts and news."""
+    """For articles, posts and news, by the library that `auto` takes its rules from."""
 
     kind: Literal["trafilatura"] = "trafilatura"
     favor: Literal["balance", "precision", "recall"] = knob(

@@ -15,7 +15,7 @@ from storage.workspace import Workspace
 from tasks.clean import sandbox
 from tasks.clean.clean import TABLES, CleanPaths, clean_shard
 from tasks.clean.config import CleanConfig
-from tasks.clean.extractors import Extractor, Resiliparse, Trafilatura
+from tasks.clean.extractors import Auto, Extractor, Resiliparse, Trafilatura
 from tasks.clean.plain import is_plain, read_plain
 from tasks.clean.xhtml import XHTML, closed
 from tests.tasks.clean.conftest import Page, WriteShard
@@ -102,7 +102,7 @@ def test_what_is_plain() -> None:
 # --- XHTML --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("extractor", [Trafilatura(), Resiliparse()])
+@pytest.mark.parametrize("extractor", [Auto(), Trafilatura(), Resiliparse()])
 @pytest.mark.parametrize("head", ["<title/>", '<script src="x.js" />', "<style/><script/>"])
 def test_empty_elements_of_xhtml_take_no_text(
     write_shard: WriteShard, tmp_path: Path, extractor: Extractor, head: str
@@ -114,7 +114,7 @@ def test_empty_elements_of_xhtml_take_no_text(
     page = Page("file:///book.epub/1.xhtml", chapter.encode(), "utf-8", XHTML)
     (row,) = _documents(write_shard, tmp_path / "out", page, extractor=extractor)
     assert row["text"] == PROSE.strip()
-    assert row["extractor"] == extractor.kind
+    assert row["extractor"] == ("article" if extractor == Auto() else extractor.kind)
 
 
 @pytest.mark.parametrize(
