@@ -10,17 +10,21 @@ from typing import Annotated
 from pydantic import Field
 
 from tasks.clean.filters.bounds import Bound, Signals, Verdict, judge
+from tasks.clean.filters.c4 import C4
 from tasks.clean.filters.candidate import Candidate
+from tasks.clean.filters.fineweb import FineWeb
 from tasks.clean.filters.gopher_quality import GopherQuality
 from tasks.clean.filters.length import Length
 from tasks.clean.filters.repetition import Repetition
 
-Filter = Annotated[Length | GopherQuality | Repetition, Field(discriminator="kind")]
+Filter = Annotated[Length | GopherQuality | Repetition | C4 | FineWeb, Field(discriminator="kind")]
 
 __all__ = [
     "Bound",
+    "C4",
     "Candidate",
     "Filter",
+    "FineWeb",
     "GopherQuality",
     "Length",
     "Repetition",
