@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections import Counter
@@ -28,6 +29,7 @@ from tasks.clean.language import LanguageDetector
 from tasks.clean.plain import KIND, is_plain, read_plain
 from tasks.clean.sandbox import ExtractionSandbox
 from tasks.clean.text import tidy
+from tasks.clean.trims import trim
 from tasks.clean.xhtml import XHTML, closed
 
 Row = dict[str, Any]
@@ -57,6 +59,7 @@ class _Output:
     origins: list[Row] = field(default_factory=list)
     rejects: list[Row] = field(default_factory=list)
     num_reused: int = 0
+    trimmed: Counter[str] = field(default_factory=Counter)
 
 
 def clean_shard(
@@ -82,7 +85,8 @@ def clean_shard(
     output.documents.sort(key=lambda row: row["document_id"])
     output.origins.sort(key=lambda row: row["document_id"])
     output.rejects.sort(key=lambda row: (row["id"], row["url"]))
-    _note_reused(workspace, paths.documents, output.num_reused)
+    _note(workspace, "reused", paths.documents, output.num_reused)
+    _note(workspace, "trimmed", paths.documents, output.trimmed)
     write_rows(workspace, paths.documents, output.documents, DOCUMENT)
     write_rows(workspace, paths.origins, output.origins, ORIGIN, volatile=True)
     write_rows(workspace, paths.rejects, output.rejects, REJECT, volatile=True)
@@ -150,16 +154,26 @@ def count_reasons(paths: list[Path]) -> dict[str, int]:
 def count_reused(workspace: Workspace) -> int:
     """Of how many pages the outcome was copied from an earlier cleaning, interrupted attempts'
     finished shards included."""
-    return sum(int(path.read_text()) for path in (workspace.scratch / "reused").glob("*.txt"))
+    return sum(_notes(workspace, "reused"))
 
 
-def _note_reused(workspace: Workspace, documents: str, number: int) -> None:
+def count_trimmed(workspace: Workspace) -> dict[str, int]:
+    """How many lines went for each reason, from the pages that were not copied."""
+    counts = sum(map(Counter, _notes(workspace, "trimmed")), Counter[str]())
+    return dict(sorted(counts.items()))
+
+
+def _note(workspace: Workspace, what: str, documents: str, value: Any) -> None:
     """Beside the data: what is sealed is the same whether it was copied or made."""
-    folder = workspace.scratch / "reused"
+    folder = workspace.scratch / what
     folder.mkdir(exist_ok=True)
     temporary = folder / f".tmp-{uuid.uuid4().hex}"
-    temporary.write_text(str(number))
-    temporary.replace(folder / f"{Path(documents).stem}.txt")
+    temporary.write_text(json.dumps(value))
+    temporary.replace(folder / f"{Path(documents).stem}.json")
+
+
+def _notes(workspace: Workspace, what: str) -> list[Any]:
+    return [json.loads(path.read_text()) for path in (workspace.scratch / what).glob("*.json")]
 
 
 class _Judge:
@@ -177,7 +191,10 @@ class _Judge:
             # Known by its URL: the page's id would change with every byte of it.
             output.rejects.append(_reject(page["url"], page["url"], found))
             return
-        text = tidy(found.text, self._drop_lines, self._replace)
+        tidied = tidy(found.text, self._drop_lines, self._replace)
+        trimmed = trim(self.config.trims, tidied)
+        text = trimmed.text
+        output.trimmed.update(trimmed.counts)
         language, score = self._detector.detect(text)
         candidate = Candidate(text, language, page["url"])
         identity = document_id(page["url"], text)
@@ -196,7 +213,7 @@ class _Judge:
                 "extractor": KIND if is_plain(page["content_type"]) else self.config.extractor.kind,
                 "language": language,
                 "language_score": score,
-                "num_words": len(candidate.words),
+                "num_words": candidate.num_words,
                 "repeated_share": candidate.repeated_share,
             }
         )

@@ -11,9 +11,10 @@ from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.clean.checks import DEFAULTS, CleanCheck
 from tasks.clean.extractors import Extractor, Trafilatura
 from tasks.clean.filters import Filter, GopherQuality, Length, Repetition
+from tasks.clean.trims import Trim
 from tasks.config import Config, Pattern, knob
 
-VERSION = 2
+VERSION = 3
 INPUTS = ("crawl",)
 
 
@@ -52,6 +53,9 @@ class CleanConfig(Config):
     replace: tuple[Replacement, ...] = knob(
         (), "replacements within lines, in order, before `drop_lines`"
     )
+    trims: tuple[Trim, ...] = knob(
+        (), "what takes lines out of a text before it is judged, in order; each kind once"
+    )
     languages: tuple[str, ...] = knob(
         (), "ISO 639 codes to keep, such as [en, vi]. Empty: keep every language"
     )
@@ -69,11 +73,14 @@ class CleanConfig(Config):
     )
 
     @model_validator(mode="after")
-    def _each_filter_once(self) -> Self:
-        kinds = [rule.kind for rule in self.filters]
-        twice = sorted({kind for kind in kinds if kinds.count(kind) > 1})
-        if twice:
-            raise ValueError(f"filters {twice} stand there more than once; expected each kind once")
+    def _each_kind_once(self) -> Self:
+        for name, members in (("trims", self.trims), ("filters", self.filters)):
+            kinds = [member.kind for member in members]
+            twice = sorted({kind for kind in kinds if kinds.count(kind) > 1})
+            if twice:
+                raise ValueError(
+                    f"{name} {twice} stand there more than once; expected each kind once"
+                )
         return self
 
     checks: Annotated[tuple[CleanCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from tasks.clean.filters.words import Integers, split_words
+
+_TOKEN = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,16 @@ class Candidate:
     @cached_property
     def lowered(self) -> str:
         return self.text.lower()
+
+    @cached_property
+    def spaced_tokens(self) -> str:
+        """Runs of letters and digits in lower case, a space before and behind each."""
+        return f" {' '.join(_TOKEN.findall(self.lowered))} "
+
+    @cached_property
+    def token_counts(self) -> Counter[str]:
+        """How often each run of letters and digits is there, in lower case."""
+        return Counter(self.spaced_tokens.split())
 
     @cached_property
     def lines(self) -> list[str]:

@@ -1,50 +1,107 @@
 """How much of a text is n-grams that stand there more than once.
 
 An n-gram can only be repeated where its first n - 1 words are, so each length looks only at the
-places that the last one left: of real documents' words 37 % for 2 and 5 % for 10. Places are grouped
-exactly, by their shorter n-gram's number and the next word's; nothing is hashed.
+places that the last one left: of real documents, 37 % of the words for 2, 5 % for 10. Places are
+grouped
+exactly, by their shorter n-gram's group and the next word; nothing is hashed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tasks.clean.filters.words import Integers
 
-_FEW = 40
+# From so many places on numpy is faster than a dict: its calls alone take 25 µs a length.
+_MANY = 100
 
 
 @dataclass(frozen=True)
-class Grams:
+class _Many:
     """Where the n-grams of one length stand that are repeated."""
 
     n: int
-    positions: Integers  # ascending, in words
-    groups: Integers  # equal for equal n-grams
+    places: Integers  # in words, ascending
+    groups: Integers  # the same number for equal n-grams
+    ids: Integers  # of all words
+
+    def longer(self) -> _Many:
+        num = int(np.searchsorted(self.places, len(self.ids) - self.n))  # those before a word
+        places = self.places[:num]
+        pairs = self.groups[:num] * len(self.ids) + self.ids[places + self.n]  # < 2^63, 3e9 words
+        groups = _numbered(pairs)
+        kept = groups >= 0
+        return _Many(self.n + 1, places[kept], groups[kept], self.ids)
+
+    def top(self) -> tuple[int, int]:
+        """Where the most frequent stands, and how often; of equally frequent ones the first."""
+        counts = np.bincount(self.groups)
+        return int(self.places[counts[self.groups].argmax()]), int(counts.max())
+
+    def repeated(self) -> list[int]:
+        return _repeated(self.n, self.places.tolist(), self.groups.tolist())
 
 
-def repeated_grams(ids: Integers, longest: int) -> Iterator[Grams]:
-    """The repeated n-grams of length 2, 3, ... `longest`, of words given as numbers from 0."""
-    again = np.flatnonzero(np.bincount(ids)[ids] > 1) if len(ids) else ids
-    grams = Grams(1, again, ids[again])
+@dataclass(frozen=True)
+class _Few:
+    """The same for few places."""
+
+    n: int
+    places: Sequence[int]
+    groups: Sequence[Hashable]
+    words: Sequence[str]
+
+    def longer(self) -> _Few:
+        words, n = self.words, self.n
+        places = [place for place in self.places if place + n < len(words)]
+        pairs = [(group, words[p + n]) for group, p in zip(self.groups, places, strict=False)]
+        counts = Counter(pairs)
+        kept = [(p, pair) for p, pair in zip(places, pairs, strict=True) if counts[pair] > 1]
+        return _Few(n + 1, [place for place, _ in kept], [group for _, group in kept], words)
+
+    def top(self) -> tuple[int, int]:
+        group, count = Counter(self.groups).most_common(1)[0]
+        return self.places[self.groups.index(group)], count
+
+    def repeated(self) -> list[int]:
+        return _repeated(self.n, self.places, self.groups)
+
+
+def repeated_grams(words: Sequence[str], ids: Integers, longest: int) -> Iterator[_Many | _Few]:
+    """The repeated n-grams of length 2, 3, ... `longest`, as long as there are any.
+
+    `ids` are the words as numbers from 0.
+    """
+    if not words:
+        return
+    again = np.flatnonzero(np.bincount(ids)[ids] > 1)
+    grams: _Many | _Few = _Many(1, again, ids[again], ids)
     for _ in range(1, longest):
-        grams = _longer(grams, ids)
+        if isinstance(grams, _Many) and len(grams.places) < _MANY:
+            grams = _Few(grams.n, grams.places.tolist(), grams.groups.tolist(), words)
+        grams = grams.longer()
+        if not len(grams.places):
+            return
         yield grams
 
 
-def _longer(grams: Grams, ids: Integers) -> Grams:
-    """The repeated n-grams that are one word longer."""
-    n = grams.n
-    num = int(np.searchsorted(grams.positions, len(ids) - n))  # those that a word follows
-    positions = grams.positions[:num]
-    pairs = grams.groups[:num] * len(ids) + ids[positions + n]  # < 2^63 for 3e9 words
-    groups = _numbered(pairs) if num > _FEW else _numbered_few(pairs)
-    kept = groups >= 0
-    return Grams(n + 1, positions[kept], groups[kept])
+def _repeated(n: int, places: Sequence[int], groups: Sequence[Hashable]) -> list[int]:
+    """Where n-grams stand that stood there before; none begins inside another such."""
+    seen: set[Hashable] = set()
+    found, free = list[int](), 0
+    for place, group in zip(places, groups, strict=True):
+        if place < free:
+            continue
+        if group in seen:
+            found.append(place)
+            free = place + n
+        else:
+            seen.add(group)
+    return found
 
 
 def _numbered(values: Integers) -> Integers:
@@ -60,49 +117,13 @@ def _numbered(values: Integers) -> Integers:
 def _sorted(values: Integers) -> tuple[Integers, Integers]:
     """Values in order, and where each stood.
 
-    Packed into one integer they are sorted three times as fast as by `argsort` (5 000 values: 50 and
-    130 µs), if there is room: up to two million words.
+    Packed into one integer they are sorted three times as fast as by `argsort` (5 000 values: 50
+    and 130 µs), if there is room: up to two million words.
     """
     bits = len(values).bit_length()
-    if int(values.max()).bit_length() + bits > 63:
+    if int(values.max(initial=0)).bit_length() + bits > 63:
         order = values.argsort()
         return values[order], order
     packed = (values << bits) | np.arange(len(values))
     packed.sort()
     return packed >> bits, packed & ((1 << bits) - 1)
-
-
-def _numbered_few(values: Integers) -> Integers:
-    """The same, in Python: numpy's calls alone take 9 µs."""
-    listed = values.tolist()
-    counts = Counter(listed)
-    numbers = {value: n for n, value in enumerate(counts)}
-    return np.array([numbers[v] if counts[v] > 1 else -1 for v in listed], dtype=np.int64)
-
-
-def top_characters(grams: Grams, ends: Integers) -> int:
-    """Characters of the most frequent n-gram, spaces between its words included, times its count.
-
-    `ends` are the characters up to each word: 0 first. Of equally frequent ones the first counts.
-    """
-    if not len(grams.groups):
-        return 0
-    counts = np.bincount(grams.groups)
-    place = grams.positions[counts[grams.groups].argmax()]
-    return int(counts.max() * (ends[place + grams.n] - ends[place] + grams.n - 1))
-
-
-def repeated_characters(grams: Grams, ends: Integers) -> int:
-    """Characters of n-grams that stand there already; those inside one are not asked again."""
-    seen: set[int] = set()
-    characters = free = 0
-    n = grams.n
-    for place, group in zip(grams.positions.tolist(), grams.groups.tolist(), strict=True):
-        if place < free:
-            continue
-        if group in seen:
-            characters += int(ends[place + n] - ends[place])
-            free = place + n
-        else:
-            seen.add(group)
-    return characters

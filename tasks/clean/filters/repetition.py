@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
 from tasks.clean.filters.bounds import Bound, Signals
 from tasks.clean.filters.candidate import Candidate
-from tasks.clean.filters.ngrams import repeated_characters, repeated_grams, top_characters
+from tasks.clean.filters.ngrams import repeated_grams
 from tasks.config import Config, knob
 
 _TOP = (2, 3, 4)
@@ -87,14 +86,13 @@ def _repeated(n: int) -> str:
 
 def _gram_shares(candidate: Candidate, length: int) -> dict[str, float]:
     shares = dict.fromkeys([*map(_top, _TOP), *map(_repeated, _REPEATED)], 0.0)
-    ids = candidate.word_ids
-    ends = np.zeros(len(ids) + 1, dtype=np.int64)
-    candidate.word_lengths[ids].cumsum(out=ends[1:])
-    for grams in repeated_grams(ids, _REPEATED[-1]):
-        if not len(grams.positions):  # nor longer ones
-            break
-        if grams.n in _TOP:
-            shares[_top(grams.n)] = top_characters(grams, ends) / length
+    words, ids = candidate.words, candidate.word_ids
+    for grams in repeated_grams(words, ids, _REPEATED[-1]):
+        n = grams.n
+        if n in _TOP:
+            place, count = grams.top()
+            shares[_top(n)] = count * len(" ".join(words[place : place + n])) / length
         else:
-            shares[_repeated(grams.n)] = repeated_characters(grams, ends) / length
+            characters = sum(sum(map(len, words[place : place + n])) for place in grams.repeated())
+            shares[_repeated(n)] = characters / length
     return shares

@@ -1,11 +1,11 @@
 """Words, in scripts with spaces and without.
 
 Between spaces stands a word. Chinese, Japanese, Thai, Lao, Khmer and Burmese put none between
-theirs; there each character with its marks and the punctuation behind it counts as a word, and what is
-written in other scripts stays whole. A segmenter was not taken: jieba and PyThaiNLP read their
-dictionaries for 1-2 s in every process and are slower than all filters together, and n-grams of
-characters find repetition without their mistakes. So `min_words` means characters in these
-languages, and the mean length of words means nothing.
+theirs; there each character with its marks and the punctuation behind it counts as a word, and what
+is written in other scripts stays whole. A segmenter was not taken: jieba and PyThaiNLP know one
+language each, by a dictionary to load in every process, and n-grams of characters find repetition
+without their mistakes. So `min_words` means characters in these languages, and the mean length of
+words means nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ _CHARACTER = (
 )
 _UNIT = re.compile(rf"[{_CHARACTER}][^\w\s]*|[^\s{_CHARACTER}]+")
 
+_ANY = re.compile(f"[{_CHARACTER}]")
+
 
 def split_words(text: str, language: str) -> list[str]:
     """The words of a text; together they are the text without its white space."""
     return _UNIT.findall(text) if language in UNSPACED else text.split()
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether a text has a character of a script without spaces."""
+    return _ANY.search(text) is not None

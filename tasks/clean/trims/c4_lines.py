@@ -49,13 +49,10 @@ class C4Lines(Config):
         lowered = text.lower()
         javascript = self.javascript and "javascript" in lowered
         policy = tuple(phrase for phrase in map(str.lower, self.policy) if phrase in lowered)
-        citations = self.citations and "[" in text
         ends = _ENDS_OF_ANY_SCRIPT if self.any_script else _ENDS
-        lines, reasons = text.split("\n"), list[str | None]()
-        for number, line in enumerate(lines):
+        lines, reasons = self.without_citations(text).split("\n"), list[str | None]()
+        for line in lines:
             words = line.split()
-            if citations:
-                lines[number] = line = _CITATION.sub("", line).rstrip()  # noqa: PLW2901
             if not words:
                 reasons.append(None)
             elif self._too_long(line, words):
@@ -71,6 +68,12 @@ class C4Lines(Config):
             else:
                 reasons.append(None)
         return without(lines, reasons)
+
+    def without_citations(self, text: str) -> str:
+        """The text without Wikipedia's marks, if they are to go."""
+        if not self.citations or "[" not in text:
+            return text
+        return "\n".join(map(str.rstrip, _CITATION.sub("", text).split("\n")))
 
     def _too_long(self, line: str, words: list[str]) -> bool:
         most = self.max_word_characters

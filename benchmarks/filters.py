@@ -1,0 +1,285 @@
+"""The quality filters beside datatrove's: same verdicts on real documents, and the speed of both.
+
+`python -m benchmarks.filters --datatrove peers/bin/python`, with datatrove in a virtual environment
+of its own (`python -m venv peers && peers/bin/pip install 'datatrove[processing]==0.10.1'`).
+Documents: see `benchmarks.filters_documents`; `--articles` is the folder of Zyte's article
+extraction benchmark. Both sides judge the same words and sentences, see
+`benchmarks.filters_peer`, with the same thresholds.
+
+Agreement: both keep a document, or both drop it and the rule that datatrove names is broken here
+too. Every other document is listed with its cause. Speed: CPU time of judging every document by
+every filter, in turn, several times; the median counts. datatrove stops at the first broken rule of
+a filter; phusa measures all rules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.filters_causes import UNEXPLAINED, cause, line_cause
+from benchmarks.filters_documents import documents
+from benchmarks.ledger import record
+from tasks.clean.filters import (
+    C4,
+    Candidate,
+    FineWeb,
+    GopherQuality,
+    Length,
+    Repetition,
+    UrlBlocklist,
+)
+from tasks.clean.filters.c4 import count_sentences
+from tasks.clean.filters.stop_words import STOP_WORDS
+from tasks.clean.filters.words import UNSPACED
+from tasks.clean.trims import C4Lines, trim
+
+COMMAND = "python -m benchmarks.filters --datatrove PATH"
+PEER = Path(__file__).with_name("filters_peer.py")
+DOMAINS = ("news.example.org", "libxslt1-dev.example.org")
+URL_WORDS, SOFT_WORDS, PIECES = ("apbs02", "install"), ("en", "html", "ch01"), ("functionfmod",)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A filter of datatrove's, and what stands for it here."""
+
+    name: str
+    arguments: dict[str, Any]
+    rules: tuple[Any, ...]
+    reasons: dict[str, str]  # datatrove's to phusa's
+    trims: tuple[Any, ...] = ()
+
+    def apply(self, candidate: Candidate) -> dict[str, float]:
+        """Signals of one document."""
+        if self.trims:
+            trimmed = trim(self.trims, candidate.text).text
+            candidate = Candidate(trimmed, candidate.language, candidate.url)
+        return {k: v for rule in self.rules for k, v in rule.measure(candidate).items()}
+
+    def broken(self, candidate: Candidate) -> set[str]:
+        """Reasons of all broken rules of one document."""
+        signals = self.apply(candidate)
+        bounds = [bound for rule in self.rules for bound in rule.bounds()]
+        return {bound.reason for bound in bounds if bound.verdict(signals) is not None}
+
+
+PAIRS = (
+    Pair(
+        "GopherQualityFilter",
+        {},
+        (Length(), GopherQuality(bullets=("•", "-"))),
+        {
+            "gopher_short_doc": "too_few_words",
+            "gopher_long_doc": "too_many_words",
+            "gopher_below_avg_threshold": "short_words",
+            "gopher_above_avg_threshold": "long_words",
+            "gopher_too_many_hashes": "number_signs",
+            "gopher_too_many_ellipsis": "ellipses",
+            "gopher_too_many_bullets": "bullet_lines",
+            "gopher_too_many_end_ellipsis": "ellipsis_lines",
+            "gopher_below_alpha_threshold": "few_alphabetic_words",
+            "gopher_enough_stop_words": "few_stop_words",
+        },
+    ),
+    Pair(
+        "GopherRepetitionFilter",
+        {},
+        (Repetition(),),
+        {
+            "dup_line_frac": "repeated_lines",
+            "dup_line_char_frac": "repeated_characters",
+            "dup_para_frac": "repeated_paragraphs",
+            "dup_para_char_frac": "repeated_paragraph_characters",
+            **{f"top_{n}_gram": f"top_{n}_gram" for n in (2, 3, 4)},
+            **{f"duplicated_{n}_n_grams": f"repeated_{n}_grams" for n in range(5, 11)},
+        },
+    ),
+    Pair(
+        "C4QualityFilter",
+        {},
+        (C4(),),
+        {
+            "lorem_ipsum": "filler",
+            "curly_bracket": "curly_brackets",
+            "too_few_sentences": "too_few_sentences",
+        },
+        (C4Lines(any_script=False),),
+    ),
+    Pair(
+        "FineWebQualityFilter",
+        {},
+        (FineWeb(),),
+        {
+            "line_punct_ratio": "few_ended_lines",
+            "short_line_ratio": "short_lines",
+            "char_dup_ratio": "repeated_line_characters",
+            "list_ratio": "many_line_feeds",
+        },
+    ),
+    Pair(
+        "URLFilter",
+        {
+            "use_integrated_lists": False,
+            "extra_domains": DOMAINS,
+            "banned_words": URL_WORDS,
+            "soft_banned_words": SOFT_WORDS,
+            "banned_subwords": PIECES,
+        },
+        (UrlBlocklist(domains=DOMAINS, words=URL_WORDS, soft_words=SOFT_WORDS, substrings=PIECES),),
+        {
+            "domain": "blocked_domain",
+            "subdomain": "blocked_domain",
+            "hard_blacklisted": "blocked_url_word",
+            "soft_blacklisted": "soft_url_words",
+            "blacklisted_subword": "blocked_url_substring",
+        },
+    ),
+)
+
+
+class Peer:
+    """datatrove, in its own process."""
+
+    def __init__(self, python: Path, found: Sequence[Candidate]) -> None:
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = subprocess.Popen([python.absolute(), PEER], text=True, **pipes)
+        rules = [[pair.name, pair.arguments] for pair in PAIRS]
+        self._say(json.dumps({"rules": rules, "documents": len(found)}))
+        for one in found:
+            self._say(json.dumps(_row(one)))
+        self._ask("")
+
+    def ask(self, command: str) -> Any:
+        self._say(command)
+        return self._ask(command)
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+
+    def _ask(self, command: str) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"datatrove ended at {command!r}; expected an answer")
+        return json.loads(answer)
+
+
+def _row(candidate: Candidate) -> dict[str, Any]:
+    """A document for the peer, with what stands for its tokenizers."""
+    lines = [line.strip() for line in C4Lines().without_citations(candidate.text).split("\n")]
+    sentences = {line: number for line in lines if (number := count_sentences(line, 1)) != 1}
+    unspaced = candidate.language in UNSPACED
+    return {
+        "text": candidate.text,
+        "url": candidate.url,
+        "words": candidate.words if unspaced else [],
+        "stop_words": sorted(STOP_WORDS.get(candidate.language, ())),
+        "sentences": sentences,
+    }
+
+
+def compare(peer: Peer, found: Sequence[Candidate]) -> None:
+    """Print agreement and every difference's cause, filter by filter."""
+    answer = peer.ask("verdicts")
+    punctuation = frozenset(answer["punctuation"])
+    for pair, theirs in zip(PAIRS, answer["reasons"], strict=True):
+        causes: Counter[str] = Counter()
+        for candidate, reason in zip(found, theirs, strict=True):
+            broken = pair.broken(candidate)
+            if (reason is None and not broken) or pair.reasons.get(reason) in broken:
+                continue
+            why = cause(candidate, reason, broken, punctuation)
+            causes[why] += 1
+            if why == UNEXPLAINED:
+                print(f"  {candidate.url} {reason} {sorted(broken)}")
+        agreed, dropped = len(found) - causes.total(), len(theirs) - theirs.count(None)
+        print(f"{pair.name}: {agreed:,} of {len(found):,} verdicts agree ({dropped:,} dropped)")
+        for why, number in causes.most_common():
+            print(f"  {number:5} {why}")
+    compare_texts(found, answer["reasons"], answer["texts"])
+
+
+def compare_texts(
+    found: Sequence[Candidate],
+    reasons: Sequence[Sequence[str | None]],
+    texts: Sequence[str],
+) -> None:
+    """Print in how many documents the lines are those that C4's rules keep at datatrove."""
+    (number,) = (n for n, pair in enumerate(PAIRS) if pair.trims)
+    kept = [n for n, reason in enumerate(reasons[number]) if reason is None]
+    causes: Counter[str] = Counter()
+    for n in kept:
+        mine = trim(PAIRS[number].trims, found[n].text).text.split("\n")
+        lines = [line.strip() for line in mine if line]
+        theirs = [line.strip() for line in texts[n].split("\n")]
+        if lines != theirs:
+            causes[line_cause(set(lines) ^ set(theirs), found[n].text)] += 1
+    agreed = len(kept) - causes.total()
+    print(f"C4's lines: {agreed:,} of {len(kept):,} texts agree, but for indents and blank lines")
+    for why, count in causes.most_common():
+        print(f"  {count:5} {why}")
+
+
+def ours(found: Sequence[Candidate], pairs: Sequence[Pair]) -> float:
+    """CPU seconds of judging every document, nothing known of it before."""
+    fresh = [Candidate(one.text, one.language, one.url) for one in found]
+    begun = time.process_time()
+    for candidate in fresh:
+        for pair in pairs:
+            pair.broken(candidate)
+    return time.process_time() - begun
+
+
+def race(peer: Peer, found: Sequence[Candidate], repeats: int) -> None:
+    """Both in turn: each filter alone, and all of them."""
+    words = sum(len(one.words) for one in found)
+    what = f"{len(found):,} real documents, {words / 1e6:.1f} M words, CPU"
+    sides = [(pair.name, [pair], str(number)) for number, pair in enumerate(PAIRS)]
+    for name, pairs, which in [*sides, ("all", list(PAIRS), "all")]:
+        runs = [(ours(found, pairs), float(peer.ask(f"pass {which}"))) for _ in range(repeats)]
+        mine, theirs = (statistics.median(side) for side in zip(*runs, strict=True))
+        print(f"{name}: seconds, phusa and datatrove in turn:", _told(runs))
+        record(
+            f"filters, {name}",
+            f"{what}; peer: datatrove 0.10.1, given words and sentences",
+            f"{len(found) / mine:,.0f} documents/s",
+            f"{len(found) / theirs:,.0f} documents/s",
+            f"{theirs / mine:.1f}x",
+            COMMAND,
+        )
+
+
+def _told(runs: Sequence[tuple[float, float]]) -> str:
+    return ", ".join(f"{mine:.2f} {theirs:.2f}" for mine, theirs in runs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--datatrove", type=Path, required=True, help="python with datatrove")
+    parser.add_argument(
+        "--articles", type=Path, default=Path("../shared/data/article-extraction"), help="folder"
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--no-race", action="store_true", help="compare verdicts only")
+    given = parser.parse_args()
+    found = documents(given.articles)
+    peer = Peer(given.datatrove, found)
+    compare(peer, found)
+    if not given.no_race:
+        race(peer, found, given.repeats)
+
+
+if __name__ == "__main__":
+    main()
