@@ -21,129 +21,24 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from benchmarks.filters_causes import UNEXPLAINED, cause, line_cause
 from benchmarks.filters_documents import documents
+from benchmarks.filters_pairs import PAIRS, Pair
 from benchmarks.ledger import record
-from tasks.clean.filters import (
-    C4,
-    Candidate,
-    FineWeb,
-    GopherQuality,
-    Length,
-    Repetition,
-    UrlBlocklist,
-)
+from tasks.clean.filters import Candidate
 from tasks.clean.filters.c4 import count_sentences
 from tasks.clean.filters.stop_words import STOP_WORDS
 from tasks.clean.filters.words import UNSPACED
 from tasks.clean.trims import C4Lines, trim
+from tests.tasks.clean.golden.made_up import made_up
 
 COMMAND = "python -m benchmarks.filters --datatrove PATH"
 PEER = Path(__file__).with_name("filters_peer.py")
-DOMAINS = ("news.example.org", "libxslt1-dev.example.org")
-URL_WORDS, SOFT_WORDS, PIECES = ("apbs02", "install"), ("en", "html", "ch01"), ("functionfmod",)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A filter of datatrove's, and what stands for it here."""
-
-    name: str
-    arguments: dict[str, Any]
-    rules: tuple[Any, ...]
-    reasons: dict[str, str]  # datatrove's to phusa's
-    trims: tuple[Any, ...] = ()
-
-    def apply(self, candidate: Candidate) -> dict[str, float]:
-        """Signals of one document."""
-        if self.trims:
-            trimmed = trim(self.trims, candidate.text).text
-            candidate = Candidate(trimmed, candidate.language, candidate.url)
-        return {k: v for rule in self.rules for k, v in rule.measure(candidate).items()}
-
-    def broken(self, candidate: Candidate) -> set[str]:
-        """Reasons of all broken rules of one document."""
-        signals = self.apply(candidate)
-        bounds = [bound for rule in self.rules for bound in rule.bounds()]
-        return {bound.reason for bound in bounds if bound.verdict(signals) is not None}
-
-
-PAIRS = (
-    Pair(
-        "GopherQualityFilter",
-        {},
-        (Length(), GopherQuality(bullets=("•", "-"))),
-        {
-            "gopher_short_doc": "too_few_words",
-            "gopher_long_doc": "too_many_words",
-            "gopher_below_avg_threshold": "short_words",
-            "gopher_above_avg_threshold": "long_words",
-            "gopher_too_many_hashes": "number_signs",
-            "gopher_too_many_ellipsis": "ellipses",
-            "gopher_too_many_bullets": "bullet_lines",
-            "gopher_too_many_end_ellipsis": "ellipsis_lines",
-            "gopher_below_alpha_threshold": "few_alphabetic_words",
-            "gopher_enough_stop_words": "few_stop_words",
-        },
-    ),
-    Pair(
-        "GopherRepetitionFilter",
-        {},
-        (Repetition(),),
-        {
-            "dup_line_frac": "repeated_lines",
-            "dup_line_char_frac": "repeated_characters",
-            "dup_para_frac": "repeated_paragraphs",
-            "dup_para_char_frac": "repeated_paragraph_characters",
-            **{f"top_{n}_gram": f"top_{n}_gram" for n in (2, 3, 4)},
-            **{f"duplicated_{n}_n_grams": f"repeated_{n}_grams" for n in range(5, 11)},
-        },
-    ),
-    Pair(
-        "C4QualityFilter",
-        {},
-        (C4(),),
-        {
-            "lorem_ipsum": "filler",
-            "curly_bracket": "curly_brackets",
-            "too_few_sentences": "too_few_sentences",
-        },
-        (C4Lines(any_script=False),),
-    ),
-    Pair(
-        "FineWebQualityFilter",
-        {},
-        (FineWeb(),),
-        {
-            "line_punct_ratio": "few_ended_lines",
-            "short_line_ratio": "short_lines",
-            "char_dup_ratio": "repeated_line_characters",
-            "list_ratio": "many_line_feeds",
-        },
-    ),
-    Pair(
-        "URLFilter",
-        {
-            "use_integrated_lists": False,
-            "extra_domains": DOMAINS,
-            "banned_words": URL_WORDS,
-            "soft_banned_words": SOFT_WORDS,
-            "banned_subwords": PIECES,
-        },
-        (UrlBlocklist(domains=DOMAINS, words=URL_WORDS, soft_words=SOFT_WORDS, substrings=PIECES),),
-        {
-            "domain": "blocked_domain",
-            "subdomain": "blocked_domain",
-            "hard_blacklisted": "blocked_url_word",
-            "soft_blacklisted": "soft_url_words",
-            "blacklisted_subword": "blocked_url_substring",
-        },
-    ),
-)
 
 
 class Peer:
@@ -190,6 +85,20 @@ def _row(candidate: Candidate) -> dict[str, Any]:
     }
 
 
+def golden(python: Path, to: Path) -> None:
+    """Write what datatrove says of the made-up documents that the tests judge too."""
+    found = made_up()
+    answer = Peer(python, found).ask("verdicts")
+    kept = {
+        "made_by": "python -m benchmarks.filters --datatrove PATH --golden FILE, datatrove 0.10.1",
+        "digests": [xxhash.xxh3_64_hexdigest(one.text.encode()) for one in found],
+        "punctuation": "".join(answer["punctuation"]),
+        "reasons": {pair.name: of for pair, of in zip(PAIRS, answer["reasons"], strict=True)},
+        "c4_lines": [xxhash.xxh3_64_hexdigest(text.encode()) for text in answer["texts"]],
+    }
+    to.write_text(json.dumps(kept, indent=0) + "\n")
+
+
 def compare(peer: Peer, found: Sequence[Candidate]) -> None:
     """Print agreement and every difference's cause, filter by filter."""
     answer = peer.ask("verdicts")
@@ -198,7 +107,7 @@ def compare(peer: Peer, found: Sequence[Candidate]) -> None:
         causes: Counter[str] = Counter()
         for candidate, reason in zip(found, theirs, strict=True):
             broken = pair.broken(candidate)
-            if (reason is None and not broken) or pair.reasons.get(reason) in broken:
+            if pair.agrees(reason, broken):
                 continue
             why = cause(candidate, reason, broken, punctuation)
             causes[why] += 1
@@ -273,12 +182,16 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--no-race", action="store_true", help="compare verdicts only")
+    parser.add_argument("--golden", type=Path, help="write the tests' golden file and end")
     given = parser.parse_args()
+    if given.golden:
+        return golden(given.datatrove, given.golden)
     found = documents(given.articles)
     peer = Peer(given.datatrove, found)
     compare(peer, found)
     if not given.no_race:
         race(peer, found, given.repeats)
+    return None
 
 
 if __name__ == "__main__":

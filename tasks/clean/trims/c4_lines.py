@@ -7,6 +7,7 @@ https://github.com/tensorflow/datasets c4_utils.py.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Literal
 
 from tasks.clean.filters.terminal import TERMINAL
@@ -73,7 +74,9 @@ class C4Lines(Config):
         """The text without Wikipedia's marks, if they are to go."""
         if not self.citations or "[" not in text:
             return text
-        return "\n".join(map(str.rstrip, _CITATION.sub("", text).split("\n")))
+        # What stood apart may compose now.
+        cited = unicodedata.normalize("NFC", _CITATION.sub("", text))
+        return "\n".join(map(str.rstrip, cited.split("\n")))
 
     def _too_long(self, line: str, words: list[str]) -> bool:
         most = self.max_word_characters

@@ -9,15 +9,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from storage.errors import DamagedArtifact
 from storage.identities import document_id
 from storage.records import DOCUMENT, ORIGIN, REJECT
 from storage.workspace import Workspace
-from tasks.clean.clean import CleanPaths, PageShard, clean_shard, count_reasons
+from tasks.clean.clean import CleanPaths, PageShard, clean_shard, count_reasons, count_trimmed
 from tasks.clean.config import CleanConfig, Replacement, Sandbox
 from tasks.clean.extractors import Resiliparse
 from tasks.clean.filters import Length, Repetition
+from tasks.clean.trims import Boilerplate, C4Lines, Menus
 from tests.tasks.clean.bad_extractors import Obedient
 from tests.tasks.clean.conftest import Page, WriteShard
 
@@ -52,11 +54,12 @@ PAGES = (
     Page("http://a/binary", bytes(range(256)) * 8),
     Page("http://a/spaces", _html(" &nbsp;\n ")),
 )
+ALIKE = Repetition(max_top_gram_shares=(1, 1, 1), max_repeated_gram_shares=(1,) * 6)
 CONFIG = CleanConfig(
     extractor=Resiliparse(),
     languages=("en", "vi"),
     min_language_score=0.3,
-    filters=(Length(min_words=20), Repetition()),
+    filters=(Length(min_words=20), ALIKE),  # the pages' sentences are
 )
 
 
@@ -229,6 +232,31 @@ def test_lines_are_replaced_and_dropped(write_shard: WriteShard, tmp_path: Path)
     shard = write_shard([Page("http://a/", f"<title>t</title><body>{body}".encode())])
     documents, _, _ = _clean(shard, tmp_path / "out", config)
     assert documents[0]["text"].split("\n\n") == ["The object of the story", "The end"]
+
+
+def test_lines_are_trimmed_before_all_else_and_counted(
+    write_shard: WriteShard, tmp_path: Path
+) -> None:
+    lines = [
+        "Home",
+        "We use cookies here.",
+        "The story of the river is a long one.",
+        "The end is near.",
+    ]
+    body = "".join(f"<p>{line}</p>" for line in lines)
+    config = CleanConfig(
+        extractor=Resiliparse(main_content=False), filters=(), trims=(Boilerplate(), C4Lines())
+    )
+    shard = write_shard([Page(f"http://a/{n}", f"<body>{body}".encode()) for n in range(2)])
+    documents, _, _ = _clean(shard, tmp_path / "out", config)
+    assert [row["text"].split("\n\n") for row in documents] == [lines[2:]] * 2
+    assert [row["num_words"] for row in documents] == [11] * 2
+    assert count_trimmed(Workspace(tmp_path / "out")) == {"cookie_line": 2, "unended_line": 2}
+
+
+def test_each_kind_of_trim_stands_once() -> None:
+    with pytest.raises(ValidationError, match=r"trims \['menus'\] stand there more than once"):
+        CleanConfig(trims=(Menus(), Menus(min_lines=2)))
 
 
 def test_a_damaged_crawl_is_named(shard: PageShard, tmp_path: Path) -> None:
