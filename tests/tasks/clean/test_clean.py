@@ -250,7 +250,7 @@ def test_lines_are_trimmed_before_all_else_and_counted(
     shard = write_shard([Page(f"http://a/{n}", f"<body>{body}".encode()) for n in range(2)])
     documents, _, _ = _clean(shard, tmp_path / "out", config)
     assert [row["text"].split("\n\n") for row in documents] == [lines[2:]] * 2
-    assert [row["num_words"] for row in documents] == [11] * 2
+    assert [row["num_words"] for row in documents] == [13] * 2
     assert count_trimmed(Workspace(tmp_path / "out")) == {"cookie_line": 2, "unended_line": 2}
 
 

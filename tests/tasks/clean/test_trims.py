@@ -39,7 +39,9 @@ REASONS = {
     Menus: {"menu_line"},
 }
 
-TEXTS = st.text(st.sampled_from(["[1]", *"ae\u0301 .…\n-[1]“Aệ日。"]), max_size=80) | st.lists(
+TEXTS = st.lists(st.sampled_from(["[1]", *"ae\u0301 .…\n-“Aệ日。"]), max_size=80).map(
+    "".join
+) | st.lists(
     st.sampled_from([line for edge in EDGES for line in edge[1:3]] + [""]), max_size=9
 ).map("\n".join)
 
