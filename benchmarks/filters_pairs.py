@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tasks.clean.filters import (
     C4,
+    Bound,
     Candidate,
     FineWeb,
     GopherQuality,
@@ -40,8 +42,11 @@ class Pair:
     def broken(self, candidate: Candidate) -> set[str]:
         """Reasons of all broken rules of one document."""
         signals = self.apply(candidate)
-        bounds = [bound for rule in self.rules for bound in rule.bounds()]
-        return {bound.reason for bound in bounds if bound.verdict(signals) is not None}
+        return {bound.reason for bound in self._bounds if bound.verdict(signals) is not None}
+
+    @cached_property
+    def _bounds(self) -> list[Bound]:
+        return [bound for rule in self.rules for bound in rule.bounds()]
 
     def agrees(self, reason: str | None, broken: set[str]) -> bool:
         """Whether datatrove's reason, or that it has none, is found here too."""

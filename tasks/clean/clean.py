@@ -183,6 +183,7 @@ class _Judge:
         self.config, self.forgotten = config, forgotten
         self._drop_lines = [re.compile(pattern) for pattern in config.drop_lines]
         self._replace = [(re.compile(r.pattern), r.text) for r in config.replace]
+        self._bounds = [bound for rule in config.filters for bound in rule.bounds()]
         self._detector = LanguageDetector()
 
     def page(self, page: Row, found: Extraction | Verdict, output: _Output) -> None:
@@ -242,7 +243,7 @@ class _Judge:
             return Verdict("unsure_language", f"{score:.4g}", least)
         filters = self.config.filters
         signals = {k: v for rule in filters for k, v in rule.measure(candidate).items()}
-        return judge((bound for rule in filters for bound in rule.bounds()), signals)
+        return judge(self._bounds, signals)
 
 
 def _taken_down(rule: str) -> Verdict:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count, filterfalse
 
 import numpy as np
 
@@ -54,36 +55,42 @@ class Candidate:
         return split_words(self.text, self.language)
 
     @cached_property
-    def vocabulary(self) -> list[str]:
-        """Different words, in the order of the text."""
-        return list(dict.fromkeys(self.words))
+    def _numbered_words(self) -> tuple[dict[str, int], Integers]:
+        numbers: defaultdict[str, int] = defaultdict(count().__next__)
+        ids = np.fromiter(map(numbers.__getitem__, self.words), np.int64, len(self.words))
+        return numbers, ids
 
     @cached_property
+    def vocabulary(self) -> dict[str, int]:
+        """Different words, in the order of the text, with their numbers from 0."""
+        return self._numbered_words[0]
+
+    @property
     def word_ids(self) -> Integers:
-        """For each word its place in the vocabulary."""
-        places = dict(zip(self.vocabulary, range(len(self.vocabulary)), strict=True))
-        return np.fromiter(map(places.__getitem__, self.words), np.int64, len(self.words))
+        """The number of each word of the text."""
+        return self._numbered_words[1]
 
     @cached_property
     def word_counts(self) -> Integers:
-        """For each word of the vocabulary, how often it is there."""
+        """How often each word of the vocabulary is there."""
         return np.bincount(self.word_ids, minlength=len(self.vocabulary))
 
     @cached_property
     def word_lengths(self) -> Integers:
-        """For each word of the vocabulary, its characters."""
+        """Characters of each word of the vocabulary."""
         return np.fromiter(map(len, self.vocabulary), np.int64, len(self.vocabulary))
 
     @cached_property
     def without_letter(self) -> dict[str, int]:
         """Words without a letter of any script, and how often each is there."""
-        # The first character tells of nine words in ten.
-        rest = (
-            (place, word)
-            for place, word in enumerate(self.vocabulary)
+        # Most words are letters only, which one call tells; of the others the first character does.
+        odd = (
+            word
+            for word in filterfalse(str.isalpha, self.vocabulary)
             if not (word[0].isalpha() or any(map(str.isalpha, word)))
         )
-        return {word: int(self.word_counts[place]) for place, word in rest}
+        counts = self.word_counts.tolist()
+        return {word: counts[self.vocabulary[word]] for word in odd}
 
     @cached_property
     def symbols(self) -> dict[str, int]:
@@ -122,8 +129,10 @@ class Candidate:
     @cached_property
     def paragraph_repeats(self) -> Repeats:
         """Of what stands between blank lines."""
-        pieces = (piece.strip("\n") for piece in self.text.split("\n\n"))
-        return Repeats.of([piece for piece in pieces if piece])
+        pieces = self.text.split("\n\n")
+        if "\n\n\n" in self.text:  # not where a text is tidy
+            pieces = [stripped for piece in pieces if (stripped := piece.strip("\n"))]
+        return Repeats.of(pieces)
 
     @property
     def repeated_share(self) -> float:

@@ -15,8 +15,8 @@ from tasks.clean.trims.trimmed import Trimmed, without
 from tasks.config import Config, knob
 
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
-_ENDS = (".", "?", "!", '"', "'")
-_ENDS_OF_ANY_SCRIPT = (*_ENDS, *sorted(TERMINAL), "”", "’", "»", "」", "』")  # noqa: RUF001
+_ENDS = frozenset(".?!\"'")
+_ENDS_OF_ANY_SCRIPT = _ENDS | TERMINAL | frozenset("”’»」』")  # noqa: RUF001
 _POLICY = (
     "terms of use",
     "privacy policy",
@@ -48,40 +48,45 @@ class C4Lines(Config):
     def apply(self, text: str) -> Trimmed:
         """Lines keep their indentation, paragraphs the blank line between them."""
         lowered = text.lower()
-        javascript = self.javascript and "javascript" in lowered
-        policy = tuple(phrase for phrase in map(str.lower, self.policy) if phrase in lowered)
+        phrases = tuple(phrase for phrase in map(str.lower, self.policy) if phrase in lowered)
+        if self.javascript and "javascript" in lowered:
+            phrases = ("javascript", *phrases)
+        lines = self.without_citations(text).split("\n")
         ends = _ENDS_OF_ANY_SCRIPT if self.any_script else _ENDS
-        lines, reasons = self.without_citations(text).split("\n"), list[str | None]()
-        for line in lines:
-            words = line.split()
-            if not words:
-                reasons.append(None)
-            elif self._too_long(line, words):
-                reasons.append("long_word_line")
-            elif self.ended and (not line.endswith(ends) or line.endswith("...")):
-                reasons.append("unended_line")
-            elif len(words) < self.min_words:
-                reasons.append("short_line")
-            elif javascript and "javascript" in line.lower():
-                reasons.append("javascript_line")
-            elif policy and _has_one(line.lower(), policy):
-                reasons.append("policy_line")
-            else:
-                reasons.append(None)
+        ended, most = self.ended, self.max_word_characters
+        reasons = [  # most lines go, or are blank: what tells is asked here, without a call
+            None
+            if not line
+            else "unended_line"
+            if ended and line[-1] not in ends and len(line) <= most
+            else self._reason(line, ends, phrases)
+            for line in map(str.strip, lines)
+        ]
         return without(lines, reasons)
+
+    def _reason(self, line: str, ends: frozenset[str], phrases: tuple[str, ...]) -> str | None:
+        """Why a line goes, or None; `phrases` are those that the whole text has."""
+        if len(line) > self.max_word_characters and self._too_long(line):
+            return "long_word_line"
+        if self.ended and (line[-1] not in ends or line.endswith("...")):
+            return "unended_line"
+        if len(line.split(maxsplit=self.min_words)) < self.min_words:
+            return "short_line"
+        lowered = line.lower() if phrases else ""
+        found = next((phrase for phrase in phrases if phrase in lowered), None)
+        if found is None:
+            return None
+        return "javascript_line" if found == "javascript" else "policy_line"
 
     def without_citations(self, text: str) -> str:
         """The text without Wikipedia's marks, if they are to go."""
         if not self.citations or "[" not in text:
             return text
-        # What stood apart may compose now.
-        cited = unicodedata.normalize("NFC", _CITATION.sub("", text))
-        return "\n".join(map(str.rstrip, cited.split("\n")))
+        cited, num = _CITATION.subn("", text)
+        if not num:
+            return text
+        composed = unicodedata.normalize("NFC", cited)  # what a mark kept apart
+        return "\n".join(map(str.rstrip, composed.split("\n")))
 
-    def _too_long(self, line: str, words: list[str]) -> bool:
-        most = self.max_word_characters
-        return len(line) > most and any(len(word) > most for word in words)
-
-
-def _has_one(line: str, phrases: tuple[str, ...]) -> bool:
-    return any(phrase in line for phrase in phrases)
+    def _too_long(self, line: str) -> bool:
+        return any(len(word) > self.max_word_characters for word in line.split())

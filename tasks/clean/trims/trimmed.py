@@ -37,4 +37,5 @@ def without(lines: Sequence[str], reasons: Sequence[str | None]) -> Trimmed:
     """The lines that have no reason to go, with one blank line where several would meet."""
     kept = (line for line, reason in zip(lines, reasons, strict=True) if reason is None)
     counts = Counter(reason for reason in reasons if reason is not None)
-    return Trimmed(_GAP.sub("\n\n", "\n".join(kept)).strip("\n"), dict(counts))
+    text = "\n".join(kept).strip("\n")
+    return Trimmed(_GAP.sub("\n\n", text) if "\n\n\n" in text else text, dict(counts))

@@ -71,6 +71,6 @@ def test_numpy_and_dicts_find_the_same(words: list[str], more: list[str]) -> Non
 
 def test_values_too_large_to_pack_are_sorted_too() -> None:
     values = np.array([2**62, 5, 2**62, 5, 7], dtype=np.int64)
-    groups = ngrams._numbered(values)
+    groups = ngrams._numbered(values, 2**62 + 1)
     assert groups[0] == groups[2] != groups[1] == groups[3]
     assert groups[4] == -1
