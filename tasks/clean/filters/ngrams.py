@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
@@ -61,10 +62,9 @@ class _Few:
         pairs = [(group, words[p + n]) for group, p in zip(self.groups, places, strict=False)]
         counts = Counter(pairs)
         numbers = {pair: number for number, pair in enumerate(counts)}
-        kept = [
-            (p, numbers[pair]) for p, pair in zip(places, pairs, strict=True) if counts[pair] > 1
-        ]
-        return _Few(n + 1, [place for place, _ in kept], [group for _, group in kept], words)
+        again = [counts[pair] > 1 for pair in pairs]
+        groups = [numbers[pair] for pair in compress(pairs, again)]
+        return _Few(n + 1, list(compress(places, again)), groups, words)
 
     def top(self) -> tuple[int, int]:
         group, count = Counter(self.groups).most_common(1)[0]
