@@ -78,7 +78,7 @@ def main() -> None:
     print(f"all kinds: {ours:.0f} MB/s")
     if options.datatrove:
         sys.path.append(str(options.datatrove))
-        from datatrove.pipeline.formatters import PIIFormatter  # type: ignore[import-not-found]
+        from datatrove.pipeline.formatters import PIIFormatter
 
         peer = speed(PIIFormatter().format, documents)
         record(

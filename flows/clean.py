@@ -14,7 +14,7 @@ from flows.stage_run import (
     run_stage,
 )
 from storage.errors import NothingLeft
-from tasks.clean.clean import PageShard, count_reasons, count_reused, describe
+from tasks.clean.clean import PageShard, count_reasons, count_reused, count_trimmed, describe
 from tasks.clean.config import CleanConfig
 from tasks.clean.task import clean_pages
 
@@ -53,6 +53,9 @@ def clean(
                 "clean.extractor."
             )
         reused = {} if earlier is None else earlier.account(count_reused(job.workspace), rows_in)
-        return Outcome(rows_in, rows_out, {"dropped": reasons, **describe(documents), **reused})
+        found = {"dropped": reasons, **describe(documents), **reused}
+        if trimmed := count_trimmed(job.workspace):
+            found["trimmed_lines"] = trimmed
+        return Outcome(rows_in, rows_out, found)
 
     return run_stage("clean", config, inputs, options, build)

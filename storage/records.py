@@ -75,7 +75,7 @@ DOCUMENT = pa.schema(
         _column("extractor", pa.string(), "the extractor that made the text"),
         _column("language", pa.string(), "ISO 639 code, by fastText lid.176"),
         _column("language_score", pa.float32(), "probability of that language, 0-1"),
-        _column("num_words", pa.int32(), "words separated by white space"),
+        _column("num_words", pa.int32(), "words between white space, but symbols"),
         _column("repeated_share", pa.float32(), "share of characters in repeated lines, 0-1"),
         _column(
             "pii",

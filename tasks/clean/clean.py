@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections import Counter
@@ -29,7 +30,8 @@ from tasks.clean.pii import mask
 from tasks.clean.plain import is_plain, read_plain
 from tasks.clean.sandbox import ExtractionSandbox
 from tasks.clean.text import tidy
-from tasks.clean.verdicts import decide, measure, signal_names
+from tasks.clean.trims import trim
+from tasks.clean.verdicts import Verdicts
 from tasks.clean.xhtml import XHTML, closed
 
 Row = dict[str, Any]
@@ -69,6 +71,7 @@ class _Output:
     rejects: list[Row] = field(default_factory=list)
     signals: list[Row] = field(default_factory=list)
     num_reused: int = 0
+    trimmed: Counter[str] = field(default_factory=Counter)
 
 
 def clean_shard(
@@ -90,14 +93,16 @@ def clean_shard(
     if all(map(workspace.entry, astuple(paths))):
         return
     pages = read_table([shard.pages]).to_pylist()
-    names = signal_names(config.filters)
+    judge = _Judge(config, forgotten)
+    names = judge.verdicts.signal_names
     known = recall(earlier, pages, names)
-    output = _clean(shard, pages, known, _Judge(config, forgotten), advance)
+    output = _clean(shard, pages, known, judge, advance)
     output.documents.sort(key=lambda row: row["document_id"])
     output.origins.sort(key=lambda row: row["document_id"])
     output.rejects.sort(key=lambda row: (row["id"], row["url"]))
     output.signals.sort(key=lambda row: (row["id"], row["url"]))
-    _note_reused(workspace, paths.documents, output.num_reused)
+    _note(workspace, "reused", paths.documents, output.num_reused)
+    _note(workspace, "trimmed", paths.documents, output.trimmed)
     write_rows(workspace, paths.documents, output.documents, DOCUMENT)
     write_rows(workspace, paths.origins, output.origins, ORIGIN, volatile=True)
     write_rows(workspace, paths.rejects, output.rejects, REJECT, volatile=True)
@@ -169,16 +174,26 @@ def count_reasons(paths: list[Path]) -> dict[str, int]:
 def count_reused(workspace: Workspace) -> int:
     """Of how many pages the outcome was copied from an earlier cleaning, interrupted attempts'
     finished shards included."""
-    return sum(int(path.read_text()) for path in (workspace.scratch / "reused").glob("*.txt"))
+    return sum(_notes(workspace, "reused"))
 
 
-def _note_reused(workspace: Workspace, documents: str, number: int) -> None:
+def count_trimmed(workspace: Workspace) -> dict[str, int]:
+    """How many lines went for each reason, from the pages that were not copied."""
+    counts = sum(map(Counter, _notes(workspace, "trimmed")), Counter[str]())
+    return dict(sorted(counts.items()))
+
+
+def _note(workspace: Workspace, what: str, documents: str, value: Any) -> None:
     """Beside the data: what is sealed is the same whether it was copied or made."""
-    folder = workspace.scratch / "reused"
+    folder = workspace.scratch / what
     folder.mkdir(exist_ok=True)
     temporary = folder / f".tmp-{uuid.uuid4().hex}"
-    temporary.write_text(str(number))
-    temporary.replace(folder / f"{Path(documents).stem}.txt")
+    temporary.write_text(json.dumps(value))
+    temporary.replace(folder / f"{Path(documents).stem}.json")
+
+
+def _notes(workspace: Workspace, what: str) -> list[Any]:
+    return [json.loads(path.read_text()) for path in (workspace.scratch / what).glob("*.json")]
 
 
 class _Judge:
@@ -188,6 +203,7 @@ class _Judge:
         self.config, self.forgotten = config, forgotten
         self._drop_lines = [re.compile(pattern) for pattern in config.drop_lines]
         self._replace = [(re.compile(r.pattern), r.text) for r in config.replace]
+        self.verdicts = Verdicts(config)
         self._detector = LanguageDetector()
 
     def page(self, page: Row, found: Extraction | Verdict, output: _Output) -> None:
@@ -196,8 +212,10 @@ class _Judge:
             # Known by its URL: the page's id would change with every byte of it.
             output.rejects.append(_reject(page["url"], page["url"], found))
             return
+        trimmed = trim(self.config.trims, tidy(found.text, self._drop_lines, self._replace))
+        output.trimmed.update(trimmed.counts)
         # Before all that follows: ids, languages and filters see what the document will hold.
-        text, pii = mask(tidy(found.text, self._drop_lines, self._replace), self.config.pii)
+        text, pii = mask(trimmed.text, self.config.pii)
         language, score = self._detector.detect(text)
         candidate = Candidate(text, language, page["url"])
         identity = document_id(page["url"], text)
@@ -206,8 +224,8 @@ class _Judge:
         if not text:
             verdict = verdict or Verdict("no_text", "0 characters", ">= 1")
         if verdict is None:
-            signals = measure(self.config.filters, candidate)
-            verdict = decide(self.config, language, score, signals)
+            signals = self.verdicts.measure(candidate)
+            verdict = self.verdicts.decide(language, score, signals)
             facts = {"id": identity, "url": page["url"], "language": language}
             facts |= {"language_score": score, "reason": verdict.reason if verdict else ""}
             output.signals.append({**facts, **signals})
@@ -224,7 +242,7 @@ class _Judge:
                 "extractor": found.extractor or self.config.extractor.kind,
                 "language": language,
                 "language_score": score,
-                "num_words": len(candidate.words),
+                "num_words": candidate.num_words,
                 "repeated_share": candidate.repeated_share,
                 "pii": pii,
             }

@@ -13,6 +13,7 @@ from tasks.clean.extractors import Auto, Extractor
 from tasks.clean.filters import Filter, GopherQuality, Length, Repetition
 from tasks.clean.language_codes import plain_code, whole_language
 from tasks.clean.pii import BankAccount, Email, IpAddress, NationalId, PaymentCard, Phone, Pii
+from tasks.clean.trims import Trim
 from tasks.config import Config, Pattern, knob
 
 VERSION = 3
@@ -57,6 +58,9 @@ class CleanConfig(Config):
     )
     replace: tuple[Replacement, ...] = knob(
         (), "replacements within lines, in order, before `drop_lines`"
+    )
+    trims: tuple[Trim, ...] = knob(
+        (), "what takes lines out of a text before it is judged, in order; each kind once"
     )
     pii: tuple[Pii, ...] = knob(
         (Email(), IpAddress(), BankAccount(), PaymentCard(), NationalId(), Phone()),
@@ -108,12 +112,12 @@ class CleanConfig(Config):
 
     @model_validator(mode="after")
     def _each_kind_once(self) -> Self:
-        for knob_name, members in (("filters", self.filters), ("pii", self.pii)):
+        for name, members in (("trims", self.trims), ("pii", self.pii), ("filters", self.filters)):
             kinds = [member.kind for member in members]
             twice = sorted({kind for kind in kinds if kinds.count(kind) > 1})
             if twice:
                 raise ValueError(
-                    f"{knob_name} {twice} stand there more than once; expected each kind once"
+                    f"{name} {twice} stand there more than once; expected each kind once"
                 )
         return self
 

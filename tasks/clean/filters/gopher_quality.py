@@ -1,4 +1,4 @@
-"""Gopher's quality rules.
+"""Gopher's quality rules; the number of words is `Length`'s.
 
 Source: arXiv:2112.11446 table A1.
 """
@@ -6,20 +6,16 @@ Source: arXiv:2112.11446 table A1.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from tasks.clean.filters.bounds import Bound, Signals
 from tasks.clean.filters.candidate import Candidate
+from tasks.clean.filters.stop_words import STOP_WORDS
+from tasks.clean.filters.words import UNSPACED
 from tasks.config import Config, knob
 
-# At least `min_stop_words` of these must occur. A language without a row is not asked.
-STOP_WORDS = {
-    "en": frozenset({"the", "be", "to", "of", "and", "that", "have", "with"}),
-    "vi": frozenset({"và", "của", "là", "có", "được", "cho", "các", "một", "trong", "không"}),
-    "fr": frozenset({"le", "la", "de", "et", "les", "des", "est", "que", "pour", "dans"}),
-    "de": frozenset({"der", "die", "und", "das", "ist", "nicht", "mit", "von", "zu", "ein"}),
-    "es": frozenset({"el", "la", "de", "que", "y", "en", "los", "del", "se", "para"}),
-}
 _BULLETS = ("-", "*", "•", "‣", "◦", "–")  # noqa: RUF001 (an en dash is meant)
 _ELLIPSES = ("...", "…")
 
@@ -31,25 +27,34 @@ class GopherQuality(Config):
     min_mean_word_length: float = knob(3.0, "characters", ge=0)
     max_mean_word_length: float = knob(10.0, "characters", gt=0)
     max_symbol_share: float = knob(0.1, "number signs, or ellipses, per word", ge=0, le=1)
+    bullets: tuple[Annotated[str, Field(min_length=1)], ...] = knob(
+        _BULLETS, "what a line of a list begins with"
+    )
     max_bullet_line_share: float = knob(0.9, "share of lines", ge=0, le=1)
     max_ellipsis_line_share: float = knob(0.3, "share of lines that end in one", ge=0, le=1)
     min_alphabetic_share: float = knob(0.8, "share of words with a letter", ge=0, le=1)
     min_stop_words: int = knob(
-        2, "different stop words of the document's language (en, vi, fr, de, es; others pass)", ge=0
+        2,
+        f"different stop words of the document's language ({', '.join(STOP_WORDS)}; others pass)",
+        ge=0,
     )
 
     def measure(self, candidate: Candidate) -> Signals:
-        """Of words and lines; `num_stop_words` is NaN in a language that has no table."""
-        text, words, lines = candidate.text, candidate.words, candidate.lines
-        num_words, num_lines = max(len(words), 1), max(len(lines), 1)
+        """Of words and lines.
+
+        `num_stop_words` is NaN in a language that has no table, `mean_word_length` in one that puts
+        no spaces between words.
+        """
+        text, num_words = candidate.text, max(len(candidate.words), 1)
+        num_ellipses = sum(map(text.count, _ELLIPSES))
         return {
-            "mean_word_length": sum(map(len, words)) / num_words,
+            "mean_word_length": _mean_word_length(candidate),
             "number_sign_share": text.count("#") / num_words,
-            "ellipsis_share": sum(text.count(mark) for mark in _ELLIPSES) / num_words,
-            "alphabetic_share": sum(any(map(str.isalpha, word)) for word in words) / num_words,
+            "ellipsis_share": num_ellipses / num_words,
+            "alphabetic_share": _alphabetic_share(candidate),
             "num_stop_words": _num_stop_words(candidate),
-            "bullet_line_share": sum(line.startswith(_BULLETS) for line in lines) / num_lines,
-            "ellipsis_line_share": sum(line.endswith(_ELLIPSES) for line in lines) / num_lines,
+            "bullet_line_share": _bullet_line_share(candidate.lines, self.bullets),
+            "ellipsis_line_share": _ellipsis_line_share(candidate.lines) if num_ellipses else 0.0,
         }
 
     def bounds(self) -> tuple[Bound, ...]:
@@ -65,8 +70,35 @@ class GopherQuality(Config):
         )
 
 
+def _mean_word_length(candidate: Candidate) -> float:
+    """Of words that are more than punctuation."""
+    if candidate.language in UNSPACED:
+        return math.nan
+    symbols = sum(len(word) * n for word, n in candidate.symbols.items())
+    characters = int(candidate.word_counts @ candidate.word_lengths)
+    return (characters - symbols) / max(candidate.num_words, 1)
+
+
+def _alphabetic_share(candidate: Candidate) -> float:
+    num_words = len(candidate.words)
+    return (num_words - sum(candidate.without_letter.values())) / max(num_words, 1)
+
+
+def _bullet_line_share(lines: list[str], bullets: tuple[str, ...]) -> float:
+    first = {bullet[0] for bullet in bullets}
+    # Nine lines in ten begin with something else, which is sooner told.
+    listed = [line for line in map(str.lstrip, lines) if line[0] in first]
+    return sum(line.startswith(bullets) for line in listed) / max(len(lines), 1)
+
+
+def _ellipsis_line_share(lines: list[str]) -> float:
+    return sum(line.rstrip().endswith(_ELLIPSES) for line in lines) / max(len(lines), 1)
+
+
 def _num_stop_words(candidate: Candidate) -> float:
     stop_words = STOP_WORDS.get(candidate.language)
     if stop_words is None:
         return math.nan
-    return len(stop_words.intersection(map(str.lower, candidate.words)))
+    if candidate.language in UNSPACED:
+        return sum(word in candidate.text for word in stop_words)
+    return len(stop_words.intersection(map(str.lower, candidate.vocabulary)))

@@ -9,16 +9,26 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from storage.errors import DamagedArtifact
 from storage.identities import document_id
 from storage.records import DOCUMENT, ORIGIN, REJECT
 from storage.workspace import Workspace
-from tasks.clean.clean import TABLES, CleanPaths, PageShard, clean_shard, count_reasons, describe
+from tasks.clean.clean import (
+    TABLES,
+    CleanPaths,
+    PageShard,
+    clean_shard,
+    count_reasons,
+    count_trimmed,
+    describe,
+)
 from tasks.clean.config import CleanConfig, Replacement, Sandbox
 from tasks.clean.extractors import Resiliparse
 from tasks.clean.filters import Length, Repetition
-from tasks.clean.verdicts import decide
+from tasks.clean.trims import Boilerplate, C4Lines, Menus
+from tasks.clean.verdicts import Verdicts
 from tests.tasks.clean.bad_extractors import Obedient
 from tests.tasks.clean.conftest import Page, WriteShard
 
@@ -53,11 +63,12 @@ PAGES = (
     Page("http://a/binary", bytes(range(256)) * 8),
     Page("http://a/spaces", _html(" &nbsp;\n ")),
 )
+ALIKE = Repetition(max_top_gram_shares=(1, 1, 1), max_repeated_gram_shares=(1,) * 6)
 CONFIG = CleanConfig(
     extractor=Resiliparse(),
     languages=("en", "vi"),
     min_language_score=0.3,
-    filters=(Length(min_words=20), Repetition()),
+    filters=(Length(min_words=20), ALIKE),  # the pages' sentences are
 )
 
 
@@ -261,6 +272,31 @@ def test_each_language_has_its_least_score(write_shard: WriteShard, tmp_path: Pa
     assert _verdicts(rejects)["3"][0::2] == ("unsure_language", ">= 1")
 
 
+def test_lines_are_trimmed_before_all_else_and_counted(
+    write_shard: WriteShard, tmp_path: Path
+) -> None:
+    lines = [
+        "Home",
+        "We use cookies here.",
+        "The story of the river is a long one.",
+        "The end is near.",
+    ]
+    body = "".join(f"<p>{line}</p>" for line in lines)
+    config = CleanConfig(
+        extractor=Resiliparse(main_content=False), filters=(), trims=(Boilerplate(), C4Lines())
+    )
+    shard = write_shard([Page(f"http://a/{n}", f"<body>{body}".encode()) for n in range(2)])
+    documents, _, _ = _clean(shard, tmp_path / "out", config)
+    assert [row["text"].split("\n\n") for row in documents] == [lines[2:]] * 2
+    assert [row["num_words"] for row in documents] == [13] * 2
+    assert count_trimmed(Workspace(tmp_path / "out")) == {"cookie_line": 2, "unended_line": 2}
+
+
+def test_each_kind_of_trim_stands_once() -> None:
+    with pytest.raises(ValidationError, match=r"trims \['menus'\] stand there more than once"):
+        CleanConfig(trims=(Menus(), Menus(min_lines=2)))
+
+
 def test_a_damaged_crawl_is_named(shard: PageShard, tmp_path: Path) -> None:
     (shard.warc / "pages.warc.gz").write_bytes(b"")
     with pytest.raises(DamagedArtifact, match=r"pages\.warc\.gz holds no response record"):
@@ -289,5 +325,5 @@ def test_signals_of_all_that_has_text_decide_again_as_they_did(
     told |= {row["document_id"]: "" for row in documents}
     assert {row["id"]: row["reason"] for row in signals} == told and len(set(told.values())) > 2
     for row in signals:
-        verdict = decide(CONFIG, row["language"], row["language_score"], row)
+        verdict = Verdicts(CONFIG).decide(row["language"], row["language_score"], row)
         assert (verdict.reason if verdict else "") == row["reason"]

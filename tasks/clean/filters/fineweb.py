@@ -1,0 +1,49 @@
+"""FineWeb's rules against lists, menus and text that was cut into lines.
+
+Source: arXiv:2406.17557 §3.6.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import Literal
+
+from tasks.clean.filters.bounds import Bound, Signals
+from tasks.clean.filters.candidate import Candidate
+from tasks.clean.filters.terminal import TERMINAL
+from tasks.config import Config, knob
+
+
+class FineWeb(Config):
+    """Drop pages of lines that are no sentences."""
+
+    kind: Literal["fineweb"] = "fineweb"
+    min_terminal_line_share: float = knob(
+        0.12, "share of lines that end as a sentence does, in any script", ge=0, le=1
+    )
+    short_line_characters: int = knob(30, "characters of a short line, at most", ge=0)
+    max_short_line_share: float = knob(0.67, "share of lines", ge=0, le=1)
+    max_repeated_line_characters: float = knob(
+        0.01, "share of the lines' characters, in repeated lines", ge=0, le=1
+    )
+    max_line_feeds_per_word: float = knob(0.3, "line feeds per word", ge=0)
+
+    def measure(self, candidate: Candidate) -> Signals:
+        lines, short = candidate.lines, self.short_line_characters
+        num_lines, num_words = max(len(lines), 1), max(len(candidate.words), 1)
+        num_ended = sum(map(TERMINAL.__contains__, map(itemgetter(-1), lines)))
+        return {
+            "terminal_line_share": num_ended / num_lines,
+            "short_line_share": sum(map(short.__ge__, map(len, lines))) / num_lines,
+            "repeated_line_character_share": candidate.repeated_share,
+            "line_feeds_per_word": candidate.text.count("\n") / num_words,
+        }
+
+    def bounds(self) -> tuple[Bound, ...]:
+        most = self.max_repeated_line_characters
+        return (
+            Bound("few_ended_lines", "terminal_line_share", min=self.min_terminal_line_share),
+            Bound("short_lines", "short_line_share", max=self.max_short_line_share),
+            Bound("repeated_line_characters", "repeated_line_character_share", max=most),
+            Bound("many_line_feeds", "line_feeds_per_word", max=self.max_line_feeds_per_word),
+        )

@@ -1,0 +1,77 @@
+"""Words and phrases in a text, by lists.
+
+A term is found as whole words in any case, whatever stands between the words of a phrase; one in a
+script without spaces is found anywhere. C4 and datatrove search a pattern of all terms instead,
+which takes a step for each of them at every word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tasks.clean.filters.candidate import Candidate
+from tasks.clean.filters.lists import Entry, listed
+from tasks.clean.filters.words import is_unspaced
+from tasks.config import Config, knob
+
+_WORD = re.compile(r"\w+")
+
+
+class WeightedTerms(Config):
+    """Terms that weigh the same."""
+
+    weight: float = knob(1.0, "what one occurrence adds", gt=0)
+    terms: tuple[Entry, ...] = knob(..., "words and phrases, in any case; or files of them")
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Terms by how they are searched for."""
+
+    words: frozenset[str]
+    phrases: Mapping[str, tuple[str, ...]]  # by their first word
+    unspaced: tuple[str, ...]
+
+
+@lru_cache(maxsize=64)
+def _index(entries: tuple[Entry, ...]) -> _Index:
+    words, unspaced = set[str](), set[str]()
+    phrases: defaultdict[str, set[str]] = defaultdict(set)
+    for term in listed(entries):
+        split = _WORD.findall(term)
+        if is_unspaced(term):
+            unspaced.add(term)
+        elif len(split) == 1:
+            words.add(split[0])
+        elif split:
+            phrases[split[0]].add(" ".join(split))
+    grouped = {first: tuple(sorted(group)) for first, group in phrases.items()}
+    return _Index(frozenset(words), grouped, tuple(sorted(unspaced)))
+
+
+def count_terms(candidate: Candidate, entries: tuple[Entry, ...]) -> dict[str, int]:
+    """How often each term stands in a text, for those that do."""
+    index, tokens = _index(entries), candidate.token_counts
+    counts = {word: tokens[word] for word in index.words & tokens.keys()}
+    present = [
+        phrase for first in index.phrases.keys() & tokens.keys() for phrase in index.phrases[first]
+    ]
+    for phrase in present:
+        counts[phrase] = candidate.spaced_tokens.count(f" {phrase} ")
+    for term in index.unspaced:
+        counts[term] = candidate.lowered.count(term)
+    return {term: count for term, count in counts.items() if count}
+
+
+def weigh(candidate: Candidate, groups: tuple[WeightedTerms, ...]) -> tuple[int, float]:
+    """Different terms of a text, and the weight of all that stand there, per word."""
+    num, weight = 0, 0.0
+    for group in groups:
+        counts = count_terms(candidate, group.terms)
+        num += len(counts)
+        weight += group.weight * sum(counts.values())
+    return num, weight / max(len(candidate.words), 1)

@@ -1,0 +1,92 @@
+"""C4's rules for lines.
+
+Source: arXiv:1910.10683 §2.2; the length of words, citations and policy phrases from its code,
+https://github.com/tensorflow/datasets c4_utils.py.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Literal
+
+from tasks.clean.filters.terminal import TERMINAL
+from tasks.clean.trims.trimmed import Trimmed, without
+from tasks.config import Config, knob
+
+_CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
+_ENDS = frozenset(".?!\"'")
+_ENDS_OF_ANY_SCRIPT = _ENDS | TERMINAL | frozenset("”’»」』")  # noqa: RUF001
+_POLICY = (
+    "terms of use",
+    "privacy policy",
+    "cookie policy",
+    "uses cookies",
+    "use of cookies",
+    "use cookies",
+)
+
+
+class C4Lines(Config):
+    """Keep lines that end as a sentence does, have some words and are no notice to the visitor.
+
+    The first rule in the order below names why a line goes. Wikipedia's `[12]`, `[edit]` and
+    `[citation needed]` are taken out of lines.
+    """
+
+    kind: Literal["c4_lines"] = "c4_lines"
+    max_word_characters: int = knob(1000, "characters of a line's longest word", ge=1)
+    citations: bool = knob(True, "take Wikipedia's citation marks out")
+    ended: bool = knob(True, "drop lines without a mark at their end, or with an ellipsis")
+    any_script: bool = knob(
+        True, "marks of all scripts, and closing quotes; otherwise C4's own: . ? ! and \" '"
+    )
+    min_words: int = knob(3, "words between spaces in a line", ge=0)
+    javascript: bool = knob(True, "drop lines that name JavaScript")
+    policy: tuple[str, ...] = knob(_POLICY, "phrases, in any case; lines with one are dropped")
+
+    def apply(self, text: str) -> Trimmed:
+        """Lines keep their indentation, paragraphs the blank line between them."""
+        lowered = text.lower()
+        phrases = tuple(phrase for phrase in map(str.lower, self.policy) if phrase in lowered)
+        if self.javascript and "javascript" in lowered:
+            phrases = ("javascript", *phrases)
+        lines = self.without_citations(text).split("\n")
+        ends = _ENDS_OF_ANY_SCRIPT if self.any_script else _ENDS
+        ended, most = self.ended, self.max_word_characters
+        reasons = [  # most lines go, or are blank: what tells is asked here, without a call
+            None
+            if not line
+            else "unended_line"
+            if ended and line[-1] not in ends and len(line) <= most
+            else self._reason(line, ends, phrases)
+            for line in map(str.strip, lines)
+        ]
+        return without(lines, reasons)
+
+    def _reason(self, line: str, ends: frozenset[str], phrases: tuple[str, ...]) -> str | None:
+        """Why a line goes, or None; `phrases` are those that the whole text has."""
+        if len(line) > self.max_word_characters and self._too_long(line):
+            return "long_word_line"
+        if self.ended and (line[-1] not in ends or line.endswith("...")):
+            return "unended_line"
+        if len(line.split(maxsplit=self.min_words)) < self.min_words:
+            return "short_line"
+        lowered = line.lower() if phrases else ""
+        found = next((phrase for phrase in phrases if phrase in lowered), None)
+        if found is None:
+            return None
+        return "javascript_line" if found == "javascript" else "policy_line"
+
+    def without_citations(self, text: str) -> str:
+        """The text without Wikipedia's marks, if they are to go."""
+        if not self.citations or "[" not in text:
+            return text
+        cited, num = _CITATION.subn("", text)
+        if not num:
+            return text
+        composed = unicodedata.normalize("NFC", cited)  # what a mark kept apart
+        return "\n".join(map(str.rstrip, composed.split("\n")))
+
+    def _too_long(self, line: str) -> bool:
+        return any(len(word) > self.max_word_characters for word in line.split())
