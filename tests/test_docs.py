@@ -41,7 +41,11 @@ def test_documented_commands_exist(page: str, line: str) -> None:
     if words[1].startswith("-") or "|" in words:
         return  # `phusa --help`, `phusa run | plan | …`
     assert words[1] in COMMANDS, f"{page}: {line}"
-    options = {o for p in COMMANDS[words[1]].params for o in p.opts} | {"--help"}
+    command = COMMANDS[words[1]]
+    if hasattr(command, "commands"):  # such as `phusa clean replay`
+        assert words[2] in command.commands, f"{page}: {line}"
+        command = command.commands[words[2]]
+    options = {o for p in command.params for o in p.opts} | {"--help"}
     for word in words[2:]:
         if word.startswith("--"):
             assert word.split("=")[0] in options, f"{page}: {line}"
