@@ -39,7 +39,7 @@ def _wget(url: str, folder: Path, *options: str) -> Path:
 def _cleaned(crawled: Workspace, folder: Path) -> list[bytes]:
     """The files of documents, and the rejects as rows of text, of an indexed crawl."""
     write_index(crawled, _SHARDS)
-    cleaned, config = Workspace(folder), CleanConfig(extractor=Resiliparse())
+    cleaned, config = Workspace(folder), CleanConfig(extractor=Resiliparse(), filters=())
     files = []
     for index in range(_SHARDS):
         pages, fetches = (shard_name(kind, index, _SHARDS) for kind in ("pages", "fetches"))
