@@ -67,7 +67,7 @@ def write_crawl(workspace: Workspace, crawled: Crawled, rule: Rule) -> dict[str,
         pages = [
             replace(page, warc_offset=offsets.get(page.page_id, page.warc_offset))
             for page in shard
-            if page.page_id not in dropped
+            if page.page_id not in dropped.rejects
         ]
         name = shard_name("pages", index, len(crawled.shards))
         write_rows(workspace, name, _pages(pages), PAGE)
@@ -75,7 +75,7 @@ def write_crawl(workspace: Workspace, crawled: Crawled, rule: Rule) -> dict[str,
         write_rows(workspace, name, _fetches(pages), FETCH, volatile=True)
         num_pages += len(pages)
         num_bytes += sum(page.num_bytes for page in pages)
-    gone = sorted(dropped.values(), key=_url)
+    gone = sorted(dropped.rejects.values(), key=_url)
     reasons: Counter[str] = Counter()
     rejects = _rejects(heapq.merge(crawled.rejects, gone, key=_url), reasons)
     write_rows(workspace, "rejects.parquet", rejects, REJECT, volatile=True)
@@ -89,34 +89,42 @@ def write_crawl(workspace: Workspace, crawled: Crawled, rule: Rule) -> dict[str,
     } | _hosts_shown(crawled.hosts)
 
 
-def _dropped(crawled: Crawled, rule: Rule) -> dict[str, RejectedUrl]:
-    """The rejects of the pages that the rule speaks of, by page id."""
-    return {
-        page.page_id: reject_forgotten(page.url, found)
-        for page in chain.from_iterable(crawled.shards)
-        if (found := rule(page)) is not None
-    }
+@dataclass(frozen=True)
+class _Dropped:
+    """What a rule leaves out."""
+
+    rejects: Mapping[str, RejectedUrl]
+    """By page id."""
+    segments: frozenset[str]
+    """Names of those that hold some of it."""
 
 
-def _write_segments(
-    workspace: Workspace, crawled: Crawled, dropped: Mapping[str, RejectedUrl]
-) -> Mapping[str, int]:
+def _dropped(crawled: Crawled, rule: Rule) -> _Dropped:
+    rejects: dict[str, RejectedUrl] = {}
+    segments = set()
+    for page in chain.from_iterable(crawled.shards):
+        found = rule(page)
+        if found is not None:
+            rejects[page.page_id] = reject_forgotten(page.url, found)
+            segments.add(page.warc_file)
+    return _Dropped(rejects, frozenset(segments))
+
+
+def _write_segments(workspace: Workspace, crawled: Crawled, dropped: _Dropped) -> Mapping[str, int]:
     """Copied, not linked: a crawl that is resumed after a kill appends to the file in scratch.
 
     Returns the offsets of the pages that lie elsewhere than before.
     """
-    pages = chain.from_iterable(crawled.shards) if dropped else ()
-    held_by = {page.warc_file for page in pages if page.page_id in dropped}
     offsets: dict[str, int] = {}
     for segment in crawled.segments:
         path = f"{WARC_FOLDER}/{segment.name}"
-        if segment.name not in held_by:
+        if segment.name not in dropped.segments:
             copy_whole(workspace, path, segment)
             continue
         records = [
             page for page in chain.from_iterable(crawled.shards) if page.warc_file == segment.name
         ]
-        offsets |= copy_segment(workspace, path, segment, records, dropped)
+        offsets |= copy_segment(workspace, path, segment, records, dropped.rejects)
     return offsets
 
 

@@ -24,21 +24,9 @@ _STRONG = (
     *("bú cu", "bú lồn", "lồn", "cặc", "hiếp dâm tập thể", "loạn luân", "dâm đãng"),
 )
 _WEAK = (
-    *(
-        "sex",
-        "sexy",
-        "xxx",
-        "nude",
-        "nudes",
-        "naked",
-        "erotic",
-        "orgasm",
-        "fetish",
-        "bdsm",
-        "horny",
-    ),
-    *("pussy", "tits", "cock", "dick", "slut", "sluts", "whore", "masturbation", "escort"),
+    *("sex", "sexy", "xxx", "nude", "nudes", "naked", "erotic", "orgasm", "fetish"),
     *("bdsm", "horny"),
+    *("pussy", "tits", "cock", "dick", "slut", "sluts", "whore", "masturbation", "escort"),
     *("khiêu dâm", "làm tình", "khỏa thân", "khoả thân", "kích dục", "thủ dâm", "mại dâm", "dâm"),
 )
 
@@ -60,9 +48,8 @@ class Adult(Config):
     )
 
     def measure(self, candidate: Candidate) -> Signals:
-        num, weight = weigh(candidate, self.terms)
-        weighed = weight if num >= self.min_terms else 0.0
-        return {"num_adult_terms": num, "adult_weight_per_word": weighed}
+        num, weight = weigh(candidate, self.terms, self.min_terms)
+        return {"num_adult_terms": num, "adult_weight_per_word": weight}
 
     def bounds(self) -> tuple[Bound, ...]:
         return (Bound("adult", "adult_weight_per_word", max=self.max_weight_per_word),)

@@ -50,9 +50,8 @@ class Harmful(Config):
     )
 
     def measure(self, candidate: Candidate) -> Signals:
-        num, weight = weigh(candidate, self.terms)
-        weighed = weight if num >= self.min_terms else 0.0
-        return {"num_harmful_terms": num, "harmful_weight_per_word": weighed}
+        num, weight = weigh(candidate, self.terms, self.min_terms)
+        return {"num_harmful_terms": num, "harmful_weight_per_word": weight}
 
     def bounds(self) -> tuple[Bound, ...]:
         return (Bound("harmful", "harmful_weight_per_word", max=self.max_weight_per_word),)

@@ -67,11 +67,16 @@ def count_terms(candidate: Candidate, entries: tuple[Entry, ...]) -> dict[str, i
     return {term: count for term, count in counts.items() if count}
 
 
-def weigh(candidate: Candidate, groups: tuple[WeightedTerms, ...]) -> tuple[int, float]:
-    """Different terms of a text, and the weight of all that stand there, per word."""
+def weigh(
+    candidate: Candidate, groups: tuple[WeightedTerms, ...], min_terms: int
+) -> tuple[int, float]:
+    """Different terms of a text, and the weight of all that stand there, per word.
+
+    Of fewer than `min_terms` the weight is 0.
+    """
     num, weight = 0, 0.0
     for group in groups:
         counts = count_terms(candidate, group.terms)
         num += len(counts)
         weight += group.weight * sum(counts.values())
-    return num, weight / max(len(candidate.words), 1)
+    return num, weight / max(len(candidate.words), 1) if num >= min_terms else 0.0
