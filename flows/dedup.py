@@ -9,13 +9,22 @@ from flows.stage_run import (
     Job,
     Outcome,
     count_rows,
-    handed,
     results,
     run_stage,
 )
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.dedup import most_copies
-from tasks.dedup.task import filter_documents, match_documents, sign
+from tasks.dedup.task import (
+    conclude,
+    connect,
+    filter_documents,
+    index,
+    link,
+    match,
+    shortlist,
+    sign,
+)
+from tasks.dedup.work import DedupWork
 
 
 @flow(name="dedup", flow_run_name="dedup for {options.recipe}")
@@ -31,21 +40,18 @@ def dedup(
     """
 
     def build(job: Job) -> Outcome:
-        shards, work = job.files("clean", "documents/"), job.workspace.root
-        count = len(shards)
-        signatures = [
-            sign.submit(number, count, shard, config, work)
-            for number, shard in enumerate(shards, 1)
-        ]
-        evidence = match_documents.submit(shards, [handed(s) for s in signatures], config, work)
-        futures = [
-            filter_documents.submit(number, count, shard, handed(evidence), work)
-            for number, shard in enumerate(shards, 1)
-        ]
-        results(signatures)
-        found = results([evidence])
-        stats = {"duplicates": count_rows(found), "most_copies": most_copies(found[0])}
-        kept = results(futures)
-        return Outcome(count_rows(shards), count_rows(kept), stats)
+        shards = tuple(job.files("clean", "documents/"))
+        work = DedupWork(shards, (), config, job.workspace.root)
+        steps = range(1, work.num_groups + 1)
+        results([sign.submit(number, work) for number in range(1, work.num_shards + 1)])
+        results([link.submit(number, work) for number in steps])
+        num_parts = connect.submit(work).result()
+        results([shortlist.submit(number, work) for number in range(1, work.num_listed + 1)])
+        results([match.submit(n, num_parts, work) for n in range(1, num_parts + 1)])
+        found = conclude.submit(work).result()
+        kept = [filter_documents.submit(n, work) for n in range(1, work.num_shards + 1)]
+        results([index.submit(number, work) for number in steps])
+        stats = {"duplicates": count_rows([found]), "most_copies": most_copies(found)}
+        return Outcome(count_rows(shards), count_rows(results(kept)), stats)
 
     return run_stage("dedup", config, inputs, options, build)

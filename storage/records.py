@@ -126,6 +126,11 @@ DUPLICATE = pa.schema(
         _column("url", pa.string(), "its URL"),
         _column("kept_id", pa.string(), "the document kept in its place; it names the cluster"),
         _column("kept_url", pa.string(), "the kept document's URL"),
+        _column(
+            "kept_in",
+            pa.string(),
+            "the earlier corpus that holds it, such as dedup@3; empty: this one",
+        ),
         _column("similarity", pa.float64(), "measured similarity of the two, 0-1"),
         _column("method", pa.string(), "the method that found the pair"),
     ]

@@ -57,10 +57,14 @@ def _clean(manifest: Manifest, config: Config) -> str:
 
 def _dedup(manifest: Manifest, config: Config) -> str:
     methods = listed(f"`{method['kind']}`" for method in config["methods"])
+    by = config.get("shingles") or {
+        "size": config["shingle_words"],
+        "unit": "words",
+    }  # of version 1
     return (
         f"Of documents that resemble each other one was kept: the others reach an exact Jaccard "
         f"similarity of {config['threshold']:g} with it, over shingles of "
-        f"{config['shingle_words']} words. Pairs to measure came from {methods}."
+        f"{by['size']} {by['unit']}. Pairs to measure came from {methods}."
     )
 
 

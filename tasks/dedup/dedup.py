@@ -1,119 +1,96 @@
-"""Sign shards, match documents, filter shards.
-
-A document is dropped if its measured similarity to a *kept* document reaches the threshold; the
-best document by the keep policy is looked at first. So every drop has one kept document that it
-truly resembles, and clusters cannot drift by chaining (A like B, B like C, A unlike C), which made
-half of the deletions wrong in unverified clusters (marin #6854, #7591).
-"""
+"""From matches to what the artifact holds: evidence of each drop, and the documents that stay."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.parquet import read_table, read_tables, write_rows, write_table
+from storage.parquet import write_table
 from storage.records import DUPLICATE
 from storage.workspace import Workspace
-from tasks.dedup.config import DedupConfig, KeepRule
-from tasks.dedup.matcher import Found, Matcher, Signed
-from tasks.dedup.shingles import Shingled
-
-Row = dict[str, Any]
-_HASHES = "hashes"
-
-_ORDER: Mapping[KeepRule, Callable[[Row], Any]] = {
-    "longest": lambda row: -row["num_words"],
-    "least_repeated": lambda row: row["repeated_share"],
-    "shortest_url": lambda row: len(row["url"]),
-}
+from tasks.dedup.candidates import Nodes
+from tasks.dedup.config import DedupConfig
+from tasks.dedup.documents import take_rows
+from tasks.dedup.earlier import EarlierIndex
+from tasks.dedup.matching import Matches
 
 
-def sign_shard(documents: Path, config: DedupConfig, target: Path) -> None:
-    """Write the shingles of one shard of documents and, for each method, their candidate keys.
-
-    The target lies in scratch; it is replaced as a whole, so a torn one cannot be read.
-    """
-    if target.exists():
-        return
-    table = pq.read_table(documents, columns=["document_id", "text"])
-    keys_type = pa.list_(pa.uint64())
-    shingled = [Shingled(text, config.shingle_words) for text in table["text"].to_pylist()]
-    columns: dict[str, Any] = {
-        "document_id": table["document_id"],
-        _HASHES: pa.array([document.hashes for document in shingled], keys_type),
-    }
-    for method in config.methods:
-        keys = method.prepare(config.threshold)
-        columns[method.kind] = pa.array([keys(document) for document in shingled], keys_type)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(".tmp")
-    pq.write_table(pa.table(columns), temporary)
-    temporary.replace(target)
+def number_documents(documents: Sequence[Path], earlier: Sequence[EarlierIndex]) -> Nodes:
+    """The number of the first document of each file, then of each earlier corpus, and one past the
+    last."""
+    sizes = [pq.read_metadata(path).num_rows for path in documents]
+    sizes += [index.num_documents for index in earlier]
+    return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
 
 
-def match(
+def rows_within(nodes: Nodes, firsts: Nodes, number: int) -> Nodes:
+    """Which rows of the file or corpus of this number the documents are, of those that are its."""
+    first, last = firsts[number], firsts[number + 1]
+    return np.asarray(np.sort(nodes[(nodes >= first) & (nodes < last)]) - first, np.int64)
+
+
+def write_evidence(
+    matches: Matches,
     documents: Sequence[Path],
-    signatures: Sequence[Path],
+    earlier: Sequence[EarlierIndex],
     config: DedupConfig,
     workspace: Workspace,
-    duplicates_path: str,
-    advance: Callable[[], None] = lambda: None,
+    path: str,
 ) -> None:
-    """Decide which documents go, and write the evidence for each as `duplicates_path`."""
-    if workspace.entry(duplicates_path):
+    """Write each document that goes with the one that is kept, as records.DUPLICATE."""
+    if workspace.entry(path):
         return
-    rows: list[Row] = read_table(documents).drop_columns(["text"]).to_pylist()
-    rows.sort(key=lambda row: (*(_ORDER[rule](row) for rule in config.keep), row["document_id"]))
-    signed = _read_signatures(signatures, {row["document_id"]: row["url"] for row in rows})
-    matcher = Matcher(list(signed.values()), config)
-    duplicates = []
-    for row in rows:
-        document = signed[row["document_id"]]
-        found = matcher.place(document)
-        if found is not None:
-            duplicates.append(_evidence(document, found))
-        advance()
-    duplicates.sort(key=lambda row: row["document_id"])
-    write_rows(workspace, duplicates_path, duplicates, DUPLICATE)
-
-
-def _read_signatures(paths: Sequence[Path], urls: Mapping[str, str]) -> dict[str, Signed]:
-    signed = {}
-    for table in read_tables(paths):
-        hashes = (of_one.values.to_numpy() for of_one in table[_HASHES])
-        for row in table.drop_columns([_HASHES]).to_pylist():
-            identity = row.pop("document_id")
-            keys = {method: frozenset(of_one) for method, of_one in row.items()}
-            signed[identity] = Signed(identity, urls[identity], keys, next(hashes))
-    return signed
-
-
-def _evidence(document: Signed, found: Found) -> Row:
-    return {
-        "document_id": document.document_id,
-        "url": document.url,
-        "kept_id": found.kept.document_id,
-        "kept_url": found.kept.url,
-        "similarity": found.similarity,
-        "method": found.method,
+    firsts = number_documents(documents, earlier)
+    nodes = np.unique(np.concatenate([matches.dropped, matches.kept]))
+    named = _name(nodes, firsts, documents, earlier)
+    dropped = named.take(np.searchsorted(nodes, matches.dropped))
+    kept = named.take(np.searchsorted(nodes, matches.kept))
+    kinds = pa.array([method.kind for method in config.methods], pa.string())
+    columns = {
+        "document_id": dropped["document_id"],
+        "url": dropped["url"],
+        "kept_id": kept["document_id"],
+        "kept_url": kept["url"],
+        "kept_in": kept["kept_in"],
+        "similarity": pa.array(matches.similarities, pa.float64()),
+        "method": kinds.take(pa.array(matches.methods)),
     }
+    table = pa.table(columns).cast(DUPLICATE).sort_by("document_id").combine_chunks()
+    write_table(workspace, path, table)
+
+
+def _name(
+    nodes: Nodes, firsts: Nodes, documents: Sequence[Path], earlier: Sequence[EarlierIndex]
+) -> pa.Table:
+    """Id and URL of each of these documents, and the earlier corpus that holds it, or nothing."""
+    names = ["document_id", "url"]
+    found = [take_rows(p, rows_within(nodes, firsts, n), names) for n, p in enumerate(documents)]
+    labels = [""] * sum(map(len, found))
+    for number, index in enumerate(earlier, len(documents)):
+        rows = rows_within(nodes, firsts, number)
+        if rows.size:
+            found.append(index.take(rows, names))
+            labels += [index.label] * rows.size
+    plain = [table.cast(pa.schema([(n, pa.string()) for n in names])) for table in found]
+    return pa.concat_tables(plain).append_column("kept_in", pa.array(labels, pa.string()))
+
+
+def filter_shard(documents: Path, kept: Path, workspace: Workspace, path: str) -> None:
+    """Write the rows of one shard that stay; `kept` is a file of their numbers."""
+    if workspace.entry(path):
+        return
+    table = pq.read_table(documents)
+    stays = np.zeros(table.num_rows, bool)
+    stays[np.load(kept)] = True
+    write_table(workspace, path, table.filter(pa.array(stays)))
 
 
 def most_copies(duplicates: Path) -> int:
     """How many documents were dropped for one and the same kept document, at most."""
     kept = pq.read_table(duplicates, columns=["kept_id"])["kept_id"]
     return int(pc.max(pc.value_counts(kept).field("counts")).as_py() or 0)
-
-
-def filter_shard(documents: Path, duplicates: Path, workspace: Workspace, path: str) -> None:
-    """Write one shard of documents without those that were matched away."""
-    if workspace.entry(path):
-        return
-    dropped = pq.read_table(duplicates, columns=["document_id"])["document_id"]
-    table = pq.read_table(documents)
-    write_table(workspace, path, table.filter(pc.invert(pc.is_in(table["document_id"], dropped))))

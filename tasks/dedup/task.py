@@ -1,49 +1,58 @@
-"""How dedup is placed: sign and filter each shard, match once in between."""
+"""How dedup is placed: the steps of `DedupWork`, each on a shard, some columns or a part."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from storage.parquet import shard_name
-from storage.workspace import Workspace
-from tasks.dedup.config import DedupConfig
-from tasks.dedup.dedup import filter_shard, match, sign_shard
-from tasks.progress import track
-
-DUPLICATES = "duplicates.parquet"
+from tasks.dedup.work import DedupWork
 
 
-@task(task_run_name="sign shard {number} of {count}", cache_policy=NO_CACHE)
-def sign(number: int, count: int, documents: Path, config: DedupConfig, work: Path) -> Path:
-    """Write the candidate keys of one shard; returns the file."""
-    target = Workspace(work).scratch / shard_name("signatures", number - 1, count)
-    sign_shard(documents, config, target)
-    return target
+@task(task_run_name="sign shard {number} of {work.num_shards}", cache_policy=NO_CACHE)
+def sign(number: int, work: DedupWork) -> None:
+    """Write the candidate keys of one shard."""
+    work.sign(number - 1)
 
 
-@task(task_run_name="match documents", cache_policy=NO_CACHE)
-def match_documents(
-    documents: Sequence[Path], signatures: Sequence[Path], config: DedupConfig, work: Path
-) -> Path:
-    """Measure candidate pairs and decide which documents go; returns the evidence file."""
-    workspace = Workspace(work)
-    total = sum(pq.read_metadata(path).num_rows for path in documents)
-    with track("match documents", total, "documents") as bar:
-        match(documents, signatures, config, workspace, DUPLICATES, bar.advance)
-    return workspace.data / DUPLICATES
+@task(task_run_name="link documents {number} of {work.num_groups}", cache_policy=NO_CACHE)
+def link(number: int, work: DedupWork) -> None:
+    """Find documents that share a key, in some columns of keys."""
+    work.link(number - 1)
 
 
-@task(task_run_name="filter shard {number} of {count}", cache_policy=NO_CACHE)
-def filter_documents(
-    number: int, count: int, documents: Path, duplicates: Path, work: Path
-) -> Path:
+@task(task_run_name="connect documents", cache_policy=NO_CACHE)
+def connect(work: DedupWork) -> int:
+    """Put what is linked together; returns in how many parts it is to be measured."""
+    return work.connect()
+
+
+@task(task_run_name="shortlist shard {number} of {work.num_listed}", cache_policy=NO_CACHE)
+def shortlist(number: int, work: DedupWork) -> None:
+    """Write the shingles of the candidates of one shard, or of an earlier corpus."""
+    work.shortlist(number - 1)
+
+
+@task(task_run_name="match documents {number} of {count}", cache_policy=NO_CACHE)
+def match(number: int, count: int, work: DedupWork) -> None:
+    """Measure candidate pairs and decide which documents go."""
+    work.match(number - 1)
+
+
+@task(task_run_name="write evidence", cache_policy=NO_CACHE)
+def conclude(work: DedupWork) -> Path:
+    """Write the evidence of all drops; returns the file."""
+    return work.conclude()
+
+
+@task(task_run_name="filter shard {number} of {work.num_shards}", cache_policy=NO_CACHE)
+def filter_documents(number: int, work: DedupWork) -> Path:
     """Write one shard without its duplicates; returns the documents file."""
-    path = shard_name("documents", number - 1, count)
-    workspace = Workspace(work)
-    filter_shard(documents, duplicates, workspace, path)
-    return workspace.data / path
+    return work.filter(number - 1)
+
+
+@task(task_run_name="index documents {number} of {work.num_groups}", cache_policy=NO_CACHE)
+def index(number: int, work: DedupWork) -> None:
+    """Sort some columns of the keys of what stays, for later corpora."""
+    work.index(number - 1)

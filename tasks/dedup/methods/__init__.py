@@ -1,4 +1,12 @@
-"""Ways to find candidate pairs. A new one: a module here with a typed config, one line below."""
+"""Ways to find duplicates. A new one: a module here with a typed config, one line below.
+
+A way to find pairs gives each document keys, and two documents that share one are measured:
+
+    columns(threshold)               how many keys a document has
+    keys_of(documents, threshold)    the keys of a shard's documents (columns x documents)
+    least(threshold)                 similarity from which such a pair are duplicates
+    basis(threshold)                 what has to be equal for keys of two runs to be comparable
+"""
 
 from __future__ import annotations
 
@@ -8,7 +16,8 @@ from pydantic import Field
 
 from tasks.dedup.methods.exact import Exact
 from tasks.dedup.methods.minhash import MinHash
+from tasks.dedup.methods.url import SameUrl
 
-Method = Annotated[Exact | MinHash, Field(discriminator="kind")]
+Method = Annotated[Exact | SameUrl | MinHash, Field(discriminator="kind")]
 
-__all__ = ["Exact", "Method", "MinHash"]
+__all__ = ["Exact", "Method", "MinHash", "SameUrl"]

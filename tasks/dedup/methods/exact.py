@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
-import xxhash
+from typing import Any, ClassVar, Literal
 
 from tasks.config import Config
-from tasks.dedup.shingles import Shingled
+from tasks.dedup.documents import Documents
+from tasks.dedup.shingles import Hashes, text_hashes
 
 
 class Exact(Config):
-    """Documents with the same words in the same order are candidates."""
+    """Documents with the same words in the same order, letter case and punctuation aside."""
 
     kind: Literal["exact"] = "exact"
+    measure: ClassVar[Literal["jaccard", "cosine"]] = "jaccard"
 
-    def prepare(self, threshold: float) -> Callable[[Shingled], list[int]]:
-        """A function from a document to the 64-bit keys that its candidates share."""
-        return lambda document: [xxhash.xxh3_64_intdigest(" ".join(document.words).encode())]
+    def columns(self, threshold: float) -> int:
+        return 1
+
+    def keys_of(self, documents: Documents, threshold: float) -> Hashes:
+        return documents.map(lambda texts: text_hashes(texts, documents.shingles))[None]
+
+    def least(self, threshold: float) -> float:
+        return 1.0
+
+    def basis(self, threshold: float) -> dict[str, Any]:
+        return {}

@@ -1,72 +1,118 @@
-"""MinHash with banding, by datasketch.
+"""MinHash with banding, by datasketch's schemes.
 
-Source: Broder 1997; datasketch 2.0, scheme `affine32` (its older scheme wraps in uint64).
+Source: Broder 1997; datasketch 2.0, schemes `affine32` and `affine64` (its older one wraps in
+uint64).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from typing import Literal
+from typing import Any, ClassVar, Literal, Self
 
-import xxhash
+import numpy as np
+import numpy.typing as npt
+from pydantic import model_validator
 
 from tasks.config import Config, knob
-from tasks.dedup.shingles import Shingled
-
-SCHEME = "affine32"
-# Every candidate is measured before it counts, so a false candidate costs microseconds and a missed
-# one costs a duplicate: the bands are chosen for recall.
-_FALSE_CANDIDATE_WEIGHT, _MISSED_PAIR_WEIGHT = 0.1, 0.9
-_HIGHEST_BAND_THRESHOLD = 0.95  # closer to 1, datasketch wants one single band, and refuses it
+from tasks.dedup.documents import Documents
+from tasks.dedup.shingles import Hashes, Shingles, Texts, sign
 
 
 class MinHash(Config):
-    """Documents that agree in one band of their signatures are candidates."""
+    """Documents that agree in one band of their signatures are measured."""
 
     kind: Literal["minhash"] = "minhash"
+    measure: ClassVar[Literal["jaccard", "cosine"]] = "jaccard"
     num_perm: int = knob(
         112, "hash functions in a signature", ge=16, le=1024, source="FineWeb, arXiv:2406.17557"
     )
-    seed: int = knob(1, "of the hash functions", ge=0)
+    bands: int | None = knob(
+        None, "bands of a signature; with `rows`. Null: chosen by `min_recall`", ge=1, le=1024
+    )
+    rows: int | None = knob(None, "rows in a band; with `bands`", ge=1, le=1024)
+    min_recall: float = knob(
+        0.97,
+        "share (0-1) of the pairs exactly at the threshold that have to be found: bands get as "
+        "many rows as that allows. False candidates cost microseconds, a missed pair a duplicate",
+        gt=0,
+        lt=1,
+    )
+    scheme: Literal["affine32", "affine64"] = knob(
+        "affine32",
+        "datasketch's scheme: affine64 for documents of a hundred million shingles",
+    )
+    seed: int = knob(1, "of the hash functions", ge=0, le=2**32 - 1)
 
-    def bands(self, threshold: float) -> tuple[int, int]:
-        """Number of bands and rows per band for a similarity threshold (0-1)."""
-        return _bands(min(threshold, _HIGHEST_BAND_THRESHOLD), self.num_perm)
+    @model_validator(mode="after")
+    def _bands_fit(self) -> Self:
+        if (self.bands is None) != (self.rows is None):
+            raise ValueError(
+                f"bands {self.bands} and rows {self.rows}: expected both, or neither, to have them "
+                "chosen"
+            )
+        if self.bands and self.rows and self.bands * self.rows > self.num_perm:
+            raise ValueError(
+                f"bands {self.bands} x rows {self.rows} is {self.bands * self.rows}; expected "
+                f"num_perm {self.num_perm} at most"
+            )
+        return self
 
-    def prepare(self, threshold: float) -> Callable[[Shingled], list[int]]:
-        """A function from a document to the 64-bit keys that its candidates share."""
+    def banding(self, threshold: float) -> tuple[int, int]:
+        """Number of bands, and of rows in each, for a similarity threshold (0-1)."""
+        if self.bands and self.rows:
+            return self.bands, self.rows
+        return best_banding(threshold, self.num_perm, self.min_recall)
+
+    def permutations(self) -> npt.NDArray[Any]:
+        """datasketch's a and b of each function (2 x functions)."""
         import datasketch  # and scipy: 0.3 s that every command would pay for reading recipes
 
-        num_bands, num_rows = self.bands(threshold)
-        empty = datasketch.MinHash(
-            num_perm=self.num_perm,
-            seed=self.seed,
-            scheme=SCHEME,
-            hashfunc=xxhash.xxh32_intdigest,
-        )
+        of_seed = datasketch.MinHash(num_perm=self.num_perm, seed=self.seed, scheme=self.scheme)
+        return np.asarray(of_seed.permutations)
 
-        def keys(document: Shingled) -> list[int]:
-            signature = empty.copy()
-            signature.update_batch(document.shingles)
-            rows = signature.digest()
-            return [
-                xxhash.xxh3_64_intdigest(
-                    rows[band * num_rows : (band + 1) * num_rows].tobytes(), seed=band
-                )
-                for band in range(num_bands)
-            ]
+    def signatures(self, texts: Texts, shingles: Shingles) -> npt.NDArray[Any]:
+        """A row of `num_perm` minima for each text, which `datasketch.MinHash` takes as its own."""
+        return sign(texts, shingles, self.permutations())
 
-        return keys
+    def columns(self, threshold: float) -> int:
+        return self.banding(threshold)[0]
+
+    def keys_of(self, documents: Documents, threshold: float) -> Hashes:
+        from tasks.dedup.compiled.words import band_keys
+
+        permutations, banding = self.permutations(), self.banding(threshold)
+
+        def of(texts: Texts) -> Hashes:
+            keys = np.empty((banding[0], len(texts)), np.uint64)
+            band_keys(sign(texts, documents.shingles, permutations), *banding, keys)
+            return keys
+
+        return documents.map(of)
+
+    def least(self, threshold: float) -> float:
+        return threshold
+
+    def basis(self, threshold: float) -> dict[str, Any]:
+        num_bands, num_rows = self.banding(threshold)
+        return {
+            "scheme": self.scheme,
+            "num_perm": self.num_perm,
+            "seed": self.seed,
+            "bands": num_bands,
+            "rows": num_rows,
+        }
 
 
-@cache  # 1 024 functions take datasketch seconds
-def _bands(threshold: float, num_perm: int) -> tuple[int, int]:
-    import datasketch
+def best_banding(threshold: float, num_perm: int, min_recall: float) -> tuple[int, int]:
+    """Bands, and rows in each: as many rows as find at least this share of the pairs whose
+    similarity is the threshold, or one.
+    """
+    for rows in range(num_perm, 1, -1):
+        bands = num_perm // rows
+        if recall(threshold, bands, rows) >= min_recall:
+            return bands, rows
+    return num_perm, 1
 
-    lsh = datasketch.MinHashLSH(
-        threshold=threshold,
-        num_perm=num_perm,
-        weights=(_FALSE_CANDIDATE_WEIGHT, _MISSED_PAIR_WEIGHT),
-    )
-    return lsh.b, lsh.r
+
+def recall(similarity: float, bands: int, rows: int) -> float:
+    """The share of the pairs of this similarity (0-1) that agree in a band: the S-curve."""
+    return float(1 - (1 - similarity**rows) ** bands)

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import settings
 
 from storage.identities import document_id
-from storage.parquet import write_rows
+from storage.parquet import read_table, shard_name, write_rows
 from storage.records import DOCUMENT
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.dedup import filter_shard, match, sign_shard
+from tasks.dedup.earlier import EarlierIndex
+from tasks.dedup.work import DUPLICATES, DedupWork, deduplicate
 
 settings.register_profile("patient", deadline=None)  # the machine may be busy
 settings.load_profile("patient")
@@ -30,6 +31,15 @@ class Deduped:
     kept: list[Row]
     dropped: list[Row]
     root: Path
+
+    work: DedupWork
+
+    @property
+    def index(self) -> EarlierIndex:
+        """What later corpora are held against."""
+        folder = self.root / "dedup" / "data"
+        documents = tuple(sorted((folder / "documents").glob("*.parquet")))
+        return EarlierIndex(self.root.name, folder, documents)
 
     @property
     def kept_urls(self) -> set[str]:
@@ -59,23 +69,23 @@ def document(url: str, text: str, **facts: Any) -> Row:
 def dedup(tmp_path: Path) -> Dedup:
     """Runs the stage on documents dealt over shards."""
 
-    def run(rows: Sequence[Row], config: DedupConfig | None = None, num_shards: int = 1) -> Deduped:
+    def run(
+        rows: Sequence[Row],
+        config: DedupConfig | None = None,
+        num_shards: int = 1,
+        earlier: Sequence[EarlierIndex] = (),
+    ) -> Deduped:
         config = config or DedupConfig()
         root = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-        source, workspace = Workspace(root / "clean"), Workspace(root / "dedup")
-        documents, signatures = [], []
-        for shard in range(num_shards):
-            name = f"part-{shard}.parquet"
+        source = Workspace(root / "clean")
+        names = [shard_name("documents", shard, num_shards) for shard in range(num_shards)]
+        for shard, name in enumerate(names):
             write_rows(source, name, rows[shard::num_shards], DOCUMENT)
-            documents.append(source.data / name)
-            signatures.append(workspace.scratch / "signatures" / name)
-            sign_shard(documents[-1], config, signatures[-1])
-        match(documents, signatures, config, workspace, "duplicates.parquet")
-        kept = []
-        for path in documents:
-            filter_shard(path, workspace.data / "duplicates.parquet", workspace, path.name)
-            kept += pq.read_table(workspace.data / path.name).to_pylist()
-        dropped = pq.read_table(workspace.data / "duplicates.parquet").to_pylist()
-        return Deduped(kept, dropped, root)
+        documents = tuple(source.data / name for name in names)
+        work = DedupWork(documents, tuple(earlier), config, root / "dedup")
+        deduplicate(work)
+        kept = read_table([work.workspace.data / name for name in names]).to_pylist()
+        dropped = pq.read_table(work.workspace.data / DUPLICATES).to_pylist()
+        return Deduped(kept, dropped, root, work)
 
     return run

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,8 +16,9 @@ from storage.parquet import write_rows
 from storage.records import DOCUMENT, DUPLICATE
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.dedup import filter_shard, match, sign_shard
 from tasks.dedup.methods import Exact, MinHash
+from tasks.dedup.signing import read_keys, sign_shard
+from tasks.dedup.work import DedupWork, deduplicate
 from tests.tasks.dedup.conftest import Dedup, Deduped, Row, document
 
 VOCABULARY = [f"word{n}" for n in range(400)]
@@ -229,44 +230,33 @@ def test_kept_rows_stay_as_they_were_and_in_order(dedup: Dedup) -> None:
 
 def test_finished_work_is_skipped(dedup: Dedup) -> None:
     done = dedup(_planted(3))
-    workspace = Workspace(done.root / "dedup")
-    documents = done.root / "clean" / "data" / "part-0.parquet"
-    signatures = workspace.scratch / "signatures" / "part-0.parquet"
-    before = signatures.stat().st_mtime_ns
-    documents.unlink()  # nothing is read again
-    sign_shard(documents, DedupConfig(), signatures)
-    match([documents], [signatures], DedupConfig(), workspace, "duplicates.parquet")
-    filter_shard(documents, documents, workspace, "part-0.parquet")
-    assert signatures.stat().st_mtime_ns == before
+    files = [path for path in (done.root / "dedup").rglob("*") if path.is_file()]
+    before = {path: path.stat().st_mtime_ns for path in files if path.suffix == ".safetensors"}
+    deduplicate(done.work)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_torn_signature_file_is_never_read(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    write_rows(workspace, "d.parquet", _planted(2), DOCUMENT)
-    target = workspace.scratch / "signatures" / "d.parquet"
-    target.parent.mkdir()
-    target.with_suffix(".tmp").write_bytes(b"PAR1 torn")  # what a kill -9 leaves
-    sign_shard(workspace.data / "d.parquet", DedupConfig(), target)
-    keys = pq.read_table(target)
-    assert keys.num_rows == 12
-    assert keys.schema.field("minhash").type == pa.list_(pa.uint64())
-    assert [path.name for path in target.parent.iterdir()] == ["d.parquet"]
+def test_every_step_can_be_the_last_before_a_kill(dedup: Dedup) -> None:
+    """Whatever is in scratch, what comes out is the same."""
+    whole = dedup(_planted(6), num_shards=2)
+    scratch = sorted((whole.root / "dedup" / "scratch").rglob("*.*"))
+    assert len(scratch) > 10
+    evidence = _evidence(whole)
+    for path in scratch:
+        path.unlink()
+        torn = path.with_name(f".tmp-torn-{path.name}")  # what a kill -9 leaves
+        torn.write_bytes(b"torn")
+        shutil.rmtree(whole.root / "dedup" / "notes")
+        deduplicate(DedupWork(whole.work.documents, (), whole.work.config, whole.work.root))
+        assert _evidence(whole) == evidence
 
 
-def test_progress_counts_every_document(tmp_path: Path) -> None:
+def test_keys_are_a_column_for_each_band_and_one_for_exact(tmp_path: Path) -> None:
     workspace, config = Workspace(tmp_path), DedupConfig()
     write_rows(workspace, "d.parquet", _planted(2), DOCUMENT)
-    sign_shard(workspace.data / "d.parquet", config, tmp_path / "s.parquet")
-    counted: list[int] = []
-    match(
-        [workspace.data / "d.parquet"],
-        [tmp_path / "s.parquet"],
-        config,
-        workspace,
-        "dup.parquet",
-        lambda: counted.append(1),
-    )
-    assert len(counted) == 12
+    sign_shard(workspace.data / "d.parquet", config, tmp_path / "keys.safetensors")
+    assert read_keys(tmp_path / "keys.safetensors").shape == (config.num_columns, 12)
+    assert config.num_columns == 1 + MinHash().banding(config.threshold)[0]
 
 
 def test_five_thousand_identical_documents_are_quick(dedup: Dedup) -> None:

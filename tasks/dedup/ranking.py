@@ -1,0 +1,68 @@
+"""The keep policy: in which order documents are looked at, so that the best of a cluster stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks.dedup.config import DedupConfig, FirstSource, KeepRule, PlainRule
+
+Order = npt.NDArray[np.float64]
+
+
+def _floats(column: pa.ChunkedArray) -> Order:
+    return np.asarray(column.to_numpy(), np.float64)
+
+
+_COLUMNS: Mapping[PlainRule, str] = {
+    "longest": "num_words",
+    "least_repeated": "repeated_share",
+    "shortest_url": "url",
+}
+_SMALLEST_FIRST: Mapping[PlainRule, Callable[[pa.ChunkedArray], Order]] = {
+    "longest": lambda column: -_floats(column),
+    "least_repeated": _floats,
+    "shortest_url": lambda column: _floats(pc.utf8_length(column)),
+}
+
+
+def rank_documents(documents: Sequence[Path], config: DedupConfig) -> npt.NDArray[np.int64]:
+    """The rank of each document of all files, 0 for the one to be kept before all others.
+
+    By the rules of the policy in their order, then by id. Of each file, only the columns that the
+    rules ask for are read.
+    """
+    orders = [np.concatenate([_order(rule, p) for p in documents]) for rule in config.keep]
+    high, low = _ids(documents)
+    by_rank = np.lexsort((low, high, *reversed(orders)))
+    ranks = np.empty(by_rank.size, np.int64)
+    ranks[by_rank] = np.arange(by_rank.size)
+    return ranks
+
+
+def _order(rule: KeepRule, path: Path) -> Order:
+    """A number for each document of a file, the smallest for the best by this rule."""
+    if isinstance(rule, FirstSource):
+        patterns = [re.compile(pattern) for pattern in rule.urls]
+        urls = pq.read_table(path, columns=["url"])["url"].to_pylist()
+        found = (next((n for n, p in enumerate(patterns) if p.search(url)), np.inf) for url in urls)
+        return np.fromiter(found, np.float64, len(urls))
+    name = _COLUMNS[rule]
+    return _SMALLEST_FIRST[rule](pq.read_table(path, columns=[name])[name])
+
+
+def _ids(documents: Sequence[Path]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """The ids of all documents, 32 hexadecimal digits each, as two numbers that sort as they do."""
+    halves = []
+    for path in documents:
+        ids = pq.read_table(path, columns=["document_id"])["document_id"].to_pylist()
+        halves.append(np.frombuffer(bytes.fromhex("".join(ids)), ">u8").reshape(-1, 2))
+    both = np.concatenate(halves or [np.empty((0, 2), ">u8")]).astype(np.uint64)
+    return both[:, 0], both[:, 1]

@@ -1,0 +1,89 @@
+"""What is needed of the documents that have to be measured, and of no others: keys and shingles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from storage.tensors import map_tensors, write_tensors
+from tasks.dedup.config import DedupConfig
+from tasks.dedup.documents import Documents, Rows, take_rows
+from tasks.dedup.earlier import EarlierIndex
+from tasks.dedup.shingles import Hashes, shingle_sets, texts_of
+from tasks.dedup.signing import read_keys
+
+
+def shortlist_shard(
+    documents: Path, signatures: Path, rows: Rows, config: DedupConfig, target: Path
+) -> None:
+    """Write keys and sorted shingles of the documents of one file in these rows, which ascend."""
+    if not target.exists():
+        table = take_rows(documents, rows, ["text"])
+        keys = read_keys(signatures)[:, rows]
+        _write(target, rows, keys, table, config)
+
+
+def shortlist_earlier(index: EarlierIndex, rows: Rows, config: DedupConfig, target: Path) -> None:
+    """The same for documents of an earlier corpus, from their texts."""
+    if not target.exists():
+        table = index.take(rows, ["document_id", "url", "text"])
+        known = Documents.of_table(table, config.shingles)
+        keys = np.concatenate([m.keys_of(known, config.threshold) for m in config.methods])
+        _write(target, rows, keys, table, config)
+
+
+def _write(target: Path, rows: Rows, keys: Hashes, table: pa.Table, config: DedupConfig) -> None:
+    sets, sizes = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+    for texts in texts_of(table["text"]):
+        of_texts, of_each = shingle_sets(texts, config.shingles)
+        sets.append(of_texts)
+        sizes.append(of_each)
+    tensors = {"keys": keys.T, "rows": rows}
+    tensors |= {"sets": np.concatenate(sets), "sizes": np.concatenate(sizes)}
+    write_tensors(target, tensors, {})
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """Documents side by side: their keys (documents x columns), and where their shingles lie."""
+
+    keys: Hashes
+    sets: Hashes
+    starts: Rows
+    sizes: Rows
+
+
+def gather(files: Sequence[Path], firsts: Rows, members: Rows, num_columns: int) -> Shortlist:
+    """What the files hold of these members, in their order.
+
+    `members` are numbers of documents; file f holds some of those from `firsts[f]` on.
+    """
+    sizes = np.zeros(members.size, np.int64)
+    keys = np.empty((members.size, num_columns), np.uint64)
+    for file, own, places in _places(files, firsts, members):
+        sizes[own], keys[own] = file["sizes"][places], file["keys"][places]
+    ends = np.cumsum(sizes)
+    sets = np.empty(int(ends[-1]) if ends.size else 0, np.uint64)
+    for file, own, places in _places(files, firsts, members):
+        of_file = np.cumsum(file["sizes"])
+        for member, place in zip(own.tolist(), places.tolist(), strict=True):
+            end, size = of_file[place], sizes[member]
+            sets[ends[member] - size : ends[member]] = file["sets"][end - size : end]
+    return Shortlist(keys, sets, ends - sizes, sizes)
+
+
+def _places(
+    files: Sequence[Path], firsts: Rows, members: Rows
+) -> Iterator[tuple[dict[str, Hashes], Rows, Rows]]:
+    """For each file: it, which members it holds, and where in it."""
+    order = np.argsort(members, kind="stable")
+    cuts = np.searchsorted(members[order], firsts)
+    for path, first, begin, end in zip(files, firsts[:-1], cuts[:-1], cuts[1:], strict=True):
+        own = order[begin:end]
+        if own.size:
+            file, _ = map_tensors(path)
+            yield file, own, np.searchsorted(file["rows"], members[own] - first)
