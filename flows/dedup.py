@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.against import is_named
 from flows.parameters import DedupInputs, RunOptions, StageResult
 from flows.stage_run import (
     Job,
@@ -12,8 +13,10 @@ from flows.stage_run import (
     results,
     run_stage,
 )
+from storage.errors import NothingLeft
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.dedup import most_copies
+from tasks.dedup.dedup import count_duplicates
+from tasks.dedup.earlier import EarlierIndex
 from tasks.dedup.task import (
     conclude,
     connect,
@@ -41,7 +44,7 @@ def dedup(
 
     def build(job: Job) -> Outcome:
         shards = tuple(job.files("clean", "documents/"))
-        work = DedupWork(shards, (), config, job.workspace.root)
+        work = DedupWork(shards, _earlier(job, config), config, job.workspace.root)
         steps = range(1, work.num_groups + 1)
         results([sign.submit(number, work) for number in range(1, work.num_shards + 1)])
         results([link.submit(number, work) for number in steps])
@@ -51,7 +54,26 @@ def dedup(
         found = conclude.submit(work).result()
         kept = [filter_documents.submit(n, work) for n in range(1, work.num_shards + 1)]
         results([index.submit(number, work) for number in steps])
-        stats = {"duplicates": count_rows([found]), "most_copies": most_copies(found)}
-        return Outcome(count_rows(shards), count_rows(results(kept)), stats)
+        rows_in, rows_out = count_rows(shards), count_rows(results(kept))
+        stats = count_duplicates(found)
+        if rows_out == 0:
+            raise NothingLeft(
+                f"none of {rows_in} documents stays ({stats}); expected at least one. They are all "
+                "in the corpora of dedup.against, or there was none."
+            )
+        return Outcome(rows_in, rows_out, stats)
 
     return run_stage("dedup", config, inputs, options, build)
+
+
+def _earlier(job: Job, config: DedupConfig) -> tuple[EarlierIndex, ...]:
+    """The corpora that this one is held against; raises RequestError if one is not comparable."""
+    found = []
+    for name, manifest in job.inputs.items():
+        if is_named(name):
+            folder = job.folder(name, "index/")
+            documents = tuple(job.files(name, "documents/"))
+            index = EarlierIndex(manifest.label, folder, documents)
+            index.check(config)
+            found.append(index)
+    return tuple(found)

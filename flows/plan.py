@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from flows.against import named_inputs
 from flows.gates import blocking, judge_hit, judge_made
 from flows.recipe import Recipe
 from flows.stages import STAGES, Stage, age_h, is_too_old, source_sha256
@@ -155,6 +156,7 @@ def _step(
     config = recipe.stage(stage.name)
     inputs = {name: steps[name].artifact for name in stage.inputs}
     whole = {name: manifest for name, manifest in inputs.items() if manifest is not None}
+    whole |= named_inputs(store, stage, config, recipe.name)
     left_out = check_forgotten(stage, whole, takedowns).rules
     if forced:
         return Step(stage, "run", "forced", last)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
+from flows.against import named_inputs
 from flows.gates import blocking, judge_hit, judge_made, require_passed
 from flows.parameters import RunOptions, StageInputs, StageResult
 from flows.plan import age_reason, hit_reason, run_reason
@@ -141,6 +142,7 @@ class _Run:
             key: _resolve(self._store, key, reference, options)
             for key, reference in inputs.named().items()
         }
+        self._manifests |= named_inputs(self._store, self._stage, config, options.recipe)
         self._digests = {key: manifest.digest for key, manifest in self._manifests.items()}
         self._takedowns = takedown.read(self._store.backend)
         self._left_out = check_forgotten(self._stage, self._manifests, self._takedowns)
@@ -254,7 +256,7 @@ class _Run:
             fingerprint=self.key,
             config=plain,
             inputs={
-                name: InputRef(name=name, version=manifest.version, digest=manifest.digest)
+                name: InputRef(name=manifest.name, version=manifest.version, digest=manifest.digest)
                 for name, manifest in self._manifests.items()
             },
             rows_in=outcome.rows_in,

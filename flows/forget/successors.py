@@ -133,7 +133,7 @@ class Successors:
             except (UnknownArtifact, DamagedArtifact) as error:
                 raise CannotRewrite(f"{reference.label} is gone", is_damaged=True) from error
             is_own = name != "tokenizer" or source.inputs["dedup"].digest == _dedup(old)
-            same = self._of_content.get((name, source.digest))
+            same = self._of_content.get((reference.name, source.digest))
             found[name] = (same or self.of(source)) if is_own else source
         return found
 

@@ -57,6 +57,8 @@ def drops(manifest: Manifest) -> dict[str, int]:
         found |= {k: int(str(v)) for k, v in counts.items()} if isinstance(counts, Mapping) else {}
     if manifest.name == "dedup":
         found["duplicate"] = _count(manifest, "duplicates")
+        if already := _count(manifest, "already_there"):
+            found["in an earlier corpus"] = already
     unexplained = manifest.rows_in - manifest.rows_out - sum(found.values())
     found |= {"no reason was kept": unexplained} if unexplained else {}
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))

@@ -125,7 +125,8 @@ def _tell_dedup(found: DedupTrace) -> Iterator[str]:
     for duplicate in found.dropped:
         yield (
             f"dropped: {_likeness(duplicate)} (threshold {found.threshold:.0%}) to "
-            f"{duplicate.kept_url}, which comes first by {policy}"
+            f"{duplicate.kept_url}, which "
+            + (f"{duplicate.kept_in} holds" if duplicate.kept_in else f"comes first by {policy}")
         )
         yield f"cluster {duplicate.kept_id}"
 

@@ -90,7 +90,12 @@ def filter_shard(documents: Path, kept: Path, workspace: Workspace, path: str) -
     write_table(workspace, path, table.filter(pa.array(stays)))
 
 
-def most_copies(duplicates: Path) -> int:
-    """How many documents were dropped for one and the same kept document, at most."""
-    kept = pq.read_table(duplicates, columns=["kept_id"])["kept_id"]
-    return int(pc.max(pc.value_counts(kept).field("counts")).as_py() or 0)
+def count_duplicates(duplicates: Path) -> dict[str, int]:
+    """How many documents were dropped for one of this corpus, how many for one and the same at
+    most, and how many because an earlier corpus holds them.
+    """
+    table = pq.read_table(duplicates, columns=["kept_id", "kept_in"])
+    own = table.filter(pc.equal(table["kept_in"], ""))["kept_id"]
+    most = int(pc.max(pc.value_counts(own).field("counts")).as_py() or 0)
+    counts = {"duplicates": len(own), "most_copies": most}
+    return counts | ({"already_there": len(table) - len(own)} if len(own) < len(table) else {})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from storage.lookup import find_rows, read_columns
 from storage.records import DUPLICATE
@@ -23,6 +24,7 @@ class Duplicate:
     kept_url: str
     similarity: float
     method: str
+    kept_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def trace_documents(
     keep: Sequence[str],
 ) -> DedupTrace:
     """The clusters that these documents belong to."""
-    columns = DUPLICATE.names
+    columns = _columns(duplicates)
     dropped = [Duplicate(**r) for r in find_rows(duplicates, "document_id", ids, columns)]
     kept = find_rows(documents, "document_id", ids, ("document_id", "url"))
     in_favour = [Duplicate(**r) for r in find_rows(duplicates, "kept_id", ids, columns)]
@@ -69,6 +71,12 @@ def trace_documents(
         for row in kept
     )
     return DedupTrace(threshold, tuple(keep), tuple(clusters), tuple(dropped))
+
+
+def _columns(duplicates: Sequence[Path]) -> list[str]:
+    """Of the evidence that is there: before version 2 no corpus was held against another."""
+    there = [set(pq.read_schema(path).names) for path in duplicates]
+    return [name for name in DUPLICATE.names if all(name in names for names in there)]
 
 
 def find_documents(

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.checks import Made
 from tasks.dedup.checks import measures
-from tasks.dedup.dedup import most_copies
+from tasks.dedup.dedup import count_duplicates
 from tests.tasks.dedup.conftest import Dedup, document
 from tests.tasks.judging import broken, changed
 
@@ -46,6 +46,8 @@ def test_the_most_copied_document_is_counted(dedup: Dedup) -> None:
         for n in range(times)
     ]
     done = dedup(rows)
-    assert most_copies(done.root / "dedup" / "data" / "duplicates.parquet") == 3
+    counts = count_duplicates(done.root / "dedup" / "data" / "duplicates.parquet")
+    assert counts["most_copies"] == 3
     alone = dedup(rows[-1:])
-    assert most_copies(alone.root / "dedup" / "data" / "duplicates.parquet") == 0
+    none = count_duplicates(alone.root / "dedup" / "data" / "duplicates.parquet")
+    assert none == {"duplicates": 0, "most_copies": 0}

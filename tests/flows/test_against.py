@@ -1,0 +1,118 @@
+"""Increments: each corpus is held against those before it, named in the recipe."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from flows.against import named_inputs
+from flows.stages import STAGES
+from storage.errors import RequestError
+from storage.manifest import Manifest
+from storage.parquet import shard_name, write_rows
+from storage.records import DOCUMENT
+from storage.sealing import Draft, commit
+from storage.store import Store
+from tasks.dedup.config import DedupConfig
+from tests.flows.by_hand import CodeRef, RunRef, recipe
+from tests.flows.conftest import Cli, Phusa
+from tests.tasks.dedup.conftest import document
+
+Row = dict[str, Any]
+
+
+def _rows(*names: str) -> list[Row]:
+    """A document of 80 words of its own for each name."""
+    return [
+        document(f"http://a.example/{name}", " ".join(random.Random(name).choices(_WORDS, k=80)))
+        for name in names
+    ]
+
+
+_WORDS = [f"word{n}" for n in range(500)]
+
+
+def _seal_clean(store: Store, name: str, rows: Sequence[Row]) -> Manifest:
+    key = name.encode().hex().ljust(64, "0")
+    with store.building("clean", key) as workspace:
+        write_rows(workspace, shard_name("documents", 0, 1), rows, DOCUMENT)
+        draft = Draft(
+            name="clean",
+            fingerprint=key,
+            config={},
+            inputs={},
+            rows_in=len(rows),
+            rows_out=len(rows),
+            stats={},
+            code=CodeRef(stage_version=1, source_sha256="0" * 64),
+            run=RunRef(recipe=name, host="test"),
+        )
+        return commit(store, workspace, draft)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe().model_dump(mode="json")))
+    return path
+
+
+def _urls(store: Store, manifest: Manifest) -> set[str]:
+    paths = store.files(manifest, "documents/")
+    return {url[-1] for path in paths for url in pq.read_table(path)["url"].to_pylist()}
+
+
+def test_a_later_corpus_keeps_only_what_is_new(phusa: Phusa, store: Store, written: Path) -> None:
+    """Three increments: the third meets the first by way of the second."""
+    parts = {"one": "abc", "two": "bcde", "three": "aefg"}
+    against: list[str] = []
+    for name, letters in parts.items():
+        _seal_clean(store, name, _rows(*letters))
+        settings = ["--set", f"name={name}", "--set", f"dedup.against={json.dumps(against)}"]
+        run = ["run", written, "--store", store.address, "--only", "dedup", *settings]
+        phusa(*run)
+        against = [name]
+    found = {name: _urls(store, store.resolve("dedup", name)) for name in parts}
+    assert found == {"one": set("abc"), "two": set("de"), "three": set("fg")}
+    third = store.resolve("dedup", "three")
+    assert third.stats["already_there"] == 2
+    assert [i.label for n, i in third.inputs.items() if n != "clean"] == [
+        store.resolve("dedup", name).label for name in ("one", "two")
+    ]
+    evidence = pq.read_table(store.files(third, "duplicates.parquet")[0]).to_pylist()
+    assert {row["kept_in"] for row in evidence} == {
+        i.label for n, i in third.inputs.items() if n != "clean"
+    }
+    assert "reuse" in phusa(*run).stdout  # the same again is a hit
+
+
+def test_what_cannot_be_held_against_is_refused(cli: Cli, store: Store, written: Path) -> None:
+    _seal_clean(store, "r", _rows("a"))
+    for wrong, says in {
+        "nowhere": "nowhere",
+        "r": "this recipe itself",
+        "clean@2": "dedup",
+    }.items():
+        settings = ["--set", f"dedup.against=[{wrong}]"]
+        done = cli("plan", written, "--store", store.address, "--only", "dedup", *settings)
+        assert done.code == 2, done.err
+        assert says in done.err
+
+
+def test_other_stages_name_no_corpus(store: Store) -> None:
+    assert named_inputs(store, STAGES["clean"], recipe().clean, "r") == {}
+    assert named_inputs(store, STAGES["dedup"], DedupConfig(), "r") == {}
+    with pytest.raises(RequestError, match="never"):
+        named_inputs(store, STAGES["dedup"], DedupConfig(against=("never",)), "r")
