@@ -14,9 +14,9 @@ _INPUT = "against-"
 def named_inputs(store: Store, stage: Stage, config: Config, recipe: str) -> dict[str, Manifest]:
     """The artifacts that `against` names, and those that they were held against, oldest first.
 
-    `recipe` is the one that asks, which cannot mean itself: its next run would find all that it
-    made and keep nothing. By the names that they have as inputs. Raises RequestError, with all faults at once, if one is
-    not there.
+    By the names that they have as inputs. `recipe` is the one that asks: it cannot mean itself, for
+    its next run would find all that it made, and keep nothing. Raises RequestError, with all faults
+    at once, if one is not there.
     """
     references: tuple[str, ...] = dict(config).get("against", ())
     found: dict[str, Manifest] = {}
