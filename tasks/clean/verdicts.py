@@ -11,7 +11,9 @@ class Verdicts:
 
     def __init__(self, config: CleanConfig) -> None:
         self._config = config
-        self._bounds = [bound for rule in config.filters for bound in rule.bounds()]
+        self.bounds = {rule.kind: rule.bounds() for rule in config.filters}
+        """Each filter's, in the order in which they are asked."""
+        self._in_order = [bound for bounds in self.bounds.values() for bound in bounds]
 
     @property
     def signal_names(self) -> list[str]:
@@ -33,4 +35,4 @@ class Verdicts:
             return Verdict("other_language", language, ", ".join(self._config.languages))
         if score < least:
             return Verdict("unsure_language", f"{score:.4g}", f">= {least:g}")
-        return judge(self._bounds, signals)
+        return judge(self._in_order, signals)
