@@ -93,3 +93,45 @@ def funnel(
             show_parts(console, by, found.domains if by is By.DOMAIN else found.languages)
 
     answer({"artifact": cleaning.label, **asdict(found)}, as_json, show)
+
+
+@clean_app.command("try")
+def try_(
+    page: Annotated[
+        str, typer.Argument(help="a URL, a file, or - for the standard input", metavar="URL|FILE")
+    ],
+    recipe: Annotated[
+        Path | None, typer.Option(help="the recipe by which it is cleaned; default: all defaults")
+    ] = None,
+    set_: SetOption = None,
+    of: Annotated[
+        str | None,
+        typer.Option("--of", help="take the page from this crawl", metavar="crawl[@…]|clean[@…]"),
+    ] = None,
+    store: StoreOption = None,
+    url: Annotated[str | None, typer.Option(help="the address of a page in a file")] = None,
+    charset: Annotated[
+        str | None, typer.Option(help="of a page in a file; default: as it says, or detected")
+    ] = None,
+    contact: Annotated[
+        str | None, typer.Option(help="e-mail address or URL, told to the host that is asked")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="print the text and nothing else")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send one page through a cleaning: its text, language, every signal, the verdict.
+
+    A URL is fetched as a crawl does: robots.txt, delays and private addresses are heeded.
+
+    Example: `phusa clean try page.html --set clean.languages=[vi]`
+    """
+    from flows.trying.asked import Asked, read_page
+    from flows.trying.render import show_trial
+    from tasks.clean.trial import try_page
+
+    asked = Asked(page, recipe, tuple(set_ or ()), of, store, url, charset, contact)
+    found = try_page(read_page(asked), asked.config)
+    if text:
+        print(found.text)
+        return
+    answer(asdict(found), as_json, lambda console: show_trial(console, found))

@@ -184,9 +184,7 @@ class _Rules:
         if reason not in self.bounds:
             return "", ""
         bound = self.bounds[reason]
-        least = f">= {bound.min:g}" if np.isfinite(bound.min) else ""
-        most = f"<= {bound.max:g}" if np.isfinite(bound.max) else ""
-        return bound.signal, " and ".join(filter(None, (least, most)))
+        return bound.signal, bound.says
 
     def example(self, row: Mapping[str, str | float]) -> Example:
         reason, score = str(row["reason"]), float(row["language_score"])

@@ -140,7 +140,9 @@ def _linear_edges(low: float, high: float, anchor: float, *, whole: bool) -> Num
     before = np.arange(np.ceil((anchor - first) / step), 0, -1)
     after = np.arange(0, np.ceil((last - anchor) / step) + 1)
     edges = np.concatenate([anchor - step * before, anchor + step * after])
-    return np.unique(np.maximum(edges, 0.0)) if low >= 0 and not whole else edges
+    if low >= 0 > edges[0] and not whole:
+        edges = np.concatenate([[0.0], edges[edges > step / 2]])  # zeros are many: no sliver
+    return edges
 
 
 def _log_edges(values: Numbers, low: float, high: float, *, whole: bool) -> Numbers:

@@ -20,6 +20,12 @@ class Verdicts:
         """The names of all signals, in the filters' order."""
         return list(self.measure(Candidate("", "")))
 
+    @property
+    def signals(self) -> dict[str, list[str]]:
+        """The names of each filter's signals."""
+        nothing = Candidate("", "")
+        return {rule.kind: list(rule.measure(nothing)) for rule in self._config.filters}
+
     def measure(self, candidate: Candidate) -> dict[str, float]:
         """All signals of a text, also those behind a bound that it breaks."""
         return {
