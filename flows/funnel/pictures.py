@@ -95,18 +95,24 @@ def draw_histograms(found: Sequence[Histogram], drops: Sequence[Drop], title: st
     columns = min(_COLUMNS, len(found))
     rows = ceil(len(found) / columns)
     width, height = _PANEL
-    size = (max(width * columns, 6.4), height * rows + 0.75)
-    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    across, down = max(width * columns, 6.4), height * rows + 0.8
+    # Margins in inches, and no layout engine: one would draw all panels three times over.
+    figure = Figure(figsize=(across, down), dpi=_DPI)
+    figure.subplots_adjust(
+        left=0.45 / across, right=1 - 0.32 / across, top=1 - 0.8 / down, bottom=0.65 / down,
+        wspace=0.16, hspace=0.46,
+    )  # fmt: skip
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     told = {drop.reason: drop for drop in drops}
     for axes, one in zip(panels, found, strict=False):
         _draw_signal(axes, one, told)
     for axes in panels[len(found) :]:
         axes.axis("off")
-    figure.suptitle(title, x=0.01, ha="left", color=_INK, fontsize=12, fontweight="bold")
+    above = {"y": 1 - 0.12 / down, "va": "top", "fontsize": 12, "fontweight": "bold"}
+    figure.suptitle(title, x=0.1 / across, ha="left", color=_INK, **above)
     handles = _legend()
     figure.legend(
-        handles=handles, loc="outside lower left", ncols=len(handles), frameon=False, fontsize=8.5
+        handles=handles, loc="lower left", ncols=len(handles), frameon=False, fontsize=8.5
     )
     return _png(figure)
 
@@ -142,6 +148,7 @@ def _draw_signal(axes: Axes, one: Histogram, drops: dict[str, Drop]) -> None:
     for count, text, side, at in outside:
         if count:
             where = {"ha": side, "va": "top", "transform": axes.transAxes}
+            where["bbox"] = {"facecolor": "white", "linewidth": 0, "pad": 0.8}
             axes.text(at, 0.97, text.format(count), fontsize=7.5, color=_FAINT, **where)
     _quiet(axes, one, edges)
 
@@ -157,10 +164,11 @@ def _says(one: Histogram, drops: dict[str, Drop]) -> str:
 
 
 def _quiet(axes: Axes, one: Histogram, edges: np.ndarray[Any, Any]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.tick_params(labelsize=7.5, colors=_FAINT, which="both", length=2)
     axes.yaxis.set_major_locator(LogLocator(10, numticks=5))
+    axes.yaxis.set_minor_locator(NullLocator())
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
