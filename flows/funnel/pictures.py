@@ -32,6 +32,7 @@ def draw_funnel(found: Funnel, title: str) -> bytes:
     """A bar for what each step leaves, with what it drops and the reasons that drop most."""
     from matplotlib.figure import Figure  # 0.4 s, and only wanted for pictures
 
+    rows: list[tuple[str, int, int, Sequence[Drop]]]
     rows = [("pages" if found.language is None else "texts", found.pages, 0, ())]
     rows += [(step.name, step.pages_out, step.dropped, step.drops) for step in found.steps]
     figure = Figure(figsize=(10.8, 1.0 + 0.62 * len(rows)), dpi=_DPI, layout="constrained")
@@ -69,7 +70,7 @@ def _draw_step(
     axes.barh(place, wide, left=start, height=_BAR, color=_KEPT)
     axes.barh(place, gone, left=start + wide, height=_BAR, color=_DROPPED, alpha=0.85)
     axes.text(-0.02, place, name, ha="right", va="center", color=_INK, fontsize=10.5)
-    middle = {"ha": "center", "va": "center", "fontsize": 10}
+    middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10}
     says = f"{left:,}  ({share(left, pages)})"
     if wide > 0.2:
         axes.text(start + wide / 2, place, says, color="white", **middle)
@@ -81,8 +82,7 @@ def _draw_step(
     ranked = sorted((drop for drop in drops if drop.dropped), key=lambda d: -d.dropped)
     told = [f"{drop.reason} {drop.dropped:,}" for drop in ranked[:_NAMED]]
     told += [f"{len(ranked) - _NAMED} more"] if len(ranked) > _NAMED else []
-    lines = "\n".join(filter(None, (", ".join(told[:2]), ", ".join(told[2:]))))
-    axes.text(1.15, place, lines, ha="left", va="center", color=_FAINT, fontsize=8.5)
+    axes.text(1.15, place, "\n".join(told), ha="left", va="center", color=_FAINT, fontsize=8.5)
 
 
 def draw_histograms(found: Sequence[Histogram], drops: Sequence[Drop], title: str) -> bytes:
@@ -147,7 +147,7 @@ def _draw_signal(axes: Axes, one: Histogram, drops: dict[str, Drop]) -> None:
     outside = [(one.below, "◂ {:,}", "left", 0.01), (one.above, "{:,} ▸", "right", 0.99)]
     for count, text, side, at in outside:
         if count:
-            where = {"ha": side, "va": "top", "transform": axes.transAxes}
+            where: dict[str, Any] = {"ha": side, "va": "top", "transform": axes.transAxes}
             where["bbox"] = {"facecolor": "white", "linewidth": 0, "pad": 0.8}
             axes.text(at, 0.97, text.format(count), fontsize=7.5, color=_FAINT, **where)
     _quiet(axes, one, edges)

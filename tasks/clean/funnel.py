@@ -151,7 +151,9 @@ class _Rules:
 
     def __init__(self, config: CleanConfig) -> None:
         self._config, self.verdicts = config, Verdicts(config)
-        self.steps = {LANGUAGE: _LANGUAGE_RULES} if config.languages else {}
+        self.steps: dict[str, Sequence[str]] = {}
+        if config.languages:
+            self.steps[LANGUAGE] = _LANGUAGE_RULES
         self.bounds = {b.reason: b for of in self.verdicts.bounds.values() for b in of}
         for kind, bounds in self.verdicts.bounds.items():
             self.steps[kind] = tuple(bound.reason for bound in bounds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.clean.config import CleanConfig
-from tasks.clean.filters import Candidate, Signals, Verdict, judge
+from tasks.clean.filters import Bound, Candidate, Signals, Verdict, judge
 
 
 class Verdicts:
@@ -11,7 +11,9 @@ class Verdicts:
 
     def __init__(self, config: CleanConfig) -> None:
         self._config = config
-        self.bounds = {rule.kind: rule.bounds() for rule in config.filters}
+        self.bounds: dict[str, tuple[Bound, ...]] = {
+            rule.kind: rule.bounds() for rule in config.filters
+        }
         """Each filter's, in the order in which they are asked."""
         self._in_order = [bound for bounds in self.bounds.values() for bound in bounds]
 
