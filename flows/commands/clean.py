@@ -77,10 +77,10 @@ def funnel(
 
     Example: `phusa clean funnel --language vi --png pictures`
     """
-    from flows.funnel.cleaning import open_cleaning  # pyarrow, courlan: 0.4 s
+    from flows.funnel.cleaning import find_cleaning  # pyarrow, courlan: 0.4 s
     from flows.funnel.render import show_funnel, show_parts
 
-    cleaning = open_cleaning(store_here(store), of)
+    cleaning = find_cleaning(store_here(store), of)
     found = cleaning.funnel(language, examples)
     if png is not None:
         from flows.funnel.files import write_pictures

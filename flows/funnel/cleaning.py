@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from storage.errors import Fault, RequestError
+from storage.errors import Fault, RequestError, UnknownArtifact
 from storage.manifest import Manifest
+from storage.sealing import quarantined
 from storage.store import Store
 from tasks.clean.config import CleanConfig
 from tasks.clean.funnel import Funnel, funnel
@@ -52,16 +53,28 @@ def has_signals(manifest: Manifest) -> bool:
     return any(entry.path.startswith("signals/") for entry in manifest.files)
 
 
-def open_cleaning(store: Store, target: str) -> Cleaning:
-    """The cleaning that `target` (`clean`, `clean@VERSION`) names; its tables are fetched.
+def find_cleaning(store: Store, target: str) -> Cleaning:
+    """The cleaning that `target` (`clean`, `clean@VERSION`) names, also one in quarantine.
 
-    Raises RequestError for what is no cleaning, or one from which no funnel can be counted.
+    Raises RequestError for what is no cleaning, and as `open_cleaning`.
     """
-    manifest = store.resolve(target)
-    label = manifest.label
+    try:
+        manifest = store.resolve(target)
+    except UnknownArtifact:
+        _, _, version = target.partition("@")
+        held = [one for one in quarantined(store, "clean") if one.version.startswith(version)]
+        if not version or len(held) != 1:
+            raise
+        (manifest,) = held
     if manifest.name != "clean":
         remedy = "`phusa artifacts` lists the cleanings."
-        raise RequestError(Fault(target, f"{label}", "clean, or clean@VERSION", remedy))
+        raise RequestError(Fault(target, manifest.label, "clean, or clean@VERSION", remedy))
+    return open_cleaning(store, manifest)
+
+
+def open_cleaning(store: Store, manifest: Manifest) -> Cleaning:
+    """A cleaning, its tables fetched. Raises RequestError if no funnel can be counted from it."""
+    label = manifest.label
     if not has_signals(manifest):
         expected = "the signals that a cleaning keeps since version 3 of the stage"
         raise RequestError(Fault(label, "no table of signals", expected, _AGAIN))

@@ -41,7 +41,7 @@ def draw_funnel(found: Funnel, title: str) -> bytes:
         _draw_slope(axes, place, *rows[place - 1][1:3], found.pages)
     for place, (name, left, dropped, drops) in enumerate(rows):
         _draw_step(axes, place, name, left, dropped, drops, found.pages)
-    axes.set_xlim(-0.15, 1.64)
+    axes.set_xlim(-0.15, 1.7)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.axis("off")
     figure.suptitle(
@@ -82,7 +82,7 @@ def _draw_step(
     ranked = sorted((drop for drop in drops if drop.dropped), key=lambda d: -d.dropped)
     told = [f"{drop.reason} {drop.dropped:,}" for drop in ranked[:_NAMED]]
     told += [f"{len(ranked) - _NAMED} more"] if len(ranked) > _NAMED else []
-    axes.text(1.15, place, "\n".join(told), ha="left", va="center", color=_FAINT, fontsize=8.5)
+    axes.text(1.2, place, "\n".join(told), ha="left", va="center", color=_FAINT, fontsize=8.5)
 
 
 def draw_histograms(found: Sequence[Histogram], drops: Sequence[Drop], title: str) -> bytes:

@@ -30,7 +30,7 @@ def show_cleaning(store: Store, manifest: Manifest) -> FunnelShown | None:
     """What each step dropped; None for what is no cleaning, or kept no signals."""
     if manifest.name != "clean" or not has_signals(manifest):
         return None
-    cleaning = open_cleaning(store, manifest.label)
+    cleaning = open_cleaning(store, manifest)
     found = cleaning.funnel(num_examples=_EXAMPLES)
     drops = [drop for step in found.steps for drop in step.drops]
     says = "pages left after each step"

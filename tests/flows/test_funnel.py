@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from flows.funnel.cleaning import open_cleaning
+from flows.funnel.cleaning import find_cleaning
 from flows.funnel.pictures import draw_funnel, draw_histograms
 from storage.errors import RequestError
 from storage.records import DOCUMENT, signals_schema
@@ -81,7 +81,7 @@ def test_pictures_are_written(root: Path, cli: Cli, tmp_path: Path) -> None:
 
 
 def test_the_same_counts_are_the_same_picture(root: Path) -> None:
-    cleaning = open_cleaning(Store(root), "clean")
+    cleaning = find_cleaning(Store(root), "clean")
     found, signals = cleaning.funnel(), cleaning.histograms()
     assert draw_funnel(found, "a") == draw_funnel(found, "a")
     assert draw_histograms(signals[:1], [], "a") == draw_histograms(signals[:1], [], "a")
@@ -102,16 +102,28 @@ def test_a_configuration_of_another_time_is_refused(tmp_path: Path) -> None:
     signals = {"signals/a.parquet": pa.Table.from_pylist([], schema=signals_schema([]))}
     seal(tmp_path, "clean", VERSION, dict(signals), config={"filters": [{"kind": "gone"}]})
     with pytest.raises(RequestError, match="a configuration that this phusa cannot read"):
-        open_cleaning(Store(tmp_path), "clean")
+        find_cleaning(Store(tmp_path), "clean")
     config = identity(CleanConfig(filters=(Length(),)))
     seal(tmp_path, "clean", VERSION.replace("bbbb", "cccc"), dict(signals), config=config)
     with pytest.raises(RequestError, match="signals without num_words"):
-        open_cleaning(Store(tmp_path), f"clean@{VERSION.replace('bbbb', 'cccc')}")
+        find_cleaning(Store(tmp_path), f"clean@{VERSION.replace('bbbb', 'cccc')}")
+
+
+def test_what_is_in_quarantine_can_be_asked_about(tmp_path: Path, cli: Cli) -> None:
+    made = seal_cleaned(tmp_path / "store", tmp_path, PAGES[:9])
+    held = tmp_path / "store" / "quarantine" / "clean" / f"{VERSION}.json"
+    held.parent.mkdir(parents=True)
+    manifest = tmp_path / "store" / "versions" / "clean" / VERSION / "manifest.json"
+    manifest.rename(held)
+    said = cli("clean", "funnel", made.label, "--store", tmp_path / "store")
+    assert said.code == 0 and "8 of 9 kept" in said.out
+    for wrong in ("clean", "clean@20261122"):
+        assert cli("clean", "funnel", wrong, "--store", tmp_path / "store").code == 2
 
 
 def test_other_stages_have_no_funnel(root: Path) -> None:
     with pytest.raises(RequestError, match="expected clean, or clean@VERSION"):
-        open_cleaning(Store(root), "crawl")
+        find_cleaning(Store(root), "crawl")
 
 
 def test_lists_that_are_gone_are_not_asked_for(tmp_path: Path) -> None:
@@ -120,5 +132,5 @@ def test_lists_that_are_gone_are_not_asked_for(tmp_path: Path) -> None:
     hosts = UrlBlocklist.model_validate({"hosts": [{"path": str(tmp_path / "hosts.txt")}]})
     seal_cleaned(tmp_path / "store", tmp_path, PAGES[:2], CleanConfig(filters=(hosts,)))
     (tmp_path / "hosts.txt").unlink()
-    found = open_cleaning(Store(tmp_path / "store"), "clean").funnel()
+    found = find_cleaning(Store(tmp_path / "store"), "clean").funnel()
     assert [step.name for step in found.steps] == ["text", "url_blocklist"] and found.kept == 2

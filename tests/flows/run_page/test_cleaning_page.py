@@ -42,6 +42,14 @@ def test_what_is_reused_has_it_on_the_page_of_its_own_run(tmp_path: Path, shown:
     assert "## Funnel" not in shown["clean"]
 
 
+def test_a_cleaning_in_quarantine_shows_why(tmp_path: Path, shown: Shown) -> None:
+    """Its manifest is not where those of sealed ones are."""
+    made = seal_cleaned(tmp_path / "store", tmp_path)
+    (tmp_path / "store" / "versions" / "clean" / made.version / "manifest.json").unlink()
+    publish_page(Store(tmp_path / "store"), made, action="in quarantine", reason="because")
+    assert "clean-funnel" in shown.artifacts and "## Funnel" in shown["clean"]
+
+
 def test_nothing_broken_is_no_picture_of_signals(tmp_path: Path, shown: Shown) -> None:
     made = seal_cleaned(tmp_path / "store", tmp_path, PAGES[:2])
     publish_page(Store(tmp_path / "store"), made, action="built", reason="because")
