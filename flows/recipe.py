@@ -75,7 +75,11 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises RequestError with all faults at once.
     """
-    raw = _read(path)
+    return check_recipe(_read(path), overrides, path)
+
+
+def check_recipe(raw: dict[str, Any], overrides: Sequence[str], path: Path) -> Recipe:
+    """The recipe in a mapping that was read from `path`, with overrides; as `load_recipe`."""
     faults = []
     for override in overrides:
         fault = _apply(raw, override)

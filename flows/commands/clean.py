@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from flows.commands.options import JsonOption, StoreOption, answer
+from flows.commands.options import JsonOption, StoreOption, answer, store_here
 from flows.commands.run import RecipeArgument, SetOption
 
 clean_app = typer.Typer(no_args_is_help=True, help="Study how pages are cleaned, without a run.")
@@ -40,3 +43,95 @@ def replay(
     read = load_recipe(recipe, set_ or ())
     found = judge_again(store_of(recipe, read, store), of, read.clean)
     answer(asdict(found), as_json, lambda console: show_replay(console, found))
+
+
+class By(StrEnum):
+    """What the pages are told apart by."""
+
+    DOMAIN = "domain"
+    LANGUAGE = "language"
+
+
+@clean_app.command()
+def funnel(
+    of: Annotated[
+        str, typer.Argument(help="which cleaning", metavar="[clean[@VERSION]]")
+    ] = "clean",
+    store: StoreOption = None,
+    by: Annotated[By | None, typer.Option(help="what became of each one's pages")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="count texts in this language alone, such as vi")
+    ] = None,
+    examples: Annotated[
+        int, typer.Option(min=0, max=100, help="dropped pages to name for each reason")
+    ] = 3,
+    png: Annotated[
+        Path | None,
+        typer.Option(help="write pictures of funnel and signals to this folder", metavar="FOLDER"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what each step of a cleaning dropped, and what each bound would drop alone.
+
+    Texts of dropped pages are not kept: `phusa clean try URL --of crawl` shows one again.
+
+    Example: `phusa clean funnel --language vi --png pictures`
+    """
+    from flows.funnel.cleaning import find_cleaning  # pyarrow, courlan: 0.4 s
+    from flows.funnel.render import show_funnel, show_parts
+
+    cleaning = find_cleaning(store_here(store), of)
+    found = cleaning.funnel(language, examples)
+    if png is not None:
+        from flows.funnel.files import write_pictures
+
+        write_pictures(png, cleaning, found)
+
+    def show(console: Console) -> None:
+        show_funnel(console, cleaning.label, found)
+        if by is not None:
+            show_parts(console, by, found.domains if by is By.DOMAIN else found.languages)
+
+    answer({"artifact": cleaning.label, **asdict(found)}, as_json, show)
+
+
+@clean_app.command("try")
+def try_(
+    page: Annotated[
+        str, typer.Argument(help="a URL, a file, or - for the standard input", metavar="URL|FILE")
+    ],
+    recipe: Annotated[
+        Path | None, typer.Option(help="the recipe by which it is cleaned; default: all defaults")
+    ] = None,
+    set_: SetOption = None,
+    of: Annotated[
+        str | None,
+        typer.Option("--of", help="take the page from this crawl", metavar="crawl[@…]|clean[@…]"),
+    ] = None,
+    store: StoreOption = None,
+    url: Annotated[str | None, typer.Option(help="the address of a page in a file")] = None,
+    charset: Annotated[
+        str | None, typer.Option(help="of a page in a file; default: as it says, or detected")
+    ] = None,
+    contact: Annotated[
+        str | None, typer.Option(help="e-mail address or URL, told to the host that is asked")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="print the text and nothing else")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send one page through a cleaning: its text, language, every signal, the verdict.
+
+    A URL is fetched as a crawl does: robots.txt, delays and private addresses are heeded.
+
+    Example: `phusa clean try page.html --set clean.languages=[vi]`
+    """
+    from flows.trying.asked import Asked, read_page
+    from flows.trying.render import show_trial
+    from tasks.clean.trial import try_page
+
+    asked = Asked(page, recipe, tuple(set_ or ()), of, store, url, charset, contact)
+    found = try_page(read_page(asked), asked.config)
+    if text:
+        print(found.text)
+        return
+    answer(asdict(found), as_json, lambda console: show_trial(console, found))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from prefect.artifacts import ImageArtifact, MarkdownArtifact, TableArtifact
 
+from flows.funnel.cleaning import has_signals
 from flows.hosts import HOST_COLUMNS, host_rows
 from flows.render import size
+from flows.run_page.cleaning import show_cleaning
 from flows.run_page.lineage import lineage
 from flows.run_page.markdown import commands, escape, facts_table, number, run_link, table
-from flows.run_page.plots import plot_training
+from flows.run_page.plots import Picture, plot_training
 from flows.run_page.publishing import at_no_risk, or_why_not
 from flows.run_page.rows import UNITS_IN, count_rows, drops, is_selection
 from flows.run_page.samples import samples
@@ -24,27 +27,45 @@ def publish_page(
 ) -> None:
     """Put the artifact's page, rows and curves on the Artifacts tab of the run in hand.
 
-    `action` is built, reused or in quarantine. What is reused shows no samples and no curves: they
-    are on the page of the run that built it, and no model is loaded or file fetched for them. Never
-    raises: the artifact is sealed already.
+    `action` is built, reused or in quarantine. What is reused shows no samples and no pictures:
+    they are on the page of the run that built it, and no model is loaded or file fetched for them.
+    Never raises: the artifact is sealed already.
     """
     name = manifest.name
     with at_no_risk(f"{name}'s page"):
-        curves = "" if action == "reused" else _curves(store, manifest)
-        page = _page(store, manifest, action, reason, prompts, curves)
+        drawn = _Drawn() if action == "reused" else _drawn(store, manifest)
+        page = _page(store, manifest, action, reason, prompts, drawn)
         says = f"{action}: {_headline(manifest)}"
         MarkdownArtifact(key=name, description=says, markdown=page).create()
         table, counts = count_rows(manifest), _counts(manifest)
         TableArtifact(key=f"{name}-rows", description=counts, table=table).create()
-        if curves:
-            shows = "loss and learning rate by step"
-            ImageArtifact(key=f"{name}-loss", description=shows, image_url=curves).create()
+        for picture in drawn.pictures:
+            ImageArtifact(
+                key=f"{name}-{picture.name}", description=picture.says, image_url=picture.url
+            ).create()
 
 
-def _curves(store: Store, manifest: Manifest) -> str:
+@dataclass(frozen=True)
+class _Drawn:
+    """What takes pictures, and files of the artifact, to show."""
+
+    funnel: str = ""
+    training: str = ""
+    pictures: tuple[Picture, ...] = ()
+
+
+def _drawn(store: Store, manifest: Manifest) -> _Drawn:
     with at_no_risk(f"{manifest.name}'s curves"):
-        return plot_training(store, manifest) or ""
-    return ""
+        curves = plot_training(store, manifest)
+        if curves:
+            training = Picture("loss", "loss and learning rate by step", curves)
+            return _Drawn(training=training.markdown, pictures=(training,))
+    with at_no_risk(f"{manifest.name}'s funnel"):
+        shown = show_cleaning(store, manifest)
+        if shown is not None:
+            images = [picture.markdown for picture in shown.pictures]
+            return _Drawn("\n\n".join([*images, shown.tables]), pictures=shown.pictures)
+    return _Drawn()
 
 
 def _headline(manifest: Manifest) -> str:
@@ -67,7 +88,7 @@ def _page(
     action: str,
     reason: str,
     prompts: Sequence[str],
-    curves: str,
+    drawn: _Drawn,
 ) -> str:
     dropped = {why: f"{count:,}" for why, count in drops(manifest).items()}
     sections = {
@@ -75,7 +96,8 @@ def _page(
         "Gates": _gates(manifest),
         "Dropped": facts_table(dropped) if dropped else "",
         "Hosts": _hosts(manifest),
-        "Training": f"![loss and learning rate by step]({curves})" if curves else "",
+        "Funnel": drawn.funnel,
+        "Training": drawn.training,
         "Samples": or_why_not(lambda: _samples(store, manifest, action, prompts)),
         "Made from": or_why_not(lambda: lineage(store, manifest)),
         "Facts": facts_table(_facts(manifest)),
@@ -114,7 +136,7 @@ def _samples(store: Store, manifest: Manifest, action: str, prompts: Sequence[st
     if action != "reused":
         return samples(store, manifest, prompts)
     built = run_link("the run that built it", manifest.run.flow_run_id)
-    return f"Samples, and the curves of a training, are on the page of {built}."
+    return f"Samples, and the pictures, are on the page of {built}."
 
 
 def _facts(manifest: Manifest) -> dict[str, str]:
@@ -147,4 +169,6 @@ def _commands(store: Store, manifest: Manifest) -> str:
         lines.append(f'phusa sample {manifest.label} "PROMPT"')
     else:
         lines.append("phusa trace URL_OR_DOCUMENT_ID")
+    if name == "clean" and has_signals(manifest):
+        lines.append(f"phusa clean funnel {manifest.label} --by language")
     return commands(store.address, lines)

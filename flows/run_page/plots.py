@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,20 @@ TRAINING = "training.parquet"
 _INCHES, _DPI = (7.2, 4.0), 100
 _SMOOTHING = 50  # the bold line is a mean over this part of the steps
 
+
+@dataclass(frozen=True)
+class Picture:
+    """One that is shown on a page and as an artifact of its own, `STAGE-NAME`."""
+
+    name: str
+    says: str
+    url: str
+
+    @property
+    def markdown(self) -> str:
+        return f"![{self.says}]({self.url})"
+
+
 Curve = npt.NDArray[np.float64]
 
 
@@ -28,7 +43,11 @@ def plot_training(store: Store, manifest: Manifest) -> str | None:
     if all(entry.path != TRAINING for entry in manifest.files):
         return None
     (path,) = store.files(manifest, TRAINING)
-    png = draw_training(path)
+    return data_url(draw_training(path))
+
+
+def data_url(png: bytes) -> str:
+    """A PNG as the address of an image."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,6 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.identities import document_id
 from storage.lookup import read_columns
 from storage.parquet import read_table, shard_name, write_rows
 from storage.records import DOCUMENT, ORIGIN, REJECT, signals_schema
@@ -24,15 +22,9 @@ from storage.workspace import Workspace
 from tasks.clean.config import CleanConfig
 from tasks.clean.earlier import EarlierShard, Known, recall
 from tasks.clean.extractors import Extraction
-from tasks.clean.filters import Candidate, Verdict
-from tasks.clean.language import LanguageDetector
-from tasks.clean.pii import mask
-from tasks.clean.plain import is_plain, read_plain
+from tasks.clean.filters import Verdict
+from tasks.clean.judging import Judge, taken_down, text_of
 from tasks.clean.sandbox import ExtractionSandbox
-from tasks.clean.text import tidy
-from tasks.clean.trims import trim
-from tasks.clean.verdicts import Verdicts
-from tasks.clean.xhtml import XHTML, closed
 
 Row = dict[str, Any]
 
@@ -93,7 +85,7 @@ def clean_shard(
     if all(map(workspace.entry, astuple(paths))):
         return
     pages = read_table([shard.pages]).to_pylist()
-    judge = _Judge(config, forgotten)
+    judge = Judge(config, forgotten)
     names = judge.verdicts.signal_names
     known = recall(earlier, pages, names)
     output = _clean(shard, pages, known, judge, advance)
@@ -113,7 +105,7 @@ def _clean(
     shard: PageShard,
     pages: Sequence[Row],
     known: Mapping[str, Known],
-    judge: _Judge,
+    judge: Judge,
     advance: Callable[[], None],
 ) -> _Output:
     """What becomes of each page; `known` are documents and rejects of some of them, by URL."""
@@ -125,29 +117,21 @@ def _clean(
             url = page["url"]
             rule = judge.forgotten.covers(url)
             if rule is not None:
-                judge.page(page, _taken_down(rule), output)
+                _put(page, taken_down(rule), judge, output)
             elif url in known:
-                judge.again(page, known[url], output)
+                _put_again(page, known[url], judge.forgotten, output)
             else:
                 place = places[page["page_id"]]
                 body = read_body(shard.warc / place["warc_file"], place["warc_offset"])
-                judge.page(page, _text_of(page, body, sandbox), output)
+                found = text_of(body, page["content_type"], page["charset"], url, sandbox)
+                _put(page, found, judge, output)
             advance()
     return output
 
 
-def _text_of(page: Row, body: bytes, sandbox: ExtractionSandbox) -> Extraction | Verdict:
-    kind = page["content_type"]
-    if is_plain(kind):
-        return read_plain(body, page["charset"], kind)
-    if kind == XHTML:
-        body = closed(body)
-    return sandbox.extract(body, page["charset"], page["url"])
-
-
 def reject_forgotten(identity: str, url: str, rule: str) -> Row:
     """The reject of a document, or of the page at a URL, that was taken down."""
-    return _reject(identity, url, _taken_down(rule))
+    return _reject(identity, url, taken_down(rule))
 
 
 def describe(paths: list[Path]) -> dict[str, Any]:
@@ -196,77 +180,55 @@ def _notes(workspace: Workspace, what: str) -> list[Any]:
     return [json.loads(path.read_text()) for path in (workspace.scratch / what).glob("*.json")]
 
 
-class _Judge:
-    """Language, lines and filters: everything after extraction."""
+def _put(page: Row, found: Extraction | Verdict, judge: Judge, output: _Output) -> None:
+    """Put one page's document or reject into `output`."""
+    url = page["url"]
+    if isinstance(found, Verdict):
+        # Known by its URL: the page's id would change with every byte of it.
+        output.rejects.append(_reject(url, url, found))
+        return
+    judged = judge.judge(url, found)
+    identity, candidate, verdict = judged.identity, judged.candidate, judged.verdict
+    output.trimmed.update(judged.trimmed)
+    if judged.signals is not None:
+        facts = {"id": identity, "url": url, "language": candidate.language}
+        facts |= {"language_score": judged.score, "reason": verdict.reason if verdict else ""}
+        output.signals.append({**facts, **judged.signals})
+    if verdict is not None:
+        output.rejects.append(_reject(identity, url, verdict))
+        return
+    output.origins.append({"document_id": identity, "page_id": page["page_id"]})
+    output.documents.append(
+        {
+            "document_id": identity,
+            "url": url,
+            "title": judged.title,
+            "text": candidate.text,
+            "extractor": judged.extractor,
+            "language": candidate.language,
+            "language_score": judged.score,
+            "num_words": candidate.num_words,
+            "repeated_share": candidate.repeated_share,
+            "pii": judged.pii,
+        }
+    )
 
-    def __init__(self, config: CleanConfig, forgotten: Forgotten) -> None:
-        self.config, self.forgotten = config, forgotten
-        self._drop_lines = [re.compile(pattern) for pattern in config.drop_lines]
-        self._replace = [(re.compile(r.pattern), r.text) for r in config.replace]
-        self.verdicts = Verdicts(config)
-        self._detector = LanguageDetector()
 
-    def page(self, page: Row, found: Extraction | Verdict, output: _Output) -> None:
-        """Put one page's document or reject into `output`."""
-        if isinstance(found, Verdict):
-            # Known by its URL: the page's id would change with every byte of it.
-            output.rejects.append(_reject(page["url"], page["url"], found))
-            return
-        trimmed = trim(self.config.trims, tidy(found.text, self._drop_lines, self._replace))
-        output.trimmed.update(trimmed.counts)
-        # Before all that follows: ids, languages and filters see what the document will hold.
-        text, pii = mask(trimmed.text, self.config.pii)
-        language, score = self._detector.detect(text)
-        candidate = Candidate(text, language, page["url"])
-        identity = document_id(page["url"], text)
-        rule = self.forgotten.covers(page["url"], identity)
-        verdict = _taken_down(rule) if rule is not None else None
-        if not text:
-            verdict = verdict or Verdict("no_text", "0 characters", ">= 1")
-        if verdict is None:
-            signals = self.verdicts.measure(candidate)
-            verdict = self.verdicts.decide(language, score, signals)
-            facts = {"id": identity, "url": page["url"], "language": language}
-            facts |= {"language_score": score, "reason": verdict.reason if verdict else ""}
-            output.signals.append({**facts, **signals})
-        if verdict is not None:
-            output.rejects.append(_reject(identity, page["url"], verdict))
-            return
+def _put_again(page: Row, known: Known, forgotten: Forgotten, output: _Output) -> None:
+    """Put a page's earlier document or reject into `output`, unless it is to be forgotten."""
+    output.num_reused += 1
+    row, identity = known.row, known.identity
+    rule = forgotten.covers(page["url"], identity)
+    if rule is not None:
+        output.rejects.append(reject_forgotten(identity, page["url"], rule))
+        return
+    if known.signals is not None:
+        output.signals.append(known.signals)
+    if known.is_document:
         output.origins.append({"document_id": identity, "page_id": page["page_id"]})
-        output.documents.append(
-            {
-                "document_id": identity,
-                "url": page["url"],
-                "title": mask(" ".join(tidy(found.title).split()), self.config.pii)[0],
-                "text": text,
-                "extractor": found.extractor or self.config.extractor.kind,
-                "language": language,
-                "language_score": score,
-                "num_words": candidate.num_words,
-                "repeated_share": candidate.repeated_share,
-                "pii": pii,
-            }
-        )
-
-    def again(self, page: Row, known: Known, output: _Output) -> None:
-        """Put a page's earlier document or reject into `output`, unless it is to be forgotten."""
-        output.num_reused += 1
-        row, identity = known.row, known.identity
-        rule = self.forgotten.covers(page["url"], identity)
-        if rule is not None:
-            output.rejects.append(reject_forgotten(identity, page["url"], rule))
-            return
-        if known.signals is not None:
-            output.signals.append(known.signals)
-        if known.is_document:
-            output.origins.append({"document_id": identity, "page_id": page["page_id"]})
-            output.documents.append(row)
-        else:
-            output.rejects.append(row)
-
-
-def _taken_down(rule: str) -> Verdict:
-    return Verdict("forgotten", rule, "content that was not taken down")
+        output.documents.append(row)
+    else:
+        output.rejects.append(row)
 
 
 def _reject(identity: str, url: str, verdict: Verdict) -> Row:

@@ -29,10 +29,20 @@ def decode(body: bytes, charset: str) -> str:
     Source: https://encoding.spec.whatwg.org; HTML standard §13.2.3.2
     """
     marked = next((name for mark, name in _BOMS.items() if body.startswith(mark)), None)
-    label = charset.encode("ascii", "ignore").decode()
-    named = marked or map_encoding_to_html5(label, fallback_utf8=False)
+    named = marked or _known_encoding(charset)
     encoding = named or detect_encoding(body, from_html_meta=True) or "utf-8"
     return str(bytes_to_str(body, encoding, fallback_encodings=("utf-8", "cp1252")))
+
+
+def is_known_charset(charset: str) -> bool:
+    """Whether browsers know it by this name."""
+    return _known_encoding(charset) is not None
+
+
+def _known_encoding(charset: str) -> str | None:
+    label = charset.encode("ascii", "ignore").decode()
+    found: str | None = map_encoding_to_html5(label, fallback_utf8=False)
+    return found
 
 
 def tidy(

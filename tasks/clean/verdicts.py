@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.clean.config import CleanConfig
-from tasks.clean.filters import Candidate, Signals, Verdict, judge
+from tasks.clean.filters import Bound, Candidate, Signals, Verdict, judge
 
 
 class Verdicts:
@@ -11,12 +11,22 @@ class Verdicts:
 
     def __init__(self, config: CleanConfig) -> None:
         self._config = config
-        self._bounds = [bound for rule in config.filters for bound in rule.bounds()]
+        self.bounds: dict[str, tuple[Bound, ...]] = {
+            rule.kind: rule.bounds() for rule in config.filters
+        }
+        """Each filter's, in the order in which they are asked."""
+        self._in_order = [bound for bounds in self.bounds.values() for bound in bounds]
 
     @property
     def signal_names(self) -> list[str]:
         """The names of all signals, in the filters' order."""
         return list(self.measure(Candidate("", "")))
+
+    @property
+    def signals(self) -> dict[str, list[str]]:
+        """The names of each filter's signals."""
+        nothing = Candidate("", "")
+        return {rule.kind: list(rule.measure(nothing)) for rule in self._config.filters}
 
     def measure(self, candidate: Candidate) -> dict[str, float]:
         """All signals of a text, also those behind a bound that it breaks."""
@@ -33,4 +43,4 @@ class Verdicts:
             return Verdict("other_language", language, ", ".join(self._config.languages))
         if score < least:
             return Verdict("unsure_language", f"{score:.4g}", f">= {least:g}")
-        return judge(self._bounds, signals)
+        return judge(self._in_order, signals)

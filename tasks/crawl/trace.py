@@ -57,6 +57,12 @@ def trace_urls(
     )
 
 
+def page_charset(pages: Sequence[Path], url: str) -> str:
+    """The charset that the server named for the page at a URL that the crawl has; or empty."""
+    (row,) = find_rows(pages, "url", {url}, ("charset",))
+    return str(row["charset"])
+
+
 def redirect_targets(rejects: Sequence[Path], urls: Collection[str]) -> list[str]:
     """Where these URLs were redirected to, as canonical URLs."""
     targets = []

@@ -32,6 +32,13 @@ class Bound:
     min: float = -math.inf
     max: float = math.inf
 
+    @property
+    def says(self) -> str:
+        """`>= 50`: what a value must be."""
+        least = f">= {self.min:g}" if self.min > -math.inf else ""
+        most = f"<= {self.max:g}" if self.max < math.inf else ""
+        return " and ".join(filter(None, (least, most)))
+
     def verdict(self, signals: Signals) -> Verdict | None:
         """The verdict on a document with these signals, or None."""
         value = signals[self.signal]
