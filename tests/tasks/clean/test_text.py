@@ -20,7 +20,12 @@ ODD_CHARACTERS = st.sampled_from(
     "\x00\x07\t\n\x0b\x0c\r\x1c\x1f\x7f\x85\x9f\xa0\u0301\u0323\u1680\u180e\u200b\u200d\u2028"
     "\u2029\u202f\u2060\u3000\ud800\udfff\ufeff\uffff\u1100\u1161\u11a8eoE\u212b\u0344 "
 )
-MARKED = ["a", "ệ", "日", *(mark * n for mark in "\u0301\u0323\u0344\U0001d165" for n in (1, 7, 40))]
+MARKED = [
+    "a",
+    "ệ",
+    "日",
+    *(mark * n for mark in "\u0301\u0323\u0344\U0001d165" for n in (1, 7, 40)),
+]
 TEXTS = st.text(st.one_of(ODD_CHARACTERS, st.characters()), max_size=60)
 
 
