@@ -1,4 +1,4 @@
-"""Trials in a process that can be killed: what hangs or crashes in C is a finding like any other."""
+"""Trials in a process that can be killed: what hangs or crashes in C is a finding, too."""
 
 from __future__ import annotations
 

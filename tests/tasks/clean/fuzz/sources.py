@@ -1,4 +1,4 @@
-"""What the fuzzing starts from: nasty pages, pages by grammar, and real ones where there are any."""
+"""What the fuzzing starts from: nasty pages, pages by grammar, real ones if there are any."""
 
 from __future__ import annotations
 
@@ -66,6 +66,10 @@ def _repeated(piece: str, num: int) -> Callable[[random.Random], bytes]:
     return lambda chance: (piece * chance.randrange(1, num)).encode("utf-8", "surrogatepass")
 
 
+def _closed(num: int) -> bytes:
+    return b"<div>" * num + b"in" + b"</div>" * num + b"out"
+
+
 NASTY: Mapping[str, Callable[[random.Random], bytes]] = {
     "empty": lambda chance: b"",
     "spaces": _repeated(" \n\t", 400),
@@ -74,9 +78,7 @@ NASTY: Mapping[str, Callable[[random.Random], bytes]] = {
     "deep_table": _repeated("<table><tr><td>", 600),
     "deep_lists": _repeated("<ul><li>", 1_500),
     "deep_quotes": _repeated("<blockquote>a", 1_500),
-    "deep_closed": lambda chance: (lambda num: b"<div>" * num + b"in" + b"</div>" * num + b"out")(
-        chance.randrange(3_000)
-    ),
+    "deep_closed": lambda chance: _closed(chance.randrange(3_000)),
     "misnested": _repeated("<b><p></b></p><a><table></a><form></table>", 150),
     "colspan": lambda chance: (
         b"<table><tr><td colspan=9007199254740991 rowspan=%d>a</table>text"
