@@ -112,7 +112,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return found
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(num_shards=st.integers(1, 5), workers=st.sampled_from([1, 2, 4]), seed=st.integers(0, 99))
 def test_order_shards_and_workers(
     expected: Tables, num_shards: int, workers: int, seed: int

@@ -16,7 +16,7 @@ DOCUMENTATION = Path("/usr/share/doc")
 _MOST_REAL = 240  # of each kind
 _MOST_BYTES = 40_000
 
-_PROSE = (
+PROSE = (
     "The river that runs past our town begins with a spring in the hills, and people walk there. ",
     "Hôm nay trời đẹp, chúng tôi đi dạo trong công viên rồi ăn phở với bạn bè. ",
     "Das ist der Fluss, an dem die Stadt liegt, und nicht der mit der Brücke. ",
@@ -30,7 +30,7 @@ _PROSE = (
 )
 PERSONAL = tuple(text.replace("[", "").replace("]", "") for _, text in (*TAKEN, *LEFT))
 
-_FLOODS = {
+FLOODS = {
     "control": "".join(map(chr, range(32))) + "\x7f\x85\x9f",
     "bidi": "\u202e\u2066\u200f\u061c\u2069",
     "combining": "e\u0301\u0323\u0338\u0344\u0300",
@@ -133,12 +133,12 @@ NASTY: Mapping[str, Callable[[random.Random], bytes]] = {
 def _text(chance: random.Random) -> str:
     draw = chance.random()
     if draw < 0.6:
-        return chance.choice(_PROSE) * chance.randrange(1, 6)
+        return chance.choice(PROSE) * chance.randrange(1, 6)
     if draw < 0.75:
         return f"{chance.choice(PERSONAL)} "
     if draw < 0.85:
         return chance.choice(ENTITIES)
-    flood = chance.choice(tuple(_FLOODS.values()))
+    flood = chance.choice(tuple(FLOODS.values()))
     return "".join(chance.choice(flood) for _ in range(chance.randrange(1, 60)))
 
 

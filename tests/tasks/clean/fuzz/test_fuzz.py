@@ -31,7 +31,7 @@ from tests.tasks.clean.fuzz.minimise import minimised
 from tests.tasks.clean.fuzz.mutate import page
 
 LONG = int(os.environ.get("PHUSA_FUZZ", "0"))
-COUNT = LONG or 400
+COUNT = LONG or 200
 SEED = int(os.environ.get("PHUSA_FUZZ_SEED", random.randrange(1 << 30) if LONG else 0))
 JOBS = int(os.environ.get("PHUSA_FUZZ_JOBS", (os.cpu_count() or 1) if LONG else 1))
 BATCH = 50
