@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 
 # How many interleavings of builds, gc, promotions and kills `make torture` tries.
 PHUSA_TORTURE ?= 2000
+# How many hostile pages `make fuzz` cleans.
+PHUSA_FUZZ ?= 100000
 
-.PHONY: demo test fleet torture check format install docs
+.PHONY: demo test fleet torture fuzz check format install docs
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -27,6 +29,9 @@ fleet: install
 
 torture: install
 	PHUSA_TORTURE=$(PHUSA_TORTURE) $(BIN)/python -m pytest tests/storage/torture --capture=no --timeout=0
+
+fuzz: install
+	PHUSA_FUZZ=$(PHUSA_FUZZ) $(BIN)/python -m pytest tests/tasks/clean/fuzz --capture=no
 
 check: install
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from tasks.clean.extractors.extraction import Extraction
+from tasks.clean.extractors.resiliparse import whole_text
 from tasks.config import Config, knob
 
 
@@ -29,5 +30,9 @@ class Auto(Config):
     def extract(self, html: str, url: str) -> Extraction:
         """Title and main text of `html`."""
         from tasks.clean.extractors.main_text import main_text  # lxml: only wanted in the sandbox
+        from tasks.clean.extractors.walk import TooDeep
 
-        return main_text(html, self.way, self.markdown)
+        try:
+            return main_text(html, self.way, self.markdown)
+        except TooDeep:
+            return whole_text(html)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from tasks.clean.extractors.extraction import Extraction
+from tasks.clean.extractors.resiliparse import whole_text
 from tasks.config import Config, knob
 
 
@@ -25,10 +26,15 @@ class Trafilatura(Config):
     def extract(self, html: str, url: str) -> Extraction:
         """Title and main text of `html`."""
         import trafilatura  # 1 s to import, and only wanted inside the sandbox
+        from trafilatura.utils import HTML_PARSER
+
+        from tasks.clean.extractors.walk import is_cut
 
         tree = trafilatura.load_html(html)
         if tree is None:
             return Extraction("", "")
+        if is_cut(HTML_PARSER):  # 256 nested elements: it would drop the rest without a word
+            return whole_text(html)
         title = tree.findtext(".//title") or ""
         found = trafilatura.bare_extraction(
             tree,

@@ -39,15 +39,31 @@ _LONGEST_NAME = 400
 """Characters of a class or id that are looked at: some pages put data there, and names are kept."""
 
 
+class TooDeep(Exception):
+    """Elements are nested deeper than libxml2 goes, 2 048 with all limits off."""
+
+
 def parse(html: str) -> etree._Element | None:
-    """The tree of a page; None if there is none."""
+    """The tree of a page; None if there is none.
+
+    Raises TooDeep: libxml2 stops there, and what follows would be lost without a word.
+    """
     parser = etree.HTMLParser(
         encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True
     )
     try:
-        return etree.fromstring(html.encode("utf-8", "replace"), parser)
+        root = etree.fromstring(html.encode("utf-8", "replace"), parser)
     except etree.XMLSyntaxError:  # nothing but white space or comments
-        return None
+        root = None
+    if is_cut(parser):
+        raise TooDeep
+    return root
+
+
+def is_cut(parser: etree.HTMLParser) -> bool:
+    """Whether a parser gave up before the end of the page that it read last."""
+    last = parser.error_log.last_error
+    return last is not None and last.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT
 
 
 def read(root: etree._Element) -> Page:

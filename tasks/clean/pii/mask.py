@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from tasks.clean.pii.passage import Passage, Span
+from tasks.clean.text import compose
 
 
 class Findable(Protocol):
@@ -39,7 +39,7 @@ def mask(text: str, kinds: Sequence[Findable]) -> tuple[str, list[str]]:
                 found += [kind.kind] * len(spans)
         if len(found) == before:
             break
-    return (unicodedata.normalize("NFC", passage.text) if found else text), sorted(found)
+    return (compose(passage.text) if found else text), sorted(found)
 
 
 def _filled(text: str, spans: Iterable[Span], placeholder: str) -> str:

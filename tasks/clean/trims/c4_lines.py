@@ -7,10 +7,10 @@ https://github.com/tensorflow/datasets c4_utils.py.
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Literal
 
 from tasks.clean.filters.terminal import TERMINAL
+from tasks.clean.text import compose
 from tasks.clean.trims.trimmed import Trimmed, without
 from tasks.config import Config, knob
 
@@ -85,7 +85,7 @@ class C4Lines(Config):
         cited, num = _CITATION.subn("", text)
         if not num:
             return text
-        composed = unicodedata.normalize("NFC", cited)  # what a mark kept apart
+        composed = compose(cited)  # what a mark kept apart
         return "\n".join(map(str.rstrip, composed.split("\n")))
 
     def _too_long(self, line: str) -> bool:

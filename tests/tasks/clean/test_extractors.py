@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -94,6 +95,19 @@ def test_extraction_is_pure(member: type[Any]) -> None:
     first = member().extract(ARTICLE, "http://a/")
     member().extract(ARTICLE.replace("river", "road"), "http://b/")
     assert member().extract(ARTICLE, "http://a/") == first
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+@pytest.mark.parametrize("num", [300, 3_000, 30_000])
+def test_what_stands_behind_many_elements_is_not_lost(member: type[Any], num: int) -> None:
+    """libxml2 stops at 256 or 2 048 of them; resiliparse looked for minutes."""
+    deep = f"{'<div>' * num}<p>{PARAGRAPH}</p>{'</div>' * num}"
+    page = f"<title>t</title><body>{deep}<p>Núi sông. {PARAGRAPH}</p></body>"
+    begun = time.process_time()
+    found = member().extract(page, "http://a/")
+    assert time.process_time() - begun < 5
+    assert found.title == "t"
+    assert found.text.count(PARAGRAPH.strip()) == 2 and "Núi sông" in found.text
 
 
 def test_knobs_of_the_extractors() -> None:

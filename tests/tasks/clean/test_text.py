@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.clean.text import decode, tidy
+from tasks.clean.text import compose, decode, tidy
+from tasks.clean.trims import C4Lines
 
 VIETNAMESE = "Tiếng Việt: ma má mà mả mã mạ, Đặng Thùy Trâm"
 FRENCH = "<p>café d’accord “œuvre” 5 €"  # noqa: RUF001
@@ -18,6 +20,12 @@ ODD_CHARACTERS = st.sampled_from(
     "\x00\x07\t\n\x0b\x0c\r\x1c\x1f\x7f\x85\x9f\xa0\u0301\u0323\u1680\u180e\u200b\u200d\u2028"
     "\u2029\u202f\u2060\u3000\ud800\udfff\ufeff\uffff\u1100\u1161\u11a8eoE\u212b\u0344 "
 )
+MARKED = [
+    "a",
+    "ệ",
+    "日",
+    *(mark * n for mark in "\u0301\u0323\u0344\U0001d165" for n in (1, 7, 40)),
+]
 TEXTS = st.text(st.one_of(ODD_CHARACTERS, st.characters()), max_size=60)
 
 
@@ -122,6 +130,25 @@ def test_tidy_keeps_letters_digits_and_signs(text: str) -> None:
 )
 def test_tidy(text: str, tidied: str) -> None:
     assert tidy(text) == tidied
+
+
+@given(st.lists(st.sampled_from(MARKED), max_size=6).map("".join))
+def test_of_a_flood_of_marks_the_first_stay(text: str) -> None:
+    composed = compose(text)
+    assert unicodedata.is_normalized("NFC", composed)
+    assert compose(composed) == composed
+    assert not re.search("[\u0301\u0308\u0323\u0344\U0001d165]{31}", composed)
+    if not re.search("[\u0301\u0308\u0323\u0344\U0001d165]{15}", text):
+        assert composed == unicodedata.normalize("NFC", text)
+
+
+def test_a_flood_of_marks_takes_no_long_time() -> None:
+    """Normalization alone: an hour."""
+    begun = time.process_time()
+    assert len(tidy("a" + "\u0323\u0301" * 1_000_000)) <= 31
+    cited = C4Lines(ended=False, min_words=0).apply("a" + ("\u0323\u0301" * 15 + "[1]") * 20_000)
+    assert len(cited.text) <= 31
+    assert time.process_time() - begun < 5
 
 
 def test_tidy_replaces_then_drops_lines() -> None:
