@@ -15,6 +15,7 @@ from flows.stage_run import (
 )
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.dedup import most_copies
+from tasks.dedup.selection import document_shards
 from tasks.dedup.task import filter_documents, match_documents, sign
 
 
@@ -31,7 +32,9 @@ def dedup(
     """
 
     def build(job: Job) -> Outcome:
-        shards, work = job.files("clean", "documents/"), job.workspace.root
+        work = job.workspace.root
+        told = (job.files("quality", prefix) for prefix in ("scores/", "rejects/"))
+        shards = document_shards(job.files("clean", "documents/"), *told)
         count = len(shards)
         signatures = [
             sign.submit(number, count, shard, config, work)
@@ -46,6 +49,7 @@ def dedup(
         found = results([evidence])
         stats = {"duplicates": count_rows(found), "most_copies": most_copies(found[0])}
         kept = results(futures)
-        return Outcome(count_rows(shards), count_rows(kept), stats)
+        num_documents = sum(shard.num_rows for shard in shards)
+        return Outcome(num_documents, count_rows(kept), stats)
 
     return run_stage("dedup", config, inputs, options, build)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import uuid
 from collections import Counter
@@ -245,6 +246,7 @@ class _Judge:
                 "num_words": candidate.num_words,
                 "repeated_share": candidate.repeated_share,
                 "pii": pii,
+                "quality": math.nan,
             }
         )
 

@@ -16,7 +16,7 @@ from tasks.clean.pii import BankAccount, Email, IpAddress, NationalId, PaymentCa
 from tasks.clean.trims import Trim
 from tasks.config import Config, Pattern, knob
 
-VERSION = 3
+VERSION = 4
 INPUTS = ("crawl",)
 
 

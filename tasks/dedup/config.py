@@ -11,8 +11,8 @@ from tasks.config import Config, knob
 from tasks.dedup.checks import DEFAULTS, DedupCheck
 from tasks.dedup.methods import Exact, Method, MinHash
 
-VERSION = 1
-INPUTS = ("clean",)
+VERSION = 2
+INPUTS = ("clean", "quality")
 
 KeepRule = Literal["longest", "least_repeated", "shortest_url"]
 

@@ -16,15 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.parquet import read_table, read_tables, write_rows, write_table
+from storage.parquet import read_tables, write_rows, write_table
 from storage.records import DUPLICATE
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig, KeepRule
 from tasks.dedup.matcher import Found, Matcher, Signed
+from tasks.dedup.selection import DocumentShard
 from tasks.dedup.shingles import Shingled
 
 Row = dict[str, Any]
 _HASHES = "hashes"
+_RANKED = ("document_id", "url", "num_words", "repeated_share")
 
 _ORDER: Mapping[KeepRule, Callable[[Row], Any]] = {
     "longest": lambda row: -row["num_words"],
@@ -33,14 +35,14 @@ _ORDER: Mapping[KeepRule, Callable[[Row], Any]] = {
 }
 
 
-def sign_shard(documents: Path, config: DedupConfig, target: Path) -> None:
+def sign_shard(documents: DocumentShard, config: DedupConfig, target: Path) -> None:
     """Write the shingles of one shard of documents and, for each method, their candidate keys.
 
     The target lies in scratch; it is replaced as a whole, so a torn one cannot be read.
     """
     if target.exists():
         return
-    table = pq.read_table(documents, columns=["document_id", "text"])
+    table = documents.read(("document_id", "text"))
     keys_type = pa.list_(pa.uint64())
     shingled = [Shingled(text, config.shingle_words) for text in table["text"].to_pylist()]
     columns: dict[str, Any] = {
@@ -57,7 +59,7 @@ def sign_shard(documents: Path, config: DedupConfig, target: Path) -> None:
 
 
 def match(
-    documents: Sequence[Path],
+    documents: Sequence[DocumentShard],
     signatures: Sequence[Path],
     config: DedupConfig,
     workspace: Workspace,
@@ -67,7 +69,7 @@ def match(
     """Decide which documents go, and write the evidence for each as `duplicates_path`."""
     if workspace.entry(duplicates_path):
         return
-    rows: list[Row] = read_table(documents).drop_columns(["text"]).to_pylist()
+    rows: list[Row] = pa.concat_tables(shard.read(_RANKED) for shard in documents).to_pylist()
     rows.sort(key=lambda row: (*(_ORDER[rule](row) for rule in config.keep), row["document_id"]))
     signed = _read_signatures(signatures, {row["document_id"]: row["url"] for row in rows})
     matcher = Matcher(list(signed.values()), config)
@@ -110,10 +112,12 @@ def most_copies(duplicates: Path) -> int:
     return int(pc.max(pc.value_counts(kept).field("counts")).as_py() or 0)
 
 
-def filter_shard(documents: Path, duplicates: Path, workspace: Workspace, path: str) -> None:
+def filter_shard(
+    documents: DocumentShard, duplicates: Path, workspace: Workspace, path: str
+) -> None:
     """Write one shard of documents without those that were matched away."""
     if workspace.entry(path):
         return
     dropped = pq.read_table(duplicates, columns=["document_id"])["document_id"]
-    table = pq.read_table(documents)
+    table = documents.read()
     write_table(workspace, path, table.filter(pc.invert(pc.is_in(table["document_id"], dropped))))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -13,13 +12,16 @@ from storage.parquet import shard_name
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.dedup import filter_shard, match, sign_shard
+from tasks.dedup.selection import DocumentShard
 from tasks.progress import track
 
 DUPLICATES = "duplicates.parquet"
 
 
 @task(task_run_name="sign shard {number} of {count}", cache_policy=NO_CACHE)
-def sign(number: int, count: int, documents: Path, config: DedupConfig, work: Path) -> Path:
+def sign(
+    number: int, count: int, documents: DocumentShard, config: DedupConfig, work: Path
+) -> Path:
     """Write the candidate keys of one shard; returns the file."""
     target = Workspace(work).scratch / shard_name("signatures", number - 1, count)
     sign_shard(documents, config, target)
@@ -28,11 +30,11 @@ def sign(number: int, count: int, documents: Path, config: DedupConfig, work: Pa
 
 @task(task_run_name="match documents", cache_policy=NO_CACHE)
 def match_documents(
-    documents: Sequence[Path], signatures: Sequence[Path], config: DedupConfig, work: Path
+    documents: Sequence[DocumentShard], signatures: Sequence[Path], config: DedupConfig, work: Path
 ) -> Path:
     """Measure candidate pairs and decide which documents go; returns the evidence file."""
     workspace = Workspace(work)
-    total = sum(pq.read_metadata(path).num_rows for path in documents)
+    total = sum(shard.num_rows for shard in documents)
     with track("match documents", total, "documents") as bar:
         match(documents, signatures, config, workspace, DUPLICATES, bar.advance)
     return workspace.data / DUPLICATES
@@ -40,7 +42,7 @@ def match_documents(
 
 @task(task_run_name="filter shard {number} of {count}", cache_policy=NO_CACHE)
 def filter_documents(
-    number: int, count: int, documents: Path, duplicates: Path, work: Path
+    number: int, count: int, documents: DocumentShard, duplicates: Path, work: Path
 ) -> Path:
     """Write one shard without its duplicates; returns the documents file."""
     path = shard_name("documents", number - 1, count)

@@ -17,6 +17,7 @@ from storage.records import DOCUMENT
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.dedup import filter_shard, match, sign_shard
+from tasks.dedup.selection import DocumentShard
 
 settings.register_profile("patient", deadline=None)  # the machine may be busy
 settings.load_profile("patient")
@@ -51,6 +52,7 @@ def document(url: str, text: str, **facts: Any) -> Row:
         "num_words": len(text.split()),
         "repeated_share": 0.0,
         "pii": [],
+        "quality": 0.5,
         **facts,
     }
 
@@ -64,17 +66,18 @@ def dedup(tmp_path: Path) -> Dedup:
         root = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
         source, workspace = Workspace(root / "clean"), Workspace(root / "dedup")
         documents, signatures = [], []
-        for shard in range(num_shards):
-            name = f"part-{shard}.parquet"
-            write_rows(source, name, rows[shard::num_shards], DOCUMENT)
-            documents.append(source.data / name)
+        for number in range(num_shards):
+            name = f"part-{number}.parquet"
+            write_rows(source, name, rows[number::num_shards], DOCUMENT)
+            documents.append(DocumentShard(source.data / name))
             signatures.append(workspace.scratch / "signatures" / name)
             sign_shard(documents[-1], config, signatures[-1])
         match(documents, signatures, config, workspace, "duplicates.parquet")
         kept = []
-        for path in documents:
-            filter_shard(path, workspace.data / "duplicates.parquet", workspace, path.name)
-            kept += pq.read_table(workspace.data / path.name).to_pylist()
+        for shard in documents:
+            name = shard.documents.name
+            filter_shard(shard, workspace.data / "duplicates.parquet", workspace, name)
+            kept += pq.read_table(workspace.data / name).to_pylist()
         dropped = pq.read_table(workspace.data / "duplicates.parquet").to_pylist()
         return Deduped(kept, dropped, root)
 

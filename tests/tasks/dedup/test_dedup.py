@@ -18,6 +18,7 @@ from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.dedup import filter_shard, match, sign_shard
 from tasks.dedup.methods import Exact, MinHash
+from tasks.dedup.selection import DocumentShard
 from tests.tasks.dedup.conftest import Dedup, Deduped, Row, document
 
 VOCABULARY = [f"word{n}" for n in range(400)]
@@ -230,13 +231,14 @@ def test_kept_rows_stay_as_they_were_and_in_order(dedup: Dedup) -> None:
 def test_finished_work_is_skipped(dedup: Dedup) -> None:
     done = dedup(_planted(3))
     workspace = Workspace(done.root / "dedup")
-    documents = done.root / "clean" / "data" / "part-0.parquet"
+    path = done.root / "clean" / "data" / "part-0.parquet"
+    documents = DocumentShard(path)
     signatures = workspace.scratch / "signatures" / "part-0.parquet"
     before = signatures.stat().st_mtime_ns
-    documents.unlink()  # nothing is read again
+    path.unlink()  # nothing is read again
     sign_shard(documents, DedupConfig(), signatures)
     match([documents], [signatures], DedupConfig(), workspace, "duplicates.parquet")
-    filter_shard(documents, documents, workspace, "part-0.parquet")
+    filter_shard(documents, path, workspace, "part-0.parquet")
     assert signatures.stat().st_mtime_ns == before
 
 
@@ -246,7 +248,7 @@ def test_a_torn_signature_file_is_never_read(tmp_path: Path) -> None:
     target = workspace.scratch / "signatures" / "d.parquet"
     target.parent.mkdir()
     target.with_suffix(".tmp").write_bytes(b"PAR1 torn")  # what a kill -9 leaves
-    sign_shard(workspace.data / "d.parquet", DedupConfig(), target)
+    sign_shard(DocumentShard(workspace.data / "d.parquet"), DedupConfig(), target)
     keys = pq.read_table(target)
     assert keys.num_rows == 12
     assert keys.schema.field("minhash").type == pa.list_(pa.uint64())
@@ -256,10 +258,10 @@ def test_a_torn_signature_file_is_never_read(tmp_path: Path) -> None:
 def test_progress_counts_every_document(tmp_path: Path) -> None:
     workspace, config = Workspace(tmp_path), DedupConfig()
     write_rows(workspace, "d.parquet", _planted(2), DOCUMENT)
-    sign_shard(workspace.data / "d.parquet", config, tmp_path / "s.parquet")
+    sign_shard(DocumentShard(workspace.data / "d.parquet"), config, tmp_path / "s.parquet")
     counted: list[int] = []
     match(
-        [workspace.data / "d.parquet"],
+        [DocumentShard(workspace.data / "d.parquet")],
         [tmp_path / "s.parquet"],
         config,
         workspace,
