@@ -20,26 +20,24 @@ _MIN_TEXTS = 3
 def telling_ngrams(
     model: LinearModel, texts: pa.ChunkedArray, bags: Bags, labels: npt.NDArray[np.uint8]
 ) -> dict[str, Any]:
-    """The n-grams that move the examples' scores most, for good and for bad.
+    """The n-grams that set the examples apart most, for good and for bad.
 
-    They are ordered by weight times mean share of a text's n-grams. Each comes with its weight (in
-    logits) and the shares of good and of bad texts (0-1) that it stands in; `also` are other
-    n-grams that fall into the same bucket.
+    They are ordered by weight times the difference between their mean shares of a good and of a bad
+    text's n-grams. Each comes with its weight (in logits) and the shares of good and of bad texts
+    (0-1) that it stands in; `also` are other n-grams that fall into the same bucket.
     """
     num = model.features.num_buckets
-    sizes = np.diff(bags.ends, prepend=0)
-    of_entry = np.repeat(labels, sizes)
-    good = np.bincount(bags.buckets[of_entry == 1], minlength=num)
-    bad = np.bincount(bags.buckets[of_entry == 0], minlength=num)
-    mean_share = np.bincount(bags.buckets, bags.shares, num) / len(labels)
-    moved = np.where(good + bad >= _MIN_TEXTS, model.weights * mean_share, 0.0)
-    ordered = np.argsort(-moved, kind="stable")
-    sides = {"good": ordered[:_TOP], "bad": ordered[::-1][:_TOP]}
-    wanted = {name: side[np.sign(moved[side]) == sign] for (name, side), sign in
-              zip(sides.items(), (1, -1), strict=True)}  # fmt: skip
+    is_good = np.repeat(labels == 1, np.diff(bags.ends, prepend=0))
+    num_good, num_bad = (max(int((labels == label).sum()), 1) for label in (1, 0))
+    good, bad = (np.bincount(bags.buckets[of], minlength=num) for of in (is_good, ~is_good))
+    shares = [np.bincount(bags.buckets[of], bags.shares[of], num) for of in (is_good, ~is_good)]
+    apart = model.weights * (shares[0] / num_good - shares[1] / num_bad)
+    apart = np.where((good + bad >= _MIN_TEXTS) & (apart > 0), apart, 0.0)
+    wanted = {
+        side: _first(np.where(sign * model.weights > 0, apart, 0.0))
+        for side, sign in (("good", 1), ("bad", -1))
+    }
     names = _names(model, texts, np.concatenate(list(wanted.values())))
-    num_good = max(int((labels == 1).sum()), 1)
-    num_bad = max(int((labels == 0).sum()), 1)
     return {
         side: [
             {
@@ -53,6 +51,12 @@ def telling_ngrams(
         ]
         for side, buckets in wanted.items()
     }
+
+
+def _first(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The buckets of the greatest positive values, in order."""
+    ordered = np.argsort(-values, kind="stable")[:_TOP]
+    return ordered[values[ordered] > 0]
 
 
 def _names(
