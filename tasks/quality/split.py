@@ -60,7 +60,7 @@ def _by(
     groups = defaultdict[str, list[str]](list)
     for example in examples:
         groups[group_of(example)].append(example.id)
-    room, held = math.ceil(share * len(examples)), set[str]()
+    room, held = max(1, math.floor(share * len(examples) + 0.5)), set[str]()
     for name in sorted(groups, key=lambda name: (rank(seed, f"held out {name}"), name)):
         if len(held) + len(groups[name]) <= room:
             held.update(groups[name])
