@@ -65,7 +65,7 @@ def train(config: Linear, documents: Sequence[Path]) -> Training:
     bad = [example for example in bad_draw.examples() if example.id not in known]
     _require_enough(config, good, bad)
     sides = [split(side, config.held_out_share, seed) for side in (good, bad)]
-    model, bags, labels = _fit(config, sides)
+    model, bags, labels = fit(config, sides)
     told = {
         name: {
             "given": draw.num_given,
@@ -104,7 +104,11 @@ def _require_enough(config: Linear, good: Sequence[Example], bad: Sequence[Examp
         raise RequestError(faults)
 
 
-def _fit(config: Linear, sides: Sequence[Split]) -> tuple[LinearModel, Bags, npt.NDArray[np.uint8]]:
+def fit(config: Linear, sides: Sequence[Split]) -> tuple[LinearModel, Bags, npt.NDArray[np.uint8]]:
+    """Train from the training side of good and of bad examples, in this order.
+
+    Returns the model, the n-grams of all of them, good before bad, and their labels (1 is good).
+    """
     from tasks.quality.kernels import learn
 
     good, bad = (side.train for side in sides)
