@@ -4,7 +4,7 @@
 own (`python -m venv peers && peers/bin/pip install fasttext-wheel scikit-learn`). Pieces of 30
 words of Python's manual against such of PostgreSQL's (python3.11-doc, postgresql-doc-15), split by
 page; all train from the same pieces. What is scored are the whole pages, read to their end.
-fastText comes twice: as it is, and with a rate and epochs (1.0, 25) that suit so few examples better.
+fastText comes twice: as it is, and with a rate and epochs (1.0, 25) that suit few examples better.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from storage.sealing import Draft, commit
 from storage.store import Store
 
 COMMAND = "python -m benchmarks.storage --dvc PATH"
-STAGES = ("crawl", "clean", "quality", "dedup", "tokenizer", "shard", "pretrain", "finetune")
+STAGES = ("crawl", "clean", "dedup", "tokenizer", "shard", "pretrain", "finetune")
 FILES, CHUNK = 10, 1 << 20
 ARTIFACTS = 10_000
 
