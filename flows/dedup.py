@@ -17,6 +17,7 @@ from storage.errors import NothingLeft
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.dedup import count_duplicates
 from tasks.dedup.earlier import EarlierIndex
+from tasks.dedup.selection import document_shards
 from tasks.dedup.task import (
     conclude,
     connect,
@@ -43,7 +44,8 @@ def dedup(
     """
 
     def build(job: Job) -> Outcome:
-        shards = tuple(job.files("clean", "documents/"))
+        told = (job.files("quality", prefix) for prefix in ("scores/", "rejects/"))
+        shards = tuple(document_shards(job.files("clean", "documents/"), *told))
         work = DedupWork(shards, _earlier(job, config), config, job.workspace.root)
         steps = range(1, work.num_groups + 1)
         results([sign.submit(number, work) for number in range(1, work.num_shards + 1)])
@@ -54,7 +56,7 @@ def dedup(
         found = conclude.submit(work).result()
         kept = [filter_documents.submit(n, work) for n in range(1, work.num_shards + 1)]
         results([index.submit(number, work) for number in steps])
-        rows_in, rows_out = count_rows(shards), count_rows(results(kept))
+        rows_in, rows_out = sum(shard.num_rows for shard in shards), count_rows(results(kept))
         stats = count_duplicates(found)
         if rows_out == 0:
             raise NothingLeft(

@@ -24,11 +24,15 @@ T = TypeVar("T")
 UNITS = {
     "crawl": "pages",
     "clean": "documents",
+    "quality": "scores",
     "dedup": "documents",
     "shard": "sequences",
     "finetune": "pairs",
 }
 """What is counted in the artifacts that hold content which can be told apart."""
+
+_DOCUMENTS = {"clean": "documents/", "quality": "scores/", "dedup": "documents/"}
+"""Where artifacts name their documents with their URLs."""
 
 
 class Search:
@@ -54,7 +58,7 @@ class Search:
         """
         if manifest.name == "crawl":
             return frozenset(self.pages(manifest))
-        if manifest.name in ("clean", "dedup"):
+        if manifest.name in _DOCUMENTS:
             return self._once(manifest, self._covered, frozenset())
         if manifest.name == "shard":
             return frozenset(d.document_id for d in self.sharded(manifest).documents)
@@ -96,7 +100,7 @@ class Search:
         they were made from, know their URLs."""
         found = set(self._forgotten.documents)
         for manifest in [*self._manifests, *self._sources]:
-            if manifest.name in ("clean", "dedup"):
+            if manifest.name in _DOCUMENTS:
                 found |= self.ids(manifest)
         return frozenset(found)
 
@@ -161,7 +165,9 @@ class Search:
         return found
 
     def _covered(self, manifest: Manifest) -> frozenset[str]:
-        rows = list(self._rows(self._store.files(manifest, "documents/"), "document_id"))
+        rows = list(
+            self._rows(self._store.files(manifest, _DOCUMENTS[manifest.name]), "document_id")
+        )
         self._urls_known.update(document_id for document_id, _ in rows)
         return frozenset(i for i, url in rows if self._forgotten.covers(url, i) is not None)
 

@@ -12,8 +12,12 @@ from flows.runners import Runner, Threads
 if TYPE_CHECKING:
     from flows.recipe import Recipe
 
-StageName = Literal["crawl", "clean", "dedup", "tokenizer", "shard", "pretrain", "finetune"]
-AnyStage = Literal["", "crawl", "clean", "dedup", "tokenizer", "shard", "pretrain", "finetune"]
+StageName = Literal[
+    "crawl", "clean", "quality", "dedup", "tokenizer", "shard", "pretrain", "finetune"
+]
+AnyStage = Literal[
+    "", "crawl", "clean", "quality", "dedup", "tokenizer", "shard", "pretrain", "finetune"
+]
 """A stage, or none: a plain select in the form, where `None` would be a second control."""
 
 
@@ -95,10 +99,17 @@ class CleanInputs(StageInputs):
     crawl: str = _which("crawl")
 
 
-class DedupInputs(StageInputs):
-    """What is deduplicated."""
+class QualityInputs(StageInputs):
+    """What is scored."""
 
     clean: str = _which("clean")
+
+
+class DedupInputs(StageInputs):
+    """What is deduplicated, and how it was scored."""
+
+    clean: str = _which("clean")
+    quality: str = _which("quality")
 
 
 class TokenizerInputs(StageInputs):
@@ -131,6 +142,7 @@ class FinetuneInputs(StageInputs):
 INPUTS: dict[str, type[StageInputs]] = {
     "crawl": CrawlInputs,
     "clean": CleanInputs,
+    "quality": QualityInputs,
     "dedup": DedupInputs,
     "tokenizer": TokenizerInputs,
     "shard": ShardInputs,
@@ -149,6 +161,7 @@ class PipelineInputs(Form):
 
     crawl: str = _instead("crawl")
     clean: str = _instead("clean")
+    quality: str = _instead("quality")
     dedup: str = _instead("dedup")
     tokenizer: str = _instead("tokenizer")
     shard: str = _instead("shard")

@@ -19,6 +19,7 @@ from flows.plan import Selection, given_inputs, plan
 from flows.preflight import check_room
 from flows.pretrain import pretrain
 from flows.promotion import promote_together
+from flows.quality import quality
 from flows.recipe import Recipe
 from flows.run_page import publish_summary
 from flows.shard import shard
@@ -30,6 +31,7 @@ from storage.store import Store
 FLOWS: dict[str, Flow[Any, StageResult]] = {
     "crawl": crawl,
     "clean": clean,
+    "quality": quality,
     "dedup": dedup,
     "tokenizer": tokenizer,
     "shard": shard,

@@ -24,6 +24,7 @@ from tasks.crawl.config import CrawlConfig
 from tasks.dedup.config import DedupConfig
 from tasks.finetune.config import FinetuneConfig
 from tasks.pretrain.config import PretrainConfig
+from tasks.quality.config import QualityConfig
 from tasks.shard.config import ShardConfig
 from tasks.tokenizer.config import TokenizerConfig
 
@@ -57,6 +58,7 @@ class Recipe(Config):
     )
     crawl: CrawlConfig = knob(..., "fetch pages")
     clean: CleanConfig = knob(CleanConfig(), "pages to documents")
+    quality: QualityConfig = knob(QualityConfig(), "score documents, drop poor ones")
     dedup: DedupConfig = knob(DedupConfig(), "drop duplicates")
     tokenizer: TokenizerConfig = knob(TokenizerConfig(), "train a byte-level BPE")
     shard: ShardConfig = knob(ShardConfig(), "documents to token sequences")

@@ -22,6 +22,8 @@ from tasks.finetune import checks as finetune_checks
 from tasks.finetune import config as finetune
 from tasks.pretrain import checks as pretrain_checks
 from tasks.pretrain import config as pretrain
+from tasks.quality import checks as quality_checks
+from tasks.quality import config as quality
 from tasks.shard import checks as shard_checks
 from tasks.shard import config as shard
 from tasks.tokenizer import checks as tokenizer_checks
@@ -80,6 +82,15 @@ STAGES: dict[str, Stage] = {
             clean.INPUTS,
             "documents",
             clean_checks.measures,
+            maps=True,
+        ),
+        Stage(
+            "quality",
+            quality.QualityConfig,
+            quality.VERSION,
+            quality.INPUTS,
+            "documents",
+            quality_checks.measures,
             maps=True,
         ),
         Stage(

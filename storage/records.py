@@ -82,6 +82,11 @@ DOCUMENT = pa.schema(
             pa.list_(pa.field("element", pa.string())),
             "kind of each piece of personal data that was replaced in the text, sorted",
         ),
+        _column(
+            "quality",
+            pa.float32(),
+            "score of the quality classifier, 0-1; NaN: not scored, as before the quality stage",
+        ),
     ]
 )
 
@@ -91,6 +96,18 @@ ORIGIN = pa.schema(
     [
         _column("document_id", pa.string(), "the document"),
         _column("page_id", pa.string(), "the page its text was extracted from"),
+    ]
+)
+
+# One row for each document of the clean stage, in its order.
+SCORE = pa.schema(
+    [
+        _column("document_id", pa.string(), "the document"),
+        _column("url", pa.string(), "its URL"),
+        _column("language", pa.string(), "its language, an ISO 639 code"),
+        _column(
+            "score", pa.float32(), "probability of good quality, 0-1, were good and bad as many"
+        ),
     ]
 )
 

@@ -41,11 +41,14 @@ class Measure:
     """What a measure is, with its unit, and what to do when it is out of bounds.
 
     One that `compares` is itself a comparison with the last version, and has no value without one.
+    `may_lack` says when another may be without a value, and passes; a build that should have one
+    gives NaN.
     """
 
     says: str
     remedy: str
     compares: bool = False
+    may_lack: str = ""
 
 
 class Check(Config):
@@ -119,7 +122,7 @@ def judge(
 
     A value that is not finite never passes. Nor does one that is missing (None): a gate whose
     measure cannot be taken must not open by itself. Only a measure that compares with the last
-    version may be without a value, and then passes: there is nothing to compare with.
+    version, or is of something that a recipe can leave out, may be without a value, and passes.
     """
     before = last or {}
     return tuple(_judge(c, measured.get(c.measure), before.get(c.measure)) for c in checks)
@@ -142,7 +145,8 @@ def _judge(check: Check, value: float | None, last: float | None) -> CheckResult
 def _broken(check: Check, value: float | None, last: float | None) -> list[str]:
     """What is wrong with the value, one phrase for each bound it breaks."""
     if value is None:
-        return [] if check.about[check.measure].compares else ["could not be taken"]
+        about = check.about[check.measure]
+        return [] if about.compares or about.may_lack else ["could not be taken"]
     if not math.isfinite(value):
         return ["is not a finite number"]
     distances = {"min": -value, "max": value}
@@ -177,7 +181,8 @@ def _failed(check: Check, value: float | None, last: float | None, broken: list[
 
 def _passed(check: Check, value: float | None, last: float | None) -> str:
     if value is None:
-        return f"{check.measure}: no last version to compare with"
+        why = check.about[check.measure].may_lack or "no last version to compare with"
+        return f"{check.measure}: {why}"
     asked = ", ".join(
         f"{name} {_text(bound)}"
         for name, bound in check.bounds.items()

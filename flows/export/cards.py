@@ -28,6 +28,7 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 _TITLES = {
     "crawl": "crawled pages",
     "clean": "cleaned documents",
+    "quality": "quality scores",
     "dedup": "deduplicated documents",
     "shard": "token sequences",
     "tokenizer": "tokenizer",
@@ -98,6 +99,7 @@ def _opening(facts: Provenance) -> str:
     what = {
         "crawl": f"{amount}, as their servers sent them",
         "clean": f"{amount}, taken from {text}",
+        "quality": f"Scores by which {amount} were kept, taken from {text}",
         "dedup": f"{amount}, taken from {text}, without their duplicates",
         "shard": f"{amount} of tokens, made of {text}",
         "tokenizer": f"A byte-level BPE of {amount}, trained on {text}",

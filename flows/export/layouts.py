@@ -44,6 +44,10 @@ TABLES: dict[str, tuple[Table, ...]] = {
         Table("origins", {TRAIN: "origins/"}, "which page of the crawl a document came from"),
         Table("signals", {TRAIN: "signals/"}, "what was measured of each text, kept or not"),
     ),
+    "quality": (
+        Table("scores", {TRAIN: "scores/"}, "the score of each document, where one is on"),
+        Table("rejects", {TRAIN: "rejects/"}, "documents that scored too low"),
+    ),
     "dedup": (
         Table("documents", {TRAIN: "documents/"}, "the documents without their duplicates"),
         Table("duplicates", {TRAIN: "duplicates.parquet"}, "what was dropped in favour of what"),

@@ -55,6 +55,20 @@ def _clean(manifest: Manifest, config: Config) -> str:
     )
 
 
+def _quality(manifest: Manifest, config: Config) -> str:
+    if config["classifier"] is None:
+        return "No quality classifier was on: every document passed."
+    bound = config["threshold"] if config["keep_share"] is None else config["keep_share"]
+    asked = "scored at least" if config["keep_share"] is None else "were the best share of"
+    kept = f"Kept were those that {asked} {bound}"
+    if config["action"] == "score":
+        kept = "All were kept"
+    return (
+        f"Every document was scored by a `{config['classifier']['kind']}` quality classifier, "
+        f"whose AUC on held-out examples was {manifest.stats['held_out_auc']:.3f}. {kept}."
+    )
+
+
 def _dedup(manifest: Manifest, config: Config) -> str:
     methods = listed(f"`{method['kind']}`" for method in config["methods"])
     by = config.get("shingles") or {
@@ -106,6 +120,7 @@ def _finetune(manifest: Manifest, config: Config) -> str:
 _SENTENCES: dict[str, Callable[[Manifest, Config], str]] = {
     "crawl": _crawl,
     "clean": _clean,
+    "quality": _quality,
     "dedup": _dedup,
     "tokenizer": _tokenizer,
     "shard": _shard,

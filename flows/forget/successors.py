@@ -25,7 +25,7 @@ from storage.manifest import Manifest
 from storage.store import Store
 from tasks.config import Config
 
-REWRITTEN = ("crawl", "clean", "dedup", "tokenizer", "shard", "finetune")
+REWRITTEN = ("crawl", "clean", "quality", "dedup", "tokenizer", "shard", "finetune")
 """The stages of which new versions are made, in order. Base models are marked, and stay."""
 
 Build = Callable[[Manifest, Config, Mapping[str, Manifest]], Manifest]

@@ -15,6 +15,7 @@ from flows.run_page.lineage import lineage
 from flows.run_page.markdown import commands, escape, facts_table, number, run_link, table
 from flows.run_page.plots import Picture, plot_training
 from flows.run_page.publishing import at_no_risk, or_why_not
+from flows.run_page.quality import quality_section
 from flows.run_page.rows import UNITS_IN, count_rows, drops, is_selection
 from flows.run_page.samples import samples
 from flows.stages import STAGES
@@ -97,6 +98,7 @@ def _page(
         "Dropped": facts_table(dropped) if dropped else "",
         "Hosts": _hosts(manifest),
         "Funnel": drawn.funnel,
+        "Quality": or_why_not(lambda: quality_section(store, manifest, action)),
         "Training": drawn.training,
         "Samples": or_why_not(lambda: _samples(store, manifest, action, prompts)),
         "Made from": or_why_not(lambda: lineage(store, manifest)),

@@ -1,4 +1,4 @@
-"""The loss and the learning rate of a training run, as a small PNG in a data URL.
+"""Small pictures as PNGs in data URLs: a training's loss and rate, documents by their score.
 
 A data URL, because the server keeps no files and the UI must show the picture to whoever reads it.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,9 @@ import pyarrow.parquet as pq
 
 from storage.manifest import Manifest
 from storage.store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TRAINING = "training.parquet"
 _INCHES, _DPI = (7.2, 4.0), 100
@@ -68,6 +73,33 @@ def draw_training(path: Path) -> bytes:
     lower.set_xlabel("step")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def plot_scores(histogram: Sequence[int], threshold: float | None) -> str:
+    """A data URL with how many documents have which score, and where the threshold is."""
+    return "data:image/png;base64," + base64.b64encode(draw_scores(histogram, threshold)).decode()
+
+
+def draw_scores(histogram: Sequence[int], threshold: float | None) -> bytes:
+    """A PNG of documents by score, in bins of equal width over 0-1."""
+    from matplotlib.figure import Figure
+
+    width = 1 / len(histogram)
+    figure = Figure(figsize=(_INCHES[0], _INCHES[1] / 1.6), dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    lefts = [number * width for number in range(len(histogram))]
+    axes.bar(lefts, histogram, width, align="edge", color="#93c5fd", edgecolor="#1d4ed8")
+    if threshold is not None:
+        axes.axvline(threshold, color="#b45309", linewidth=2)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("score")
+    axes.set_ylabel("documents")
+    axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()

@@ -11,6 +11,7 @@ from storage.manifest import Manifest
 UNITS_IN = {
     "crawl": "URLs asked for",
     "clean": "pages",
+    "quality": "documents",
     "dedup": "documents",
     "tokenizer": "documents",
     "shard": "documents",
@@ -41,7 +42,7 @@ def count_rows(manifest: Manifest) -> list[dict[str, Any]]:
 
 def is_selection(manifest: Manifest) -> bool:
     """Whether the rows that go out are some of those that came in."""
-    return manifest.name in ("crawl", "clean", "dedup")
+    return manifest.name in ("crawl", "clean", "quality", "dedup")
 
 
 def drops(manifest: Manifest) -> dict[str, int]:

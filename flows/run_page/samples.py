@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from flows.run_page.markdown import fence, number
+from flows.run_page.quality import scored_samples
 from storage.manifest import Manifest
 from storage.store import Store
 
@@ -125,6 +126,7 @@ def _in_time(prompts: Sequence[str], say: Callable[[str], str]) -> Iterator[str]
 
 _SAMPLED: Mapping[str, Sampled] = {
     "clean": _documents,
+    "quality": scored_samples,
     "dedup": _documents,
     "tokenizer": _split_words,
     "shard": _decoded,

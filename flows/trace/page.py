@@ -19,6 +19,7 @@ from tasks.crawl import trace as crawl
 from tasks.dedup import trace as dedup
 from tasks.finetune import trace as finetune
 from tasks.pretrain import trace as pretrain
+from tasks.quality import trace as quality
 from tasks.shard import trace as shard
 
 GONE = "data no longer in the store"
@@ -57,6 +58,7 @@ class FinetuneTrace:
 Finding = (
     crawl.CrawlTrace
     | clean.CleanTrace
+    | quality.QualityTrace
     | dedup.DedupTrace
     | TokenizerTrace
     | shard.ShardTrace
@@ -175,6 +177,7 @@ class _Walk:
         ask = {
             "crawl": self._crawl,
             "clean": self._clean,
+            "quality": self._quality,
             "dedup": self._dedup,
             "tokenizer": self._tokenizer,
             "shard": self._shard,
@@ -205,6 +208,16 @@ class _Walk:
         self._learn((document.document_id, document.url) for document in found.documents)
         self.urls |= {reject.url for reject in found.rejected}
         return found or None
+
+    def _quality(self, manifest: Manifest) -> Finding | None:
+        if manifest.config["classifier"] is None:  # nothing is written of any document
+            cleaned = self._seen.get(_label(manifest, "clean"))
+            is_there = isinstance(cleaned, clean.CleanTrace) and bool(cleaned.documents)
+            return quality.QualityTrace(False, (), ()) if is_there else None
+        scores, rejects = (self._store.files(manifest, p) for p in ("scores/", "rejects/"))
+        found = quality.trace_documents(scores, rejects, *self._key())
+        self._learn((one.document_id, one.url) for one in (found.scored if found else ()))
+        return found
 
     def _dedup(self, manifest: Manifest) -> Finding | None:
         documents, duplicates = (

@@ -17,6 +17,7 @@ from tasks.clean.trace import CleanTrace
 from tasks.crawl.trace import REDIRECTED, CrawlTrace
 from tasks.dedup.trace import DedupTrace, Duplicate
 from tasks.finetune.trace import TracedPair
+from tasks.quality.trace import QualityTrace
 from tasks.rejects import Rejected
 from tasks.shard.trace import ShardTrace
 
@@ -62,6 +63,8 @@ def _tell(finding: Finding) -> Iterator[str]:
             lines = _tell_crawl(finding)
         case CleanTrace():
             lines = _tell_clean(finding)
+        case QualityTrace():
+            lines = _tell_quality(finding)
         case DedupTrace():
             lines = _tell_dedup(finding)
         case TokenizerTrace():
@@ -103,6 +106,17 @@ def _tell_clean(found: CleanTrace) -> Iterator[str]:
         if document.pii:
             replaced = sorted(Counter(document.pii).items())
             yield "replaced: " + ", ".join(f"{number} {kind}" for kind, number in replaced)
+    for reject in found.rejected:
+        yield f"dropped: {_verdict(reject)}"
+
+
+def _tell_quality(found: QualityTrace) -> Iterator[str]:
+    if not found.is_scored:
+        yield "passed: no classifier is on"
+    dropped = {reject.id for reject in found.rejected}
+    for document in found.scored:
+        kept = "not kept" if document.document_id in dropped else "kept"
+        yield f"{kept}: scored {document.score:.4g}, language {document.language}"
     for reject in found.rejected:
         yield f"dropped: {_verdict(reject)}"
 

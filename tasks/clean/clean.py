@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -210,6 +211,7 @@ def _put(page: Row, found: Extraction | Verdict, judge: Judge, output: _Output) 
             "num_words": candidate.num_words,
             "repeated_share": candidate.repeated_share,
             "pii": judged.pii,
+            "quality": math.nan,
         }
     )
 

@@ -15,9 +15,9 @@ from tasks.dedup.methods import Exact, Method, MinHash
 from tasks.dedup.shingles import Shingles
 
 VERSION = 2
-INPUTS = ("clean",)
+INPUTS = ("clean", "quality")
 
-PlainRule = Literal["longest", "least_repeated", "shortest_url"]
+PlainRule = Literal["longest", "least_repeated", "shortest_url", "best_quality"]
 
 
 class FirstSource(Config):

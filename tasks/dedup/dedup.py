@@ -18,6 +18,7 @@ from tasks.dedup.config import DedupConfig
 from tasks.dedup.documents import take_rows
 from tasks.dedup.earlier import EarlierIndex
 from tasks.dedup.matching import Matches
+from tasks.dedup.selection import DocumentShard
 
 
 def number_documents(documents: Sequence[Path], earlier: Sequence[EarlierIndex]) -> Nodes:
@@ -80,11 +81,11 @@ def _name(
     return pa.concat_tables(plain).append_column("kept_in", pa.array(labels, pa.string()))
 
 
-def filter_shard(documents: Path, kept: Path, workspace: Workspace, path: str) -> None:
+def filter_shard(documents: DocumentShard, kept: Path, workspace: Workspace, path: str) -> None:
     """Write the rows of one shard that stay; `kept` is a file of their numbers."""
     if workspace.entry(path):
         return
-    table = pq.read_table(documents)
+    table = documents.read()
     stays = np.zeros(table.num_rows, bool)
     stays[np.load(kept)] = True
     write_table(workspace, path, table.filter(pa.array(stays)))

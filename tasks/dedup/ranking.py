@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.dedup.config import DedupConfig, FirstSource, KeepRule, PlainRule
+from tasks.dedup.selection import DocumentShard
 
 Order = npt.NDArray[np.float64]
 
@@ -33,29 +34,33 @@ _SMALLEST_FIRST: Mapping[PlainRule, Callable[[pa.ChunkedArray], Order]] = {
 }
 
 
-def rank_documents(documents: Sequence[Path], config: DedupConfig) -> npt.NDArray[np.int64]:
+def rank_documents(
+    documents: Sequence[DocumentShard], config: DedupConfig
+) -> npt.NDArray[np.int64]:
     """The rank of each document of all files, 0 for the one to be kept before all others.
 
     By the rules of the policy in their order, then by id. Of each file, only the columns that the
     rules ask for are read.
     """
     orders = [np.concatenate([_order(rule, p) for p in documents]) for rule in config.keep]
-    high, low = _ids(documents)
+    high, low = _ids([shard.documents for shard in documents])
     by_rank = np.lexsort((low, high, *reversed(orders)))
     ranks = np.empty(by_rank.size, np.int64)
     ranks[by_rank] = np.arange(by_rank.size)
     return ranks
 
 
-def _order(rule: KeepRule, path: Path) -> Order:
+def _order(rule: KeepRule, shard: DocumentShard) -> Order:
     """A number for each document of a file, the smallest for the best by this rule."""
     if isinstance(rule, FirstSource):
         patterns = [re.compile(pattern) for pattern in rule.urls]
-        urls = pq.read_table(path, columns=["url"])["url"].to_pylist()
+        urls = pq.read_table(shard.documents, columns=["url"])["url"].to_pylist()
         found = (next((n for n, p in enumerate(patterns) if p.search(url)), np.inf) for url in urls)
         return np.fromiter(found, np.float64, len(urls))
+    if rule == "best_quality":
+        return np.nan_to_num(-_floats(shard.scores_of_all()), nan=np.inf)
     name = _COLUMNS[rule]
-    return _SMALLEST_FIRST[rule](pq.read_table(path, columns=[name])[name])
+    return _SMALLEST_FIRST[rule](pq.read_table(shard.documents, columns=[name])[name])
 
 
 def _ids(documents: Sequence[Path]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

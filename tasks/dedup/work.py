@@ -30,8 +30,9 @@ from tasks.dedup.dedup import filter_shard, number_documents, rows_within, write
 from tasks.dedup.earlier import EarlierIndex, write_index_column
 from tasks.dedup.matching import Matches, match_part
 from tasks.dedup.ranking import rank_documents
+from tasks.dedup.selection import DocumentShard
 from tasks.dedup.shortlist import shortlist_earlier, shortlist_shard
-from tasks.dedup.signing import sign_shard
+from tasks.dedup.signing import read_passing, sign_shard
 
 DUPLICATES = "duplicates.parquet"
 
@@ -46,7 +47,7 @@ class DedupWork:
     is the workspace.
     """
 
-    documents: tuple[Path, ...]
+    documents: tuple[DocumentShard, ...]
     earlier: tuple[EarlierIndex, ...]
     config: DedupConfig
     root: Path
@@ -77,7 +78,11 @@ class DedupWork:
     @cached_property
     def firsts(self) -> Nodes:
         """Documents are numbered through shards and earlier corpora: the first number of each."""
-        return number_documents(self.documents, self.earlier)
+        return number_documents(self._files, self.earlier)
+
+    @property
+    def _files(self) -> list[Path]:
+        return [shard.documents for shard in self.documents]
 
     @property
     def _num_documents(self) -> int:
@@ -122,7 +127,7 @@ class DedupWork:
         target = self._scratch("shortlists", number)
         if number < self.num_shards:
             signatures = self._scratch("signatures", number)
-            shortlist_shard(self.documents[number], signatures, rows, self.config, target)
+            shortlist_shard(self._files[number], signatures, rows, self.config, target)
         else:
             index = self.earlier[number - self.num_shards]
             shortlist_earlier(index, rows, self.config, target)
@@ -136,14 +141,12 @@ class DedupWork:
     def conclude(self) -> Path:
         """The evidence of all drops, as a file of the artifact, and what stays of each shard."""
         matches = Matches.read([self._scratch("matches", p) for p in range(self.num_parts)])
-        stays = np.ones(self._num_documents, bool)
-        stays[matches.dropped] = False
+        goes = np.zeros(self._num_documents, bool)
+        goes[matches.dropped] = True
         for shard in range(self.num_shards):
-            rows = np.flatnonzero(stays[self.firsts[shard] : self.firsts[shard + 1]])
-            _save(self._kept_rows(shard), rows)
-        write_evidence(
-            matches, self.documents, self.earlier, self.config, self.workspace, DUPLICATES
-        )
+            rows = read_passing(self._scratch("signatures", shard))
+            _save(self._kept_rows(shard), rows[~goes[self.firsts[shard] + rows]])
+        write_evidence(matches, self._files, self.earlier, self.config, self.workspace, DUPLICATES)
         return self.workspace.data / DUPLICATES
 
     def filter(self, shard: int) -> Path:

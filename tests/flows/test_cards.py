@@ -135,7 +135,13 @@ def test_every_card_says_where_it_came_from_and_what_is_not_known(
 
 def document(number: int, **says: Any) -> dict[str, Any]:
     plain = dict.fromkeys(DOCUMENT.names, "x") | {"url": f"https://docs.example.org/{number}"}
-    numbers = {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0, "pii": []}
+    numbers = {
+        "language_score": 1.0,
+        "num_words": 1,
+        "repeated_share": 0.0,
+        "pii": [],
+        "quality": 0.5,
+    }
     return {**plain, **numbers, "document_id": str(number), "language": "en", **says}
 
 

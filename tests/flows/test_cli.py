@@ -131,7 +131,7 @@ def broken(tmp_path: Path, site: TinySite, **changes: object) -> Path:
         (
             {"tokenizer__vocab_size": 50_000},
             "--set tokenizer.vocab_size=",
-            ["clean", "crawl", "dedup"],
+            ["clean", "crawl", "dedup", "quality"],
         ),
     ],
 )

@@ -221,7 +221,13 @@ def test_a_column_more_is_no_change_of_every_row(tmp_path: Path) -> None:
 
 def document(identity: str, url: str, **says: Any) -> Row:
     plain = {"title": "", "text": identity, "extractor": "x", "language": "en"}
-    numbers = {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0, "pii": []}
+    numbers = {
+        "language_score": 1.0,
+        "num_words": 1,
+        "repeated_share": 0.0,
+        "pii": [],
+        "quality": 0.5,
+    }
     return {"document_id": identity, "url": url, **plain, **numbers, **says}
 
 

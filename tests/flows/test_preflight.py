@@ -146,16 +146,16 @@ def test_judging_again_what_is_in_quarantine_needs_nothing(
 def test_work_of_one_stage_after_the_other_beside_what_they_leave(
     full: Store, machine: dict[str, int]
 ) -> None:
-    """Seven stages: six results of 1000 bytes, and the work of the seventh."""
+    """Eight stages: seven results of 1000 bytes, and the work of the eighth."""
     steps = _steps(full, *ALL)
-    machine["disk"] = 6 * 1_000 + 10_000
+    machine["disk"] = 7 * 1_000 + 10_000
     check_room(full, steps)
     machine["disk"] -= 1
     with pytest.raises(NotEnoughRoom) as caught:
         check_room(full, steps)
     (fault,) = caught.value.faults
-    assert fault.where == f"disk of {full.work}" and fault.found == "16.0 kB free"
-    assert fault.expected.startswith("16.0 kB (crawl 10.0 kB, clean 10.0 kB, dedup")
+    assert fault.where == f"disk of {full.work}" and fault.found == "17.0 kB free"
+    assert fault.expected.startswith("17.0 kB (crawl 10.0 kB, clean 10.0 kB, quality")
     assert "phusa gc" in fault.remedy and "--no-preflight" in fault.remedy
 
 

@@ -61,7 +61,16 @@ def kept(store: Store) -> dict[str, Any]:
 
 def test_a_kept_page_leads_from_its_bytes_to_the_steps(store: Store, kept: dict[str, Any]) -> None:
     at = {stage: visit.finding for stage, visit in _visits(store, kept["url"]).items()}
-    assert list(at) == ["crawl", "clean", "dedup", "tokenizer", "shard", "pretrain", "finetune"]
+    assert list(at) == [
+        "crawl",
+        "clean",
+        "quality",
+        "dedup",
+        "tokenizer",
+        "shard",
+        "pretrain",
+        "finetune",
+    ]
 
     (page,) = at["crawl"].pages
     warc = store.files(store.resolve("crawl"), "warc/")[0]

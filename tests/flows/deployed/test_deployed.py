@@ -172,7 +172,7 @@ def test_the_graph_and_the_artifacts_of_a_finished_run(
     ui.shows("tiny", "Completed", "Subflow Runs")
     wait_for(lambda: len(ui.colours("canvas")) > 2, 180, "the graph to be drawn")
     ui.click("Artifacts")
-    ui.shows("summary", "stages", "7 stages built")
+    ui.shows("summary", "stages", "8 stages built")
     runs = {run["name"]: run["id"] for run in prefect.children(nightly[0]["id"])}
     ui.open(f"{prefect.url}/v2/runs/flow-run/{runs['pretrain for tiny']}?tab=Artifacts")
     ui.shows("pretrain-loss", "pretrain-rows", "bits per byte held out")

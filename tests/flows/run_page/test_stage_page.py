@@ -31,6 +31,7 @@ def document(number: int, **says: str) -> dict[str, Any]:
         "language_score": 0.9,
         "repeated_share": 0.0,
         "pii": [],
+        "quality": 0.5,
     }
     return {"document_id": f"{number:032x}", "num_words": 3, **rest, **plain, **says}
 

@@ -82,7 +82,7 @@ def test_a_build_that_does_not_count_languages_is_not_taken_for_half_a_shift() -
 def test_documents_are_described_without_reading_their_text(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     plain: dict[str, Any] = {field.name: "" for field in DOCUMENT}
-    plain |= {"language_score": 1.0, "repeated_share": 0.0, "pii": []}
+    plain |= {"language_score": 1.0, "repeated_share": 0.0, "pii": [], "quality": 0.5}
     shards = {"a": ["vi", "en", "de"], "b": ["en", "vi", "en"], "empty": []}
     for name, languages in shards.items():
         rows = [

@@ -17,6 +17,7 @@ from storage.records import DOCUMENT
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.earlier import EarlierIndex
+from tasks.dedup.selection import DocumentShard
 from tasks.dedup.work import DUPLICATES, DedupWork, deduplicate
 
 settings.register_profile("patient", deadline=None)  # the machine may be busy
@@ -61,6 +62,7 @@ def document(url: str, text: str, **facts: Any) -> Row:
         "num_words": len(text.split()),
         "repeated_share": 0.0,
         "pii": [],
+        "quality": 0.5,
         **facts,
     }
 
@@ -81,7 +83,7 @@ def dedup(tmp_path: Path) -> Dedup:
         names = [shard_name("documents", shard, num_shards) for shard in range(num_shards)]
         for shard, name in enumerate(names):
             write_rows(source, name, rows[shard::num_shards], DOCUMENT)
-        documents = tuple(source.data / name for name in names)
+        documents = tuple(DocumentShard(source.data / name) for name in names)
         work = DedupWork(documents, tuple(earlier), config, root / "dedup")
         deduplicate(work)
         kept = read_table([work.workspace.data / name for name in names]).to_pylist()

@@ -133,6 +133,7 @@ def write_documents(tmp_path: Path) -> Callable[..., Path]:
     def write(*documents: tuple[str, str], name: str = "documents.parquet") -> Path:
         blank: dict[str, Any] = {field.name: "" for field in DOCUMENT}
         blank |= {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0, "pii": []}
+        blank |= {"quality": 0.5}
         rows = [
             {**blank, "document_id": f"id of {url}", "url": url, "text": text}
             for url, text in documents

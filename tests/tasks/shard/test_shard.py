@@ -50,6 +50,7 @@ def _tokenizer(num_words: int = 50) -> Tokenizer:
 
 def _document(url: str, text: str) -> Row:
     facts = {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0, "pii": []}
+    facts |= {"quality": 0.5}
     plain = {field.name: "" for field in DOCUMENT} | facts
     return plain | {"document_id": document_id(url, text), "url": url, "text": text}
 

@@ -86,6 +86,7 @@ def test_all_texts_are_counted_in_bytes(tmp_path: Path) -> None:
     config, workspace = ShardConfig(validation_share=0.4), Workspace(tmp_path)
     plain: dict[str, Any] = {field.name: "" for field in DOCUMENT}
     plain |= {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0, "pii": []}
+    plain |= {"quality": 0.5}
     rows = [plain | {"url": f"http://a/{n}", "text": "phù sa " * n} for n in range(20)]
     for name, part in {"a": rows[:7], "b": rows[7:], "empty": []}.items():
         write_rows(workspace, name, part, DOCUMENT)

@@ -1,0 +1,111 @@
+"""The quality stage on a store that a real run filled: scored, dropped, reused, traced, purged."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from flows.plan import Selection, Step, plan
+from flows.recipe import load_recipe
+from flows.run_page.quality import quality_section, scored_samples
+from flows.trace.page import trace
+from storage.manifest import Manifest
+from storage.store import Store
+from tasks.quality.trace import QualityTrace
+from tests.flows.conftest import Cli, Phusa
+
+SHARE = 0.6
+
+
+def rows(store: Store, manifest: Manifest, prefix: str) -> list[dict[str, Any]]:
+    return [r for path in store.files(manifest, prefix) for r in pq.read_table(path).to_pylist()]
+
+
+def step(path: Path, store: Store) -> Step:
+    steps = plan(load_recipe(path), store, Selection())
+    (found,) = [one for one in steps if one.stage.name == "quality"]
+    return found
+
+
+@pytest.fixture
+def scoring(recipe: Path, store: Store, tmp_path: Path) -> Path:
+    """The tiny recipe with a classifier: its pages against the same with words turned round."""
+    texts = [row["text"] for row in rows(store, store.resolve("clean"), "documents/")]
+    pieces = [text[at : at + 400] for text in texts for at in range(0, len(text) - 400, 400)]
+    for name, of in (("good", pieces), ("bad", [" ".join(p.split()[::-1]) for p in pieces])):
+        lines = (json.dumps({"text": text}) + "\n" for text in of)
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+    sides = {side: {"paths": [str(tmp_path / f"{side}.jsonl")]} for side in ("good", "bad")}
+    raw: Mapping[str, Any] = yaml.safe_load(recipe.read_text())
+    classifier = {"kind": "linear", "bucket_bits": 14, "examples": {"kind": "files", **sides}}
+    knobs = {"classifier": classifier, "keep_share": SHARE}
+    path = tmp_path / "scoring.yaml"
+    path.write_text(yaml.safe_dump({**raw, "quality": knobs}))
+    return path
+
+
+def test_the_river_without_a_classifier_lets_everything_pass(store: Store) -> None:
+    made = store.resolve("quality")
+    assert made.stats == {"classifier": "none"} and made.rows_in == made.rows_out
+    assert [entry.path for entry in made.files] == ["quality.json"]
+    documents = rows(store, store.resolve("dedup"), "documents/")
+    assert all(math.isnan(row["quality"]) for row in documents)
+    assert not quality_section(store, made, "built") and not scored_samples(store, made, ())
+    (visit,) = [v for v in trace(store, documents[0]["url"]).visits if v.stage == "quality"]
+    assert visit.finding == QualityTrace(False, (), ())
+
+
+def test_documents_are_scored_dropped_traced_and_forgotten(
+    phusa: Phusa, cli: Cli, scoring: Path, store: Store, tmp_path: Path
+) -> None:
+    place = Store(shutil.copytree(store.address, tmp_path / "store"))
+    assert step(scoring, place).action == "run"
+    for stage in ("quality", "dedup"):
+        phusa("run", scoring, "--store", place.address, "--only", stage)
+    made, dedup = place.resolve("quality"), place.resolve("dedup")
+    scores, rejects = (rows(place, made, prefix) for prefix in ("scores/", "rejects/"))
+    assert made.rows_out == round(SHARE * made.rows_in) == len(scores) - len(rejects)
+    assert made.stats["held_out_auc"] > 0.9 and not any(not c.passed for c in made.checks)
+
+    # What is rejected does not reach dedup, and what does has its score.
+    dropped = {row["id"] for row in rejects}
+    by_id = {row["document_id"]: row["score"] for row in scores}
+    kept = rows(place, dedup, "documents/")
+    assert dedup.rows_in == made.rows_out and not dropped & {r["document_id"] for r in kept}
+    assert all(row["quality"] == by_id[row["document_id"]] for row in kept)
+
+    # Traced with its value and bound.
+    said = cli("trace", rejects[0]["url"], "--store", place.address).out
+    assert f"dropped: low_quality: {rejects[0]['value']}, wanted {rejects[0]['threshold']}" in said
+
+    # Its page shows what a person needs to judge it.
+    page = quality_section(place, made, "built")
+    assert "AUC" in page and "data:image/png" in page and "What speaks for good" in page
+    assert "data:image/png" not in quality_section(place, made, "reused")
+    samples = scored_samples(place, made, ())
+    assert samples.count("```text") == 5 and samples.index("lowest") < samples.index("highest")
+
+    # A hit as long as the examples are what they were.
+    assert step(scoring, place).action == "reuse"
+    (tmp_path / "good.jsonl").open("a").write(json.dumps({"text": "another"}) + "\n")
+    changed = step(scoring, place)
+    assert changed.action == "run" and "examples.good.digest" in changed.reason
+    lines = (tmp_path / "good.jsonl").read_text().splitlines()[:-1]
+    (tmp_path / "good.jsonl").write_text("\n".join(lines) + "\n")
+    assert step(scoring, place).action == "reuse"
+
+    # Taken down, its rows go: the stage is built again from what is left.
+    gone = kept[0]["url"]
+    phusa("forget", gone, "--why", "asked", "--purge", "--store", place.address)
+    after = place.resolve("quality")
+    assert after.version != made.version and made.version not in place.versions("quality")
+    assert gone not in {row["url"] for row in rows(place, after, "scores/")}
+    assert gone not in {row["url"] for row in rows(place, place.resolve("dedup"), "documents/")}
