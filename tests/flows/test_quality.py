@@ -73,7 +73,9 @@ def test_documents_are_scored_dropped_traced_and_forgotten(
     made, dedup = place.resolve("quality"), place.resolve("dedup")
     scores, rejects = (rows(place, made, prefix) for prefix in ("scores/", "rejects/"))
     assert made.rows_out == round(SHARE * made.rows_in) == len(scores) - len(rejects)
-    assert made.stats["held_out_auc"] > 0.9 and not any(not c.passed for c in made.checks)
+    assert made.stats["held_out_auc"] > 0.9
+    warned = {c.measure: c.severity for c in made.checks if not c.passed}
+    assert warned == {"kept_share": "warn"}  # the last version kept all
 
     # What is rejected does not reach dedup, and what does has its score.
     dropped = {row["id"] for row in rejects}
