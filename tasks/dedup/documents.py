@@ -52,7 +52,7 @@ class Documents:
         return [value for table in self.tables([column]) for value in table[column].to_pylist()]
 
 
-_NO_TEXTS = Texts(np.empty(0, np.uint8), np.zeros(1, np.int64))
+_NO_TEXTS = Texts(np.frombuffer(b"", np.uint8), np.zeros(1, np.int64))
 
 
 def _row_groups(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:

@@ -63,7 +63,9 @@ class Texts:
         _, offsets, data = column.buffers()
         within = slice(column.offset, column.offset + len(column) + 1)
         ends = np.frombuffer(offsets, np.int64 if wide else np.int32)[within].astype(np.int64)
-        return cls(np.frombuffer(data or b"", np.uint8), ends)
+        plain = np.frombuffer(data or b"", np.uint8)
+        plain.flags.writeable = False  # numba would compile everything twice, for either kind
+        return cls(plain, ends)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
