@@ -43,12 +43,18 @@ def find_all(parents):
         parents[node] = find(parents, node)
 
 
+@njit(inline="always")
+def _least_shared(size, other_size, least):
+    """How many shingles two sets have to share for a similarity of `least`."""
+    return int(np.ceil(least / (1 + least) * (size + other_size) - 1e-9))  # 7.000000000000001 is 7
+
+
 @njit(nogil=True, cache=True)
 def jaccard(sets, start, size, other_start, other_size, least):
     """|A & B| / |A | B| of two sorted sets within `sets`; -1 as soon as it is sure to be less than
     `least`.
     """
-    needed = int(np.ceil(least / (1 + least) * (size + other_size) - 1e-9))
+    needed = _least_shared(size, other_size, least)
     if min(size, other_size) < needed:
         return -1.0
     end, other_end = start + size, other_start + other_size
@@ -192,8 +198,9 @@ def _match_by_rare_shingles(
 ):  # fmt: skip
     """Candidates are the kept documents that share one of the document's rarest shingles.
 
-    Without loss: two documents with a similarity over the threshold do.
-    Source: Xiao et al., WWW 2008 (PPJoin), lemma 1.
+    Without loss: behind the rarest shingle that two documents share come all others that they do,
+    so that it stands near the front in both.
+    Source: Xiao et al., WWW 2008 (PPJoin), lemmas 1 and 2.
     """
     least = 1.0
     for method in range(ends.size):
@@ -211,6 +218,7 @@ def _match_by_rare_shingles(
     distinct, counts, num = _count_distinct(every)
     heads = np.full(num, -1, np.int64)
     following, holders = np.empty(total, np.int64), np.empty(total, np.int64)
+    ranks = np.empty(total, np.int64)
     num_chained = 0
     widest, of_all = 0, uint64(num)
     for one in range(first, last):
@@ -227,7 +235,9 @@ def _match_by_rare_shingles(
                 at = heads[rarest[nth] % of_all]
                 while at >= 0:
                     other = holders[at]
-                    if seen[other - first] != one:
+                    shared = _least_shared(size, sizes[other], least)
+                    is_near = nth <= size - shared and ranks[at] <= sizes[other] - shared
+                    if is_near and seen[other - first] != one:
                         seen[other - first] = one
                         best = _consider(
                             one, other, best, sets, starts, sizes, keys, vectors, ends, measures,
@@ -240,6 +250,7 @@ def _match_by_rare_shingles(
             place = rarest[nth] % of_all
             if counts[place] > 1:
                 following[num_chained], holders[num_chained] = heads[place], one
+                ranks[num_chained] = nth
                 heads[place] = num_chained
                 num_chained += 1
 
