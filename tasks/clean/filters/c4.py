@@ -36,10 +36,15 @@ class C4(Config):
     min_sentences: int = knob(5, "sentences", ge=0)
 
     def measure(self, candidate: Candidate) -> Signals:
+        """Sentences as `count_sentences` counts them."""
+        from tasks.clean.kernels import scan
+
+        tables = candidate.tables
+        counts = tables.counts.tolist()
         return {
-            "num_fillers": candidate.lowered.count("lorem ipsum"),
-            "num_curly_brackets": candidate.text.count("{"),
-            "num_sentences": count_sentences(candidate.text, len(candidate.lines)),
+            "num_fillers": counts[scan.FILLERS],
+            "num_curly_brackets": counts[scan.CURLY_BRACKETS],
+            "num_sentences": tables.line_starts.size + counts[scan.INNER_SENTENCE_ENDS],
         }
 
     def bounds(self) -> tuple[Bound, ...]:

@@ -5,12 +5,10 @@ Source: arXiv:2406.17557 §3.6.
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import Literal
 
 from tasks.clean.filters.bounds import Bound, Signals
 from tasks.clean.filters.candidate import Candidate
-from tasks.clean.filters.terminal import TERMINAL
 from tasks.config import Config, knob
 
 
@@ -29,14 +27,17 @@ class FineWeb(Config):
     max_line_feeds_per_word: float = knob(0.3, "line feeds per word", ge=0)
 
     def measure(self, candidate: Candidate) -> Signals:
-        lines, short = candidate.lines, self.short_line_characters
-        num_lines, num_words = max(len(lines), 1), max(len(candidate.words), 1)
-        num_ended = sum(map(TERMINAL.__contains__, map(itemgetter(-1), lines)))
+        from tasks.clean.kernels import characters, scan
+
+        words, _, starts, ends, counts = candidate.tables
+        num_lines, num_words = max(starts.size, 1), max(words.size, 1)
+        asked = (candidate.codes, characters.classes(), starts, ends, self.short_line_characters)
+        num_ended, num_short = scan.count_line_ends(*asked)
         return {
             "terminal_line_share": num_ended / num_lines,
-            "short_line_share": sum(map(short.__ge__, map(len, lines))) / num_lines,
+            "short_line_share": num_short / num_lines,
             "repeated_line_character_share": candidate.repeated_share,
-            "line_feeds_per_word": candidate.text.count("\n") / num_words,
+            "line_feeds_per_word": int(counts[scan.LINE_FEEDS]) / num_words,
         }
 
     def bounds(self) -> tuple[Bound, ...]:
