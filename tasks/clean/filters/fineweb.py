@@ -29,15 +29,15 @@ class FineWeb(Config):
     def measure(self, candidate: Candidate) -> Signals:
         from tasks.clean.kernels import characters, scan
 
-        words, _, starts, ends, counts = candidate.tables
-        num_lines, num_words = max(starts.size, 1), max(words.size, 1)
-        asked = (candidate.codes, characters.classes(), starts, ends, self.short_line_characters)
-        num_ended, num_short = scan.count_line_ends(*asked)
+        words, lines = candidate.tables
+        num_lines, num_words = max(len(lines), 1), max(len(words), 1)
+        asked = (lines, self.short_line_characters)
+        num_ended, num_short = scan.count_line_ends(candidate.codes, characters.classes(), *asked)
         return {
             "terminal_line_share": num_ended / num_lines,
             "short_line_share": num_short / num_lines,
             "repeated_line_character_share": candidate.repeated_share,
-            "line_feeds_per_word": int(counts[scan.LINE_FEEDS]) / num_words,
+            "line_feeds_per_word": candidate.text.count("\n") / num_words,
         }
 
     def bounds(self) -> tuple[Bound, ...]:

@@ -47,17 +47,17 @@ class GopherQuality(Config):
         """
         from tasks.clean.kernels import scan
 
-        counts, num_words = candidate.tables.counts.tolist(), candidate.tables.word_starts.size
-        per_word, with_letter = max(num_words, 1), num_words - counts[scan.NUM_WITHOUT_LETTER]
-        characters = counts[scan.WORD_CHARACTERS] - counts[scan.SYMBOL_CHARACTERS]
-        mean = characters / max(candidate.num_words, 1)
+        marks, words, num_words = candidate.mark_counts, candidate.word_counts, candidate.num_words
+        num_all = candidate.num_all_words
+        per_word = max(num_all, 1)
+        mean = words.characters / max(num_words, 1)
         num_listed, num_trailing = _marked_lines(candidate, self.bullets)
-        num_lines = max(candidate.tables.line_starts.size, 1)
+        num_lines = max(len(candidate.tables[1]), 1)
         return {
             "mean_word_length": math.nan if candidate.language in UNSPACED else mean,
-            "number_sign_share": counts[scan.NUMBER_SIGNS] / per_word,
-            "ellipsis_share": counts[scan.ELLIPSES] / per_word,
-            "alphabetic_share": with_letter / per_word,
+            "number_sign_share": marks[scan.NUMBER_SIGNS] / per_word,
+            "ellipsis_share": marks[scan.ELLIPSES] / per_word,
+            "alphabetic_share": (num_all - words.without_letter) / per_word,
             "num_stop_words": _num_stop_words(candidate),
             "bullet_line_share": num_listed / num_lines,
             "ellipsis_line_share": num_trailing / num_lines,
@@ -80,10 +80,11 @@ def _marked_lines(candidate: Candidate, bullets: tuple[str, ...]) -> tuple[int, 
     """Lines that begin with a bullet, lines that end in an ellipsis."""
     from tasks.clean.kernels import characters, scan
 
-    _, _, starts, ends, _ = candidate.tables
-    codes, strings = candidate.codes, characters.string_table(bullets)
     num_listed, num_trailing = scan.count_bullets(
-        codes, characters.classes(), starts, ends, strings
+        candidate.codes,
+        characters.classes(),
+        candidate.tables[1],
+        characters.string_table(bullets),
     )
     return num_listed, num_trailing
 
@@ -97,13 +98,12 @@ def _num_stop_words(candidate: Candidate) -> float:
         return math.nan
     if candidate.language in UNSPACED:
         return sum(word in text for word in stop_words)
-    if any(uneven in text for uneven in characters.UNEVEN):
+    if candidate.mark_counts[scan.UNEVEN]:
         return len(set(stop_words).intersection(map(str.lower, candidate.words)))
     return scan.count_present(  # type: ignore[no-any-return]
         candidate.codes,
         characters.small_letters(),
-        candidate.tables.word_starts,
-        candidate.tables.word_ends,
+        candidate.tables[0],
         characters.string_table(stop_words),
         characters.first_bytes(stop_words),
     )

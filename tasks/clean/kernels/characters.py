@@ -20,9 +20,6 @@ _NUM = 0x110000
 _NUM_WITH_CASE = 0x20000
 """No letter behind these has a case."""
 
-UNEVEN = "İΣ"
-"""What `str.lower` makes two characters of, and what it makes one of by its neighbours."""
-
 NOTHING = 0xFFFFFFFF
 """No code point: behind strings that are shorter than others of their table."""
 
@@ -63,11 +60,13 @@ def classes() -> Classes:
 
 @lru_cache(maxsize=1)
 def small_letters() -> Codes:
-    """The small letter of each code point that may have one; not of those that are `UNEVEN`."""
+    """The small letter of each code point that may have one; NOTHING for `scan.UNEVEN_CASE`."""
     every = "".join(map(chr, range(_NUM_WITH_CASE)))
-    for odd in UNEVEN:
-        every = every.replace(odd, " ")
-    return code_points(every.lower())
+    for uneven in scan.UNEVEN_CASE:
+        every = every.replace(uneven, " ")
+    table = code_points(every.lower()).copy()
+    table[[ord(uneven) for uneven in scan.UNEVEN_CASE]] = NOTHING
+    return table
 
 
 @lru_cache(maxsize=256)
@@ -76,3 +75,12 @@ def first_bytes(strings: tuple[str, ...]) -> Classes:
     table = np.zeros(256, np.uint8)
     table[[ord(string[0]) & 255 for string in strings]] = 1
     return table
+
+
+@lru_cache(maxsize=256)
+def first_pairs(strings: tuple[str, ...]) -> Classes:
+    """1 at the low bytes of what each string begins with, two characters or one (65536,)."""
+    table = np.zeros((256, 256), np.uint8)
+    for string in strings:
+        table[ord(string[0]) & 255, ord(string[1]) & 255 if len(string) > 1 else slice(None)] = 1
+    return table.reshape(-1)

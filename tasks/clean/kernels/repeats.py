@@ -23,8 +23,8 @@ _HALF = np.uint64(32)
 
 
 @njit(cache=True, nogil=True)
-def paragraphs(codes: Codes) -> tuple[Places, Places]:
-    """Starts and ends of what stands between two line feeds; where three follow each other anywhere,
+def paragraphs(codes: Codes) -> Places:
+    """What stands between two line feeds; where three follow each other anywhere,
     pieces are stripped of line feeds, and those that then are empty are none."""
     size = codes.size
     gap, num_breaks = False, 0
@@ -32,7 +32,7 @@ def paragraphs(codes: Codes) -> tuple[Places, Places]:
         if codes[i] == 10 and codes[i + 1] == 10:
             num_breaks += 1
             gap = gap or (i + 2 < size and codes[i + 2] == 10)
-    starts, ends = np.empty(num_breaks + 1, np.int32), np.empty(num_breaks + 1, np.int32)
+    pieces = np.empty((num_breaks + 1, 2), np.int32)
     num = start = i = 0
     while i <= size:
         if i < size and not (i + 1 < size and codes[i] == 10 and codes[i + 1] == 10):
@@ -44,35 +44,33 @@ def paragraphs(codes: Codes) -> tuple[Places, Places]:
         while gap and begin < end and codes[end - 1] == 10:
             end -= 1
         if begin < end or not gap:
-            starts[num], ends[num] = begin, end
+            pieces[num, 0], pieces[num, 1] = begin, end
             num += 1
         i += 2
         start = i
-        if i > size:
-            break
-    return starts[:num], ends[:num]
+    return pieces[:num]
 
 
 @njit(cache=True, nogil=True)
-def repeats(codes: Codes, starts: Places, ends: Places) -> tuple[int, int, int]:
+def repeats(codes: Codes, pieces: Places) -> tuple[int, int, int]:
     """Characters of all pieces; how many stand there already; the characters of those."""
-    firsts = _firsts(codes, starts, ends)
+    firsts = _firsts(codes, pieces)
     characters = repeated = repeated_characters = 0
-    for i in range(starts.size):
-        characters += ends[i] - starts[i]
+    for i in range(len(pieces)):
+        characters += pieces[i, 1] - pieces[i, 0]
         if firsts[i] != i:
             repeated += 1
-            repeated_characters += ends[i] - starts[i]
+            repeated_characters += pieces[i, 1] - pieces[i, 0]
     return characters, repeated, repeated_characters
 
 
 @njit(cache=True, nogil=True)
-def grams(codes: Codes, starts: Places, ends: Places) -> Counts:
+def grams(codes: Codes, pieces: Places) -> Counts:
     """Characters (9,): of the most frequent 2-, 3- and 4-gram of words with a space between them,
     each time it stands there; of the 5- to 10-grams that stand there already, none begun inside
     another, without spaces. 0 where no n-gram is repeated."""
-    shares, num_words = np.zeros(9, np.int64), starts.size
-    groups = _firsts(codes, starts, ends).astype(np.int64)
+    shares, num_words = np.zeros(9, np.int64), len(pieces)
+    groups = _firsts(codes, pieces).astype(np.int64)
     ids = groups.copy()
     counts = np.zeros(num_words, np.int64)
     for i in range(num_words):
@@ -90,15 +88,15 @@ def grams(codes: Codes, starts: Places, ends: Places) -> Counts:
                     best = i
             characters = n - 1
             for word in range(places[best], places[best] + n):
-                characters += ends[word] - starts[word]
+                characters += pieces[word, 1] - pieces[word, 0]
             shares[n - 2] = characters * counts[groups[best]]
         else:
-            shares[n - 2] = _repeated(places, groups, starts, ends, n)
+            shares[n - 2] = _repeated(places, groups, pieces, n)
     return shares
 
 
 @njit(cache=True, nogil=True)
-def _repeated(places: Counts, groups: Counts, starts: Places, ends: Places, n: int) -> int:
+def _repeated(places: Counts, groups: Counts, pieces: Places, n: int) -> int:
     """Characters of n-grams that stood there before; none begins inside another such."""
     seen = np.zeros(groups.max() + 1, np.uint8)
     free = characters = 0
@@ -107,7 +105,7 @@ def _repeated(places: Counts, groups: Counts, starts: Places, ends: Places, n: i
             continue
         if seen[groups[i]]:
             for word in range(places[i], places[i] + n):
-                characters += ends[word] - starts[word]
+                characters += pieces[word, 1] - pieces[word, 0]
             free = places[i] + n
         else:
             seen[groups[i]] = 1
@@ -146,35 +144,51 @@ def _longer(
 
 
 @njit(cache=True, nogil=True)
-def _firsts(codes: Codes, starts: Places, ends: Places) -> Places:
+def _firsts(codes: Codes, pieces: Places) -> Places:
     """Of each piece, the number of the first that equals it."""
-    num, size = starts.size, 16
-    while size < 2 * num:
-        size *= 2
-    slots, hashes = np.zeros(size, np.int32), np.empty(num, np.uint64)
-    firsts, mask = np.empty(num, np.int32), np.uint64(size - 1)
-    for i in range(num):
-        hashed = _hash(codes, starts[i], ends[i])
-        hashes[i] = hashed
-        slot = hashed & mask
-        while slots[slot]:
-            other = slots[slot] - 1
-            if hashes[other] == hashed and _equal(codes, starts, ends, i, other):
-                break
-            slot = (slot + np.uint64(1)) & mask
-        if not slots[slot]:
-            slots[slot] = i + 1
-        firsts[i] = slots[slot] - 1
+    firsts = np.empty(len(pieces), np.int32)
+    # By their ends most pieces are told apart; where not, reading all of each is sooner done than
+    # comparing each with many.
+    if not _find_firsts(codes, pieces, firsts, True):
+        _find_firsts(codes, pieces, firsts, False)
     return firsts
 
 
 @njit(cache=True, nogil=True)
-def _equal(codes: Codes, starts: Places, ends: Places, one: int, other: int) -> bool:
-    size = ends[one] - starts[one]
-    if ends[other] - starts[other] != size:
+def _find_firsts(codes: Codes, pieces: Places, firsts: Places, by_ends: bool) -> bool:
+    """Whether that took no more comparisons in vain than there are characters, or was not asked."""
+    num, size, patience = len(pieces), 16, codes.size
+    while size < 2 * num:
+        size *= 2
+    slots, hashes = np.zeros(size, np.int32), np.empty(num, np.uint64)
+    mask = np.uint64(size - 1)
+    for i in range(num):
+        start, end = pieces[i, 0], pieces[i, 1]
+        hashed = _hash_ends(codes, start, end) if by_ends else _hash(codes, start, end)
+        hashes[i] = hashed
+        slot = hashed & mask
+        while slots[slot]:
+            other = slots[slot] - 1
+            if hashes[other] == hashed:
+                if _equal(codes, pieces, i, other):
+                    break
+                patience -= end - start
+                if by_ends and patience < 0:
+                    return False
+            slot = (slot + np.uint64(1)) & mask
+        if not slots[slot]:
+            slots[slot] = i + 1
+        firsts[i] = slots[slot] - 1
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _equal(codes: Codes, pieces: Places, one: int, other: int) -> bool:
+    size = pieces[one, 1] - pieces[one, 0]
+    if pieces[other, 1] - pieces[other, 0] != size:
         return False
     for j in range(size):
-        if codes[starts[one] + j] != codes[starts[other] + j]:
+        if codes[pieces[one, 0] + j] != codes[pieces[other, 0] + j]:
             return False
     return True
 
@@ -194,6 +208,25 @@ def _hash(codes: Codes, start: int, end: int) -> np.uint64:
         a ^= a >> _HALF
         i += 1
     return _mixed(a ^ b)
+
+
+@njit(cache=True, nogil=True)
+def _hash_ends(codes: Codes, start: int, end: int) -> np.uint64:
+    """Of four code points at each end, all of a word of eight, and of the length."""
+    size = end - start
+    if size >= 4:
+        a = np.uint64(codes[start]) | np.uint64(codes[start + 1]) << _HALF
+        b = np.uint64(codes[start + 2]) | np.uint64(codes[start + 3]) << _HALF
+        c = np.uint64(codes[end - 4]) | np.uint64(codes[end - 3]) << _HALF
+        d = np.uint64(codes[end - 2]) | np.uint64(codes[end - 1]) << _HALF
+        a, b = (a ^ (c * _B)) * _A, (b ^ (d * _A)) * _B
+    elif size > 0:
+        a = np.uint64(codes[start]) | np.uint64(codes[end - 1]) << _HALF
+        b = np.uint64(codes[start + size // 2])
+        a, b = a * _A, b * _B
+    else:
+        a, b = _A, _B
+    return _mixed(a ^ (b >> _HALF) ^ (b << _HALF) ^ np.uint64(size))
 
 
 @njit(cache=True, nogil=True)

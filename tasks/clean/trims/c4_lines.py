@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
+from itertools import compress
 from typing import Literal
 
 from tasks.clean.filters.terminal import TERMINAL
@@ -47,16 +49,26 @@ class C4Lines(Config):
 
     def apply(self, text: str) -> Trimmed:
         """Lines keep their indentation, paragraphs the blank line between them."""
-        lowered = text.lower()
-        phrases = tuple(phrase for phrase in map(str.lower, self.policy) if phrase in lowered)
-        if self.javascript and "javascript" in lowered:
-            phrases = ("javascript", *phrases)
+        phrases = self._present(text)
         text = self.without_citations(text)
         lines, reasons = text.split("\n"), self._reasons(text)
         if phrases:
             pairs = zip(lines, reasons, strict=True)
             reasons = [reason or _notice(line.lower(), phrases) for line, reason in pairs]
         return without(lines, reasons)
+
+    def _present(self, text: str) -> tuple[str, ...]:
+        """Phrases that may stand in a text: few texts have one, and their lines are then asked."""
+        from tasks.clean.kernels import characters, scan
+
+        phrases = _phrases(self.policy, self.javascript)
+        found = scan.find_any(
+            characters.code_points(text),
+            characters.small_letters(),
+            characters.string_table(phrases),
+            characters.first_pairs(phrases),
+        )
+        return tuple(compress(phrases, found.tolist()))
 
     def _reasons(self, text: str) -> list[str | None]:
         """Why each line goes by its words and its end, or None."""
@@ -76,6 +88,11 @@ class C4Lines(Config):
             return text
         composed = unicodedata.normalize("NFC", cited)  # what a mark kept apart
         return "\n".join(map(str.rstrip, composed.split("\n")))
+
+
+@lru_cache(maxsize=64)
+def _phrases(policy: tuple[str, ...], javascript: bool) -> tuple[str, ...]:
+    return (*["javascript"] * javascript, *filter(None, map(str.lower, policy)))
 
 
 def _notice(lowered: str, phrases: tuple[str, ...]) -> str | None:
