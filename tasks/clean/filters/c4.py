@@ -64,6 +64,6 @@ def _count_fillers(candidate: Candidate) -> int:
         candidate.codes,
         characters.small_letters(),
         characters.string_table(strings),
-        characters.first_pairs(strings),
+        characters.first_triples(strings),
     )
     return candidate.lowered.count(_FILLER) if num < 0 else int(num)

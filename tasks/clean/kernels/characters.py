@@ -77,10 +77,19 @@ def first_bytes(strings: tuple[str, ...]) -> Classes:
     return table
 
 
+def triple(string: str) -> int:
+    """A number that stands for the last three code points."""
+    number = 0
+    for character in string:
+        number = (number << 5 ^ ord(character)) & 32767
+    return number
+
+
 @lru_cache(maxsize=256)
-def first_pairs(strings: tuple[str, ...]) -> Classes:
-    """1 at the low bytes of what each string begins with, two characters or one (65536,)."""
-    table = np.zeros((256, 256), np.uint8)
-    for string in strings:
-        table[ord(string[0]) & 255, ord(string[1]) & 255 if len(string) > 1 else slice(None)] = 1
-    return table.reshape(-1)
+def first_triples(strings: tuple[str, ...]) -> Classes:
+    """1 at the triple of what each string begins with, or everywhere if one is shorter (32768,)."""
+    table = np.zeros(32768, np.uint8)
+    table[[triple(string[:3]) for string in strings]] = 1
+    if any(len(string) < 3 for string in strings):
+        table[:] = 1
+    return table

@@ -327,31 +327,31 @@ def _has_words(codes: Codes, classes: Classes, start: int, end: int, num: int) -
 
 
 @njit(cache=True, nogil=True)
-def find_any(codes: Codes, lowered: Codes, strings: Codes, pairs: Classes) -> Counts:
-    """How often each of the strings, in small letters, stands in a text in any case, others within it too.
+def find_any(codes: Codes, lowered: Codes, strings: Codes, triples: Classes) -> Counts:
+    """How often each of the strings, in small letters, stands in a text in any case, others within
+    it too.
 
     All are -1 if that cannot be told code point by code point: the text has one of `UNEVEN_CASE`.
-    pairs (65536,): 1 at the low bytes of what a string may begin with.
+    triples (32768,): 1 at the `characters.triple` of what a string begins with.
     """
     found, table, size = np.zeros(len(strings), np.int64), lowered.size, codes.size
-    places, num = np.empty(size + 1, np.int32), 0
-    uneven, pair = False, np.uint32(0)
+    places, num = np.empty(size + 2, np.int32), 0
+    uneven, triple = False, np.uint32(0)
     for i in range(size):
         code = codes[i]
         code = lowered[code] if code < table else code
         uneven |= code == 0xFFFFFFFF
-        pair = (pair << np.uint32(8) | code & np.uint32(255)) & np.uint32(65535)
-        places[num] = i - 1
-        num += pairs[pair]
+        triple = np.uint32((triple << np.uint32(5) ^ code) & np.uint32(32767))
+        places[num] = i - 2
+        num += triples[triple]
     if uneven:
         found[:] = -1
         return found
-    places[num] = size - 1  # a last character begins no pair
-    for n in range(num + 1):
-        place = places[n]
-        for w in range(len(strings)):
-            if place >= 0:
-                found[w] += _stands_in_any_case(codes, lowered, place, strings, w)
+    places[num], places[num + 1] = size - 2, size - 1  # no triple begins there
+    for n in range(num + 2):
+        if places[n] >= 0:
+            for w in range(len(strings)):
+                found[w] += _stands_in_any_case(codes, lowered, places[n], strings, w)
     return found
 
 

@@ -66,7 +66,7 @@ class C4Lines(Config):
             characters.code_points(text),
             characters.small_letters(),
             characters.string_table(phrases),
-            characters.first_pairs(phrases),
+            characters.first_triples(phrases),
         )
         return tuple(compress(phrases, found.tolist()))
 
