@@ -70,7 +70,7 @@ class Candidate:
         """
         from tasks.clean.kernels import characters, scan
 
-        return scan.scan(self.codes, characters.classes(), self.language in UNSPACED)  # type: ignore[no-any-return]
+        return scan.scan(self.codes, characters.classes(), self.language in UNSPACED)
 
     @property
     def num_all_words(self) -> int:

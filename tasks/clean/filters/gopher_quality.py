@@ -100,7 +100,7 @@ def _num_stop_words(candidate: Candidate) -> float:
         return sum(word in text for word in stop_words)
     if candidate.mark_counts[scan.UNEVEN]:
         return len(set(stop_words).intersection(map(str.lower, candidate.words)))
-    return scan.count_present(  # type: ignore[no-any-return]
+    return scan.count_present(
         candidate.codes,
         characters.small_letters(),
         candidate.tables[0],
@@ -112,4 +112,4 @@ def _num_stop_words(candidate: Candidate) -> float:
 @lru_cache(maxsize=64)
 def _stop_words(language: str) -> tuple[str, ...] | None:
     words = STOP_WORDS.get(language)
-    return words and tuple(sorted(words))
+    return None if words is None else tuple(sorted(words))

@@ -25,6 +25,7 @@ _ALPHANUMERIC = b"abcdefghijklmnopqrstuvwxyz0123456789"
 _SPACED = bytes(code if code in _ALPHANUMERIC else 32 for code in range(256))
 _OTHERS = bytes(code for code in range(256) if code not in _ALPHANUMERIC)
 
+
 @dataclass(frozen=True)
 class _Lists:
     """The lists of one configuration, as they are searched."""

@@ -113,9 +113,7 @@ def _repeated(places: Counts, groups: Counts, pieces: Places, n: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _longer(
-    places: Counts, groups: Counts, ids: Counts, n: int
-) -> tuple[Counts, Counts, Counts]:
+def _longer(places: Counts, groups: Counts, ids: Counts, n: int) -> tuple[Counts, Counts, Counts]:
     """Where the repeated n-grams stand, the number of each, and how often that number stands there,
     from the same of n - 1."""
     num_words, num = ids.size, places.size
@@ -187,10 +185,10 @@ def _equal(codes: Codes, pieces: Places, one: int, other: int) -> bool:
     size = pieces[one, 1] - pieces[one, 0]
     if pieces[other, 1] - pieces[other, 0] != size:
         return False
-    for j in range(size):
-        if codes[pieces[one, 0] + j] != codes[pieces[other, 0] + j]:
-            return False
-    return True
+    j = 0
+    while j < size and codes[pieces[one, 0] + j] == codes[pieces[other, 0] + j]:
+        j += 1
+    return j == size
 
 
 @njit(cache=True, nogil=True)

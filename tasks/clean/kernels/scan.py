@@ -1,6 +1,6 @@
 """Words, lines and marks of a text, in one pass over its code points.
 
-numba, because numpy takes a pass and an array for each question, and a Python loop 50 times as long.
+numba, because numpy takes a pass and an array for each question, and Python a call for each word.
 A kernel calls only kernels of its own file and reads only constants of it: numba's cache on disk
 looks at the time of no other. Importing this costs 0.45 s, so it is imported where it is used.
 """
@@ -21,7 +21,8 @@ Counts = npt.NDArray[np.int64]
 
 SPACE, ALPHA, ALNUM, UNSPACED, TERMINAL, C4_END, ANY_END, MARK = (1 << n for n in range(8))
 """White space; letters; letters and digits; characters of scripts without spaces; ends of sentences
-in every script; ends of lines to C4, and the same with those of all scripts; what `count_marks` counts."""
+in every script; ends of lines to C4, and the same with those of all scripts; what `count_marks`
+counts."""
 
 UNEVEN_CASE = "İΣ"
 """What `str.lower` makes two characters of, and what it makes one of by its neighbours."""
@@ -36,9 +37,7 @@ REASONS = (None, "unended_line", "long_word_line", "short_line")
 
 
 @njit(cache=True, nogil=True)
-def scan(
-    codes: Codes, classes: Classes, unspaced: bool
-) -> tuple[Places, Places]:
+def scan(codes: Codes, classes: Classes, unspaced: bool) -> tuple[Places, Places]:
     """Words, and lines with something on them.
 
     `unspaced`: words are those of `words.split_words` in scripts without spaces.
@@ -164,11 +163,11 @@ def _count_mark(codes: Codes, classes: Classes, i: int, counts: Counts) -> None:
 
 @njit(cache=True, nogil=True)
 def _begins_another(codes: Codes, classes: Classes, i: int) -> bool:
-    """Whether closing marks, spaces and what is no small letter stand here, one after the other."""
+    """Whether closing marks, spaces and what is no small letter stand here, one after the other.
+
+    34 to 0x201D: quotes and brackets that close."""
     size = codes.size
-    while i < size and (
-        codes[i] in (34, 39, 41, 93) or codes[i] in (0x2019, 0x201D)  # "')]’”
-    ):
+    while i < size and (codes[i] in (34, 39, 41, 93) or codes[i] in (0x2019, 0x201D)):
         i += 1
     if i >= size or codes[i] != 32:
         return False
@@ -178,9 +177,7 @@ def _begins_another(codes: Codes, classes: Classes, i: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def count_line_ends(
-    codes: Codes, classes: Classes, lines: Places, short: int
-) -> tuple[int, int]:
+def count_line_ends(codes: Codes, classes: Classes, lines: Places, short: int) -> tuple[int, int]:
     """Lines that end as a sentence does, and lines of so many characters at most."""
     num_ended = num_short = 0
     for n in range(len(lines)):
@@ -191,9 +188,7 @@ def count_line_ends(
 
 
 @njit(cache=True, nogil=True)
-def count_bullets(
-    codes: Codes, classes: Classes, lines: Places, bullets: Codes
-) -> tuple[int, int]:
+def count_bullets(codes: Codes, classes: Classes, lines: Places, bullets: Codes) -> tuple[int, int]:
     """Lines that begin with a bullet and lines that end in an ellipsis, white space aside.
 
     bullets (bullets, width): their code points, 0xFFFFFFFF behind those that are shorter.
@@ -264,10 +259,10 @@ def count_present(
 
 @njit(cache=True, nogil=True)
 def _same(one: Codes, strings: Codes, row: int) -> bool:
+    equal = True
     for j in range(one.size):
-        if one[j] != strings[row, j]:
-            return False
-    return True
+        equal &= one[j] == strings[row, j]
+    return equal
 
 
 @njit(cache=True, nogil=True)
@@ -356,9 +351,7 @@ def find_any(codes: Codes, lowered: Codes, strings: Codes, triples: Classes) -> 
 
 
 @njit(cache=True, nogil=True)
-def _stands_in_any_case(
-    codes: Codes, lowered: Codes, start: int, strings: Codes, row: int
-) -> bool:
+def _stands_in_any_case(codes: Codes, lowered: Codes, start: int, strings: Codes, row: int) -> bool:
     size, table = codes.size, lowered.size
     for j in range(strings.shape[1]):
         if strings[row, j] == 0xFFFFFFFF:

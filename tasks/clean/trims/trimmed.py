@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+
 @dataclass(frozen=True)
 class Trimmed:
     """What is left, and the number of lines that went, by reason."""

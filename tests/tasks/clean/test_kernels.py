@@ -22,7 +22,9 @@ from tasks.clean.trims import C4Lines
 
 # All kinds of white space, marks and letters that a rule looks at, and any other character.
 TEXTS = st.text(
-    st.sampled_from("the and ASΣİıK\n\n\n \t\x1c\u2028.!?…\"'”)。」！#{}-•1_★W\u0301ệ日ん。ที่\U00020000")
+    st.sampled_from(
+        "the and ASΣİıK\n\n\n \t\x1c\u2028.!?…\"'”)。」！#{}-•1_★W\u0301ệ日ん。ที่\U00020000"  # noqa: RUF001
+    )
     | st.characters(),
     max_size=80,
 )
@@ -173,6 +175,8 @@ def test_equal_pieces_are_found_whatever_tells_them_apart(by_ends: bool) -> None
 
 
 def test_reading_a_recipe_does_not_import_numba() -> None:
-    lines = ("import sys, tasks.clean.config, tasks.clean.filters, tasks.clean.trims, flows.recipe",)
+    lines = (
+        "import sys, tasks.clean.config, tasks.clean.filters, tasks.clean.trims, flows.recipe",
+    )
     code = "; ".join((*lines, "raise SystemExit('numba' in sys.modules)"))
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
