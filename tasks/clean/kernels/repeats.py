@@ -188,7 +188,7 @@ def _equal(codes: Codes, pieces: Places, one: int, other: int) -> bool:
     j = 0
     while j < size and codes[pieces[one, 0] + j] == codes[pieces[other, 0] + j]:
         j += 1
-    return j == size
+    return bool(j == size)
 
 
 @njit(cache=True, nogil=True)
