@@ -37,6 +37,8 @@ class Pair:
         if self.trims:
             trimmed = trim(self.trims, candidate.text).text
             candidate = Candidate(trimmed, candidate.language, candidate.url)
+        if len(self.rules) == 1:
+            return dict(self.rules[0].measure(candidate))
         return {k: v for rule in self.rules for k, v in rule.measure(candidate).items()}
 
     def broken(self, candidate: Candidate) -> set[str]:

@@ -103,6 +103,9 @@ def _tell_clean(found: CleanTrace) -> Iterator[str]:
             f"({document.language_score:.2f}), {document.repeated_share:.0%} in repeated lines, "
             f"extracted by {document.extractor}"
         )
+        said = {"of": document.date, "by": document.author, "under": document.licence}
+        if any(said.values()):
+            yield " ".join(f"{word} {what}" for word, what in said.items() if what)
         if document.pii:
             replaced = sorted(Counter(document.pii).items())
             yield "replaced: " + ", ".join(f"{number} {kind}" for kind, number in replaced)

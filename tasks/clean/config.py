@@ -64,10 +64,16 @@ class CleanConfig(Config):
     )
     pii: tuple[Pii, ...] = knob(
         (Email(), IpAddress(), BankAccount(), PaymentCard(), NationalId(), Phone()),
-        "kinds of personal data that placeholders take the place of, in text and title, after "
-        "`replace` and before all that follows. Empty: none",
+        "kinds of personal data that placeholders take the place of, in text, title and authors, "
+        "after `replace` and before all that follows. Empty: none",
         source="e-mail and IP addresses as FineWeb, arXiv:2406.17557; the others because they "
         "took nothing wrong in 48 MB of manuals",
+    )
+    authors: bool = knob(
+        True,
+        "keep the names of authors that pages state, beside the text: licences such as CC BY ask "
+        "for them, and a takedown may. They are personal data: `pii` is replaced in them, they are "
+        "never trained on, and false leaves them out",
     )
     languages: tuple[LanguageCode, ...] = knob(
         (),

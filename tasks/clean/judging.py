@@ -40,6 +40,7 @@ class Judged:
     identity: str
     """The id that the document has or would have."""
     title: str
+    author: str
     extractor: str
     candidate: Candidate
     score: float
@@ -84,6 +85,7 @@ class Judge:
         return Judged(
             identity=identity,
             title=mask(" ".join(tidy(found.title).split()), self.config.pii)[0],
+            author=mask(found.author, self.config.pii)[0] if self.config.authors else "",
             extractor=found.extractor or self.config.extractor.kind,
             candidate=candidate,
             score=score,

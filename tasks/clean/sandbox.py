@@ -16,6 +16,7 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -23,6 +24,7 @@ from types import TracebackType
 from storage.errors import RunError
 from tasks.clean.config import Sandbox
 from tasks.clean.extractors import Extraction, Extractor
+from tasks.clean.extractors.metadata import read_metadata
 from tasks.clean.filters import Verdict
 from tasks.clean.text import decode
 
@@ -142,12 +144,13 @@ def _limit_memory(num_bytes: int) -> None:
 def _extract(
     extractor: Extractor, body: bytes, charset: str, url: str
 ) -> Extraction | Verdict | None:
-    """Title and text, or why there is none; None if it took too much memory.
+    """Title, text and metadata, or why there are none; None if it took too much memory.
 
     What an extractor raises stays here: an exception may not survive being pickled.
     """
     try:
-        return extractor.extract(decode(body, charset), url)
+        html = decode(body, charset)
+        return replace(extractor.extract(html, url), **asdict(read_metadata(html, url)))
     except MemoryError:
         return None
     except BaseException as error:  # an extractor may raise anything on a hostile page

@@ -14,6 +14,9 @@ _MEASURES = (
     "document_id",
     "url",
     "title",
+    "date",
+    "author",
+    "licence",
     "extractor",
     "language",
     "language_score",
@@ -30,6 +33,9 @@ class CleanedDocument:
     document_id: str
     url: str
     title: str
+    date: str
+    author: str
+    licence: str
     extractor: str
     language: str
     language_score: float

@@ -13,3 +13,7 @@ class Extraction:
     text: str
     extractor: str = ""
     """The way that was chosen for the page; empty: the extractor has but one, its kind."""
+    date: str = ""
+    author: str = ""
+    licence: str = ""
+    """What the page says of itself, see `metadata`; the sandbox adds it, whatever the extractor."""

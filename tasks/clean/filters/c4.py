@@ -18,6 +18,8 @@ from tasks.config import Config, knob
 _INNER_END = re.compile(r"""[.!?]["'”’)\]]* +(?=[^\sa-z])""")  # noqa: RUF001
 _INNER_FULL_WIDTH_END = re.compile("[。！？][」』”’）]*(?=\\S)")  # noqa: RUF001
 
+_FILLER = "lorem ipsum"
+
 
 def count_sentences(text: str, num_lines: int) -> int:
     """Sentences of a text of so many lines: none goes on in the next line."""
@@ -36,10 +38,14 @@ class C4(Config):
     min_sentences: int = knob(5, "sentences", ge=0)
 
     def measure(self, candidate: Candidate) -> Signals:
+        """Sentences as `count_sentences` counts them."""
+        from tasks.clean.kernels import scan
+
+        counts, num_lines = candidate.mark_counts, len(candidate.tables[1])
         return {
-            "num_fillers": candidate.lowered.count("lorem ipsum"),
-            "num_curly_brackets": candidate.text.count("{"),
-            "num_sentences": count_sentences(candidate.text, len(candidate.lines)),
+            "num_fillers": _count_fillers(candidate),
+            "num_curly_brackets": counts[scan.CURLY_BRACKETS],
+            "num_sentences": num_lines + counts[scan.INNER_SENTENCE_ENDS],
         }
 
     def bounds(self) -> tuple[Bound, ...]:
@@ -48,3 +54,16 @@ class C4(Config):
             Bound("curly_brackets", "num_curly_brackets", max=self.max_curly_brackets),
             Bound("too_few_sentences", "num_sentences", min=self.min_sentences),
         )
+
+
+def _count_fillers(candidate: Candidate) -> int:
+    from tasks.clean.kernels import characters, scan
+
+    strings = (_FILLER,)
+    (num,) = scan.find_any(
+        candidate.codes,
+        characters.small_letters(),
+        characters.string_table(strings),
+        characters.first_triples(strings),
+    )
+    return candidate.lowered.count(_FILLER) if num < 0 else int(num)

@@ -5,12 +5,10 @@ Source: arXiv:2406.17557 §3.6.
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import Literal
 
 from tasks.clean.filters.bounds import Bound, Signals
 from tasks.clean.filters.candidate import Candidate
-from tasks.clean.filters.terminal import TERMINAL
 from tasks.config import Config, knob
 
 
@@ -29,12 +27,15 @@ class FineWeb(Config):
     max_line_feeds_per_word: float = knob(0.3, "line feeds per word", ge=0)
 
     def measure(self, candidate: Candidate) -> Signals:
-        lines, short = candidate.lines, self.short_line_characters
-        num_lines, num_words = max(len(lines), 1), max(len(candidate.words), 1)
-        num_ended = sum(map(TERMINAL.__contains__, map(itemgetter(-1), lines)))
+        from tasks.clean.kernels import characters, scan
+
+        words, lines = candidate.tables
+        num_lines, num_words = max(len(lines), 1), max(len(words), 1)
+        asked = (lines, self.short_line_characters)
+        num_ended, num_short = scan.count_line_ends(candidate.codes, characters.classes(), *asked)
         return {
             "terminal_line_share": num_ended / num_lines,
-            "short_line_share": sum(map(short.__ge__, map(len, lines))) / num_lines,
+            "short_line_share": num_short / num_lines,
             "repeated_line_character_share": candidate.repeated_share,
             "line_feeds_per_word": candidate.text.count("\n") / num_words,
         }

@@ -6,6 +6,7 @@ Source: arXiv:2112.11446 table A1.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -17,7 +18,6 @@ from tasks.clean.filters.words import UNSPACED
 from tasks.config import Config, knob
 
 _BULLETS = ("-", "*", "•", "‣", "◦", "–")  # noqa: RUF001 (an en dash is meant)
-_ELLIPSES = ("...", "…")
 
 
 class GopherQuality(Config):
@@ -45,16 +45,22 @@ class GopherQuality(Config):
         `num_stop_words` is NaN in a language that has no table, `mean_word_length` in one that puts
         no spaces between words.
         """
-        text, num_words = candidate.text, max(len(candidate.words), 1)
-        num_ellipses = sum(map(text.count, _ELLIPSES))
+        from tasks.clean.kernels import scan
+
+        marks, words, num_words = candidate.mark_counts, candidate.word_counts, candidate.num_words
+        num_all = candidate.num_all_words
+        per_word = max(num_all, 1)
+        mean = words.characters / max(num_words, 1)
+        num_listed, num_trailing = _marked_lines(candidate, self.bullets)
+        num_lines = max(len(candidate.tables[1]), 1)
         return {
-            "mean_word_length": _mean_word_length(candidate),
-            "number_sign_share": text.count("#") / num_words,
-            "ellipsis_share": num_ellipses / num_words,
-            "alphabetic_share": _alphabetic_share(candidate),
+            "mean_word_length": math.nan if candidate.language in UNSPACED else mean,
+            "number_sign_share": marks[scan.NUMBER_SIGNS] / per_word,
+            "ellipsis_share": marks[scan.ELLIPSES] / per_word,
+            "alphabetic_share": (num_all - words.without_letter) / per_word,
             "num_stop_words": _num_stop_words(candidate),
-            "bullet_line_share": _bullet_line_share(candidate.lines, self.bullets),
-            "ellipsis_line_share": _ellipsis_line_share(candidate.lines) if num_ellipses else 0.0,
+            "bullet_line_share": num_listed / num_lines,
+            "ellipsis_line_share": num_trailing / num_lines,
         }
 
     def bounds(self) -> tuple[Bound, ...]:
@@ -70,35 +76,40 @@ class GopherQuality(Config):
         )
 
 
-def _mean_word_length(candidate: Candidate) -> float:
-    """Of words that are more than punctuation."""
-    if candidate.language in UNSPACED:
-        return math.nan
-    symbols = sum(len(word) * n for word, n in candidate.symbols.items())
-    characters = int(candidate.word_counts @ candidate.word_lengths)
-    return (characters - symbols) / max(candidate.num_words, 1)
+def _marked_lines(candidate: Candidate, bullets: tuple[str, ...]) -> tuple[int, int]:
+    """Lines that begin with a bullet, lines that end in an ellipsis."""
+    from tasks.clean.kernels import characters, scan
 
-
-def _alphabetic_share(candidate: Candidate) -> float:
-    num_words = len(candidate.words)
-    return (num_words - sum(candidate.without_letter.values())) / max(num_words, 1)
-
-
-def _bullet_line_share(lines: list[str], bullets: tuple[str, ...]) -> float:
-    first = {bullet[0] for bullet in bullets}
-    # Nine lines in ten begin with something else, which is sooner told.
-    listed = [line for line in map(str.lstrip, lines) if line[0] in first]
-    return sum(line.startswith(bullets) for line in listed) / max(len(lines), 1)
-
-
-def _ellipsis_line_share(lines: list[str]) -> float:
-    return sum(line.rstrip().endswith(_ELLIPSES) for line in lines) / max(len(lines), 1)
+    num_listed, num_trailing = scan.count_bullets(
+        candidate.codes,
+        characters.classes(),
+        candidate.tables[1],
+        characters.string_table(bullets),
+    )
+    return num_listed, num_trailing
 
 
 def _num_stop_words(candidate: Candidate) -> float:
-    stop_words = STOP_WORDS.get(candidate.language)
+    """Different stop words; NaN in a language that has no table."""
+    from tasks.clean.kernels import characters, scan
+
+    text, stop_words = candidate.text, _stop_words(candidate.language)
     if stop_words is None:
         return math.nan
     if candidate.language in UNSPACED:
-        return sum(word in candidate.text for word in stop_words)
-    return len(stop_words.intersection(map(str.lower, candidate.vocabulary)))
+        return sum(word in text for word in stop_words)
+    if candidate.mark_counts[scan.UNEVEN]:
+        return len(set(stop_words).intersection(map(str.lower, candidate.words)))
+    return scan.count_present(
+        candidate.codes,
+        characters.small_letters(),
+        candidate.tables[0],
+        characters.string_table(stop_words),
+        characters.first_bytes(stop_words),
+    )
+
+
+@lru_cache(maxsize=64)
+def _stop_words(language: str) -> tuple[str, ...] | None:
+    words = STOP_WORDS.get(language)
+    return None if words is None else tuple(sorted(words))

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from tasks.clean.filters.bounds import Bound, Signals
 from tasks.clean.filters.candidate import Candidate
-from tasks.clean.filters.ngrams import repeated_grams
 from tasks.config import Config, knob
 
 _TOP = (2, 3, 4)
@@ -84,15 +83,11 @@ def _repeated(n: int) -> str:
     return f"repeated_{n}_gram_character_share"
 
 
+_GRAMS = (*map(_top, _TOP), *map(_repeated, _REPEATED))
+
+
 def _gram_shares(candidate: Candidate, length: int) -> dict[str, float]:
-    shares = dict.fromkeys([*map(_top, _TOP), *map(_repeated, _REPEATED)], 0.0)
-    words, ids = candidate.words, candidate.word_ids
-    for grams in repeated_grams(words, ids, _REPEATED[-1]):
-        n = grams.n
-        if n in _TOP:
-            place, count = grams.top()
-            shares[_top(n)] = count * len(" ".join(words[place : place + n])) / length
-        else:
-            characters = sum(sum(map(len, words[place : place + n])) for place in grams.repeated())
-            shares[_repeated(n)] = characters / length
-    return shares
+    from tasks.clean.kernels.repeats import grams
+
+    characters = grams(candidate.codes, candidate.tables[0]).tolist()
+    return {name: num / length for name, num in zip(_GRAMS, characters, strict=True)}

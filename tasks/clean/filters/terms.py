@@ -79,4 +79,4 @@ def weigh(
         counts = count_terms(candidate, group.terms)
         num += len(counts)
         weight += group.weight * sum(counts.values())
-    return num, weight / max(len(candidate.words), 1) if num >= min_terms else 0.0
+    return num, weight / max(candidate.num_all_words, 1) if num >= min_terms else 0.0

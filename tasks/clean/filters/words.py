@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
-import numpy.typing as npt
-
-Integers = npt.NDArray[np.int64]
-
 UNSPACED = frozenset({"zh", "yue", "wuu", "ja", "th", "lo", "km", "my"})
 """ISO 639 codes, as the language detector gives them."""
 
-_CHARACTER = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
-    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # kana
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"  # Han
+UNSPACED_RANGES = (
+    *("\u0e00-\u0eff", "\u1000-\u109f", "\u1780-\u17ff"),  # Thai, Lao, Burmese, Khmer
+    *("\u3005-\u3007", "\u3040-\u30ff", "\u31f0-\u31ff", "\uff66-\uff9f"),  # kana
+    *("\u3400-\u4dbf", "\u4e00-\u9fff", "\uf900-\ufaff", "\U00020000-\U000323af"),  # Han
 )
+"""The characters of scripts without spaces, from one to another."""
+
+_CHARACTER = "".join(UNSPACED_RANGES)
 _UNIT = re.compile(rf"[{_CHARACTER}][^\w\s]*|[^\s{_CHARACTER}]+")
 
 _ANY = re.compile(f"[{_CHARACTER}]")

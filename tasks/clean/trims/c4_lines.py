@@ -7,6 +7,8 @@ https://github.com/tensorflow/datasets c4_utils.py.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from itertools import compress
 from typing import Literal
 
 from tasks.clean.filters.terminal import TERMINAL
@@ -15,8 +17,8 @@ from tasks.clean.trims.trimmed import Trimmed, without
 from tasks.config import Config, knob
 
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
-_ENDS = frozenset(".?!\"'")
-_ENDS_OF_ANY_SCRIPT = _ENDS | TERMINAL | frozenset("”’»」』")  # noqa: RUF001
+ENDS = frozenset(".?!\"'")
+ENDS_OF_ANY_SCRIPT = ENDS | TERMINAL | frozenset("”’»」』")  # noqa: RUF001
 _POLICY = (
     "terms of use",
     "privacy policy",
@@ -47,36 +49,35 @@ class C4Lines(Config):
 
     def apply(self, text: str) -> Trimmed:
         """Lines keep their indentation, paragraphs the blank line between them."""
-        lowered = text.lower()
-        phrases = tuple(phrase for phrase in map(str.lower, self.policy) if phrase in lowered)
-        if self.javascript and "javascript" in lowered:
-            phrases = ("javascript", *phrases)
-        lines = self.without_citations(text).split("\n")
-        ends = _ENDS_OF_ANY_SCRIPT if self.any_script else _ENDS
-        ended, most = self.ended, self.max_word_characters
-        reasons = [  # most lines go, or are blank: what tells is asked here, without a call
-            None
-            if not line
-            else "unended_line"
-            if ended and line[-1] not in ends and len(line) <= most
-            else self._reason(line, ends, phrases)
-            for line in map(str.strip, lines)
-        ]
+        phrases = self._present(text)
+        text = self.without_citations(text)
+        lines, reasons = text.split("\n"), self._reasons(text)
+        if phrases:
+            pairs = zip(lines, reasons, strict=True)
+            reasons = [reason or _notice(line.lower(), phrases) for line, reason in pairs]
         return without(lines, reasons)
 
-    def _reason(self, line: str, ends: frozenset[str], phrases: tuple[str, ...]) -> str | None:
-        """Why a line goes, or None; `phrases` are those that the whole text has."""
-        if len(line) > self.max_word_characters and self._too_long(line):
-            return "long_word_line"
-        if self.ended and (line[-1] not in ends or line.endswith("...")):
-            return "unended_line"
-        if len(line.split(maxsplit=self.min_words)) < self.min_words:
-            return "short_line"
-        lowered = line.lower() if phrases else ""
-        found = next((phrase for phrase in phrases if phrase in lowered), None)
-        if found is None:
-            return None
-        return "javascript_line" if found == "javascript" else "policy_line"
+    def _present(self, text: str) -> tuple[str, ...]:
+        """Phrases that may stand in a text: few texts have one, and their lines are then asked."""
+        from tasks.clean.kernels import characters, scan
+
+        phrases = _phrases(self.policy, self.javascript)
+        found = scan.find_any(
+            characters.code_points(text),
+            characters.small_letters(),
+            characters.string_table(phrases),
+            characters.first_triples(phrases),
+        )
+        return tuple(compress(phrases, found.tolist()))
+
+    def _reasons(self, text: str) -> list[str | None]:
+        """Why each line goes by its words and its end, or None."""
+        from tasks.clean.kernels import characters, scan
+
+        mark = scan.ANY_END if self.any_script else scan.C4_END
+        asked = (self.ended, mark, self.max_word_characters, self.min_words)
+        numbers = scan.c4_lines(characters.code_points(text), characters.classes(), *asked)
+        return [scan.REASONS[number] for number in numbers.tolist()]
 
     def without_citations(self, text: str) -> str:
         """The text without Wikipedia's marks, if they are to go."""
@@ -88,5 +89,14 @@ class C4Lines(Config):
         composed = compose(cited)  # what a mark kept apart
         return "\n".join(map(str.rstrip, composed.split("\n")))
 
-    def _too_long(self, line: str) -> bool:
-        return any(len(word) > self.max_word_characters for word in line.split())
+
+@lru_cache(maxsize=64)
+def _phrases(policy: tuple[str, ...], javascript: bool) -> tuple[str, ...]:
+    return (*["javascript"] * javascript, *filter(None, map(str.lower, policy)))
+
+
+def _notice(lowered: str, phrases: tuple[str, ...]) -> str | None:
+    found = next((phrase for phrase in phrases if phrase in lowered), None)
+    if found is None:
+        return None
+    return "javascript_line" if found == "javascript" else "policy_line"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-
-_GAP = re.compile(r"\n{3,}")
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,9 @@ def trim(trims: Iterable[_Trims], text: str) -> Trimmed:
 
 def without(lines: Sequence[str], reasons: Sequence[str | None]) -> Trimmed:
     """The lines that have no reason to go, with one blank line where several would meet."""
-    kept = (line for line, reason in zip(lines, reasons, strict=True) if reason is None)
-    counts = Counter(reason for reason in reasons if reason is not None)
-    text = "\n".join(kept).strip("\n")
-    return Trimmed(_GAP.sub("\n\n", text) if "\n\n\n" in text else text, dict(counts))
+    kept, last = list[str](), ""
+    for line, reason in zip(lines, reasons, strict=True):
+        if reason is None and (line or last):
+            kept.append(line)
+            last = line
+    return Trimmed("\n".join(kept).rstrip("\n"), dict(Counter(filter(None, reasons))))

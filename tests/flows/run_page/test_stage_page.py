@@ -26,6 +26,9 @@ DOCUMENTS = "documents/part-00000-of-00002.parquet"
 def document(number: int, **says: str) -> dict[str, Any]:
     plain = {"url": f"http://a.example/{number}", "title": "a title", "text": f"text {number} "}
     rest = {
+        "date": "",
+        "author": "",
+        "licence": "",
         "extractor": "x",
         "language": "en",
         "language_score": 0.9,

@@ -28,6 +28,7 @@ class Page:
     body: bytes
     charset: str = ""
     content_type: str = "text/html"
+    licence: str = ""
 
     @property
     def page_id(self) -> str:
@@ -58,7 +59,7 @@ def write_crawl_shard(pages: Sequence[Page], root: Path) -> PageShard:
                 "body_digest": digest,
                 "num_bytes": len(page.body),
                 "policy": "",
-                "licence": "",
+                "licence": page.licence,
             }
         )
         fetch_rows.append(

@@ -265,6 +265,31 @@ def test_personal_data_is_replaced_before_all_that_follows(
     assert (documents[0]["text"], documents[0]["pii"]) == (text, [])
 
 
+def test_date_author_and_licence_are_the_pages_own(write_shard: WriteShard, tmp_path: Path) -> None:
+    said = (
+        '<meta name="author" content="Jean, jean@falcot.com">'
+        '<meta name="date" content="2024-05-01">'
+        '<a rel="license" href="http://cc/by">'
+    )
+    body = _html(_prose(1)).replace(b"<head>", f"<head>{said}".encode())
+    named = "http://cc/crawled"
+    shard = write_shard(
+        [
+            Page("http://a/own", body),
+            Page("http://a/crawled", body, licence=named),
+            Page("http://a/z", _html(_prose(2))),
+        ]
+    )
+    rows = {row["url"]: row for row in _clean(shard, tmp_path / "out")[0]}
+    facts = ("date", "author", "licence")
+    author = "Jean, <EMAIL>"
+    assert [rows["http://a/own"][f] for f in facts] == ["2024-05-01", author, "http://cc/by"]
+    assert [rows["http://a/crawled"][f] for f in facts] == ["2024-05-01", author, named]
+    assert [rows["http://a/z"][f] for f in facts] == ["", "", ""]
+    config = CONFIG.model_copy(update={"authors": False})
+    assert {row["author"] for row in _clean(shard, tmp_path / "none", config)[0]} == {""}
+
+
 def test_each_language_has_its_least_score(write_shard: WriteShard, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"language_scores": {"en": 1.0}})
     documents, _, rejects = _clean(write_shard(PAGES), tmp_path / "out", config)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.clean.filters import Candidate, Repetition, ngrams
-from tasks.clean.filters.ngrams import repeated_grams
+from tasks.clean.filters import Candidate, Repetition
 
 
 def _top(words: list[str], n: int) -> int:
@@ -54,23 +52,3 @@ def test_shares_are_those_found_plainly(text: str) -> None:
 def test_shares_of_many_words_are_those_found_plainly(kinds: int, num: int, draw: object) -> None:
     numbers = np.random.default_rng(hash(str(draw)) % 2**32).integers(0, 4**kinds, num)
     _check(" ".join(f"w{number}" for number in numbers.tolist()))
-
-
-@given(st.lists(st.sampled_from("abc"), max_size=50), st.lists(st.sampled_from("abc"), max_size=9))
-def test_numpy_and_dicts_find_the_same(words: list[str], more: list[str]) -> None:
-    text = words + more + words
-    ids = np.array(["abc".index(word) for word in text], dtype=np.int64)
-    found = []
-    with pytest.MonkeyPatch.context() as patch:
-        for many in (1, 10_000):
-            patch.setattr(ngrams, "_MANY", many)
-            grams = list(repeated_grams(text, ids, 10))
-            found.append([(g.n, list(g.places), g.top(), g.repeated()) for g in grams])
-    assert found[0] == found[1]
-
-
-def test_values_too_large_to_pack_are_sorted_too() -> None:
-    values = np.array([2**62, 5, 2**62, 5, 7], dtype=np.int64)
-    groups = ngrams._numbered(values, 2**62 + 1)
-    assert groups[0] == groups[2] != groups[1] == groups[3]
-    assert groups[4] == -1
