@@ -115,7 +115,9 @@ def measure(folder: Path, num_documents: int) -> tuple[float, int, int]:
             size = _bytes(folder / "corpus")
             print(f"corpus: {text / 1e6:,.0f} MB of text, {size / 1e6:,.0f} MB on disk", end="; ")
             print(f"made in {time.perf_counter() - begun:,.0f} s")
-    print("| step | seconds | us a document | own memory, MiB | mapped, MiB |\n|---|---|---|---|---|")
+    print(
+        "| step | seconds | us a document | own memory, MiB | mapped, MiB |\n|---|---|---|---|---|"
+    )
     total, most = 0.0, 0
     for step, seconds, own, mapped in _lines("run", folder, num_documents):
         print(

@@ -17,7 +17,7 @@ from tasks.dedup.shingles import Shingles
 VERSION = 2
 INPUTS = ("clean", "quality")
 
-PlainRule = Literal["longest", "least_repeated", "shortest_url", "best_quality"]
+PlainRule = Literal["longest", "least_repeated", "shortest_url", "best_quality", "newest", "oldest"]
 
 
 class FirstSource(Config):
@@ -50,7 +50,10 @@ class DedupConfig(Config):
         (Exact(), MinHash()), "where candidate pairs come from, each kind once", min_length=1
     )
     keep: tuple[KeepRule, ...] = knob(
-        ("longest", "shortest_url"), "which document of a cluster stays: rules in order, ties by id"
+        ("longest", "shortest_url"),
+        "which document of a cluster stays: rules in order, ties by id. best_quality is by the "
+        "quality stage's score, newest and oldest by the date that the page states; documents "
+        "without one come last",
     )
     against: tuple[Annotated[str, Field(min_length=1)], ...] = knob(
         (),

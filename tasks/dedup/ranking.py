@@ -22,15 +22,25 @@ def _floats(column: pa.ChunkedArray) -> Order:
     return np.asarray(column.to_numpy(), np.float64)
 
 
+def _days(column: pa.ChunkedArray) -> Order:
+    """Days as numbers, 20261124; NaN where there is none."""
+    days = (day[:10].replace("-", "") for day in column.to_pylist())
+    return np.array([float(day) if day.isdigit() else np.nan for day in days])
+
+
 _COLUMNS: Mapping[PlainRule, str] = {
     "longest": "num_words",
     "least_repeated": "repeated_share",
     "shortest_url": "url",
+    "newest": "date",
+    "oldest": "date",
 }
 _SMALLEST_FIRST: Mapping[PlainRule, Callable[[pa.ChunkedArray], Order]] = {
     "longest": lambda column: -_floats(column),
     "least_repeated": _floats,
     "shortest_url": lambda column: _floats(pc.utf8_length(column)),
+    "newest": lambda column: np.nan_to_num(-_days(column), nan=np.inf),
+    "oldest": lambda column: np.nan_to_num(_days(column), nan=np.inf),
 }
 
 

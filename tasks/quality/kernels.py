@@ -33,7 +33,7 @@ PARTS_ROOM = LONGEST + 2
 
 
 @njit(cache=True, nogil=True)
-def mix(value):  # type: ignore[no-untyped-def]
+def mix(value):
     """Spread a hash over all of its bits (the finaliser of MurmurHash3, one round)."""
     value ^= value >> _SHIFT
     value *= _MIX
@@ -41,9 +41,7 @@ def mix(value):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def extract(  # type: ignore[no-untyped-def]
-    data, begin, end, table, num_words, ngrams, parts, mask, words, places, buckets, spans
-):
+def extract(data, begin, end, table, num_words, ngrams, parts, mask, words, places, buckets, spans):
     """Write the buckets of one text's n-grams and return how many there are.
 
     `data[begin:end]` is valid UTF-8; `table` has for each character below 0x10000 its kind and,
@@ -94,7 +92,7 @@ def extract(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _combine(words, places, count, ngrams, mask, buckets, spans, found):  # type: ignore[no-untyped-def]
+def _combine(words, places, count, ngrams, mask, buckets, spans, found):
     """The n-grams of the words, the short ones first."""
     keep_spans = spans.shape[0] > 0
     for length in range(1, ngrams + 1):
@@ -111,7 +109,7 @@ def _combine(words, places, count, ngrams, mask, buckets, spans, found):  # type
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _decode(data, position):  # type: ignore[no-untyped-def]
+def _decode(data, position):
     """The character at a position and where the next one begins."""
     byte = np.int64(data[position])
     if byte < 0x80:
@@ -127,7 +125,7 @@ def _decode(data, position):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _classify(code, table):  # type: ignore[no-untyped-def]
+def _classify(code, table):
     """Past the basic plane are rare ideographs and pictures: each a word by itself."""
     if code >= table.shape[0]:
         return ALONE, np.uint64(code)
@@ -136,7 +134,7 @@ def _classify(code, table):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _parts(letters, places, size, parts, mask, buckets, spans, found):  # type: ignore[no-untyped-def]
+def _parts(letters, places, size, parts, mask, buckets, spans, found):
     """The n-grams of `parts` characters of one word, its edges counted as characters."""
     size = min(size, LONGEST)
     letters[0], letters[size + 1] = _EDGE, _EDGE
@@ -154,9 +152,7 @@ def _parts(letters, places, size, parts, mask, buckets, spans, found):  # type: 
 
 
 @njit(cache=True, nogil=True)
-def score_texts(  # type: ignore[no-untyped-def]
-    data, offsets, table, num_words, ngrams, parts, mask, weights, bias
-):
+def score_texts(data, offsets, table, num_words, ngrams, parts, mask, weights, bias):
     """The probability of "good" for each text between two `offsets`, as float32."""
     room = num_words * (ngrams + (PARTS_ROOM if parts > 0 else 0))
     words, places = np.empty(num_words, np.uint64), np.empty((num_words, 2), np.int64)
@@ -175,7 +171,7 @@ def score_texts(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def bag_texts(  # type: ignore[no-untyped-def]
+def bag_texts(
     data, offsets, table, num_words, ngrams, parts, mask, slots, buckets, shares, ends, filled
 ):
     """Append each text's different buckets, in their order, with their share of its n-grams.
@@ -207,9 +203,7 @@ def bag_texts(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def locate(  # type: ignore[no-untyped-def]
-    data, offsets, table, num_words, ngrams, parts, mask, wanted, most, rows
-):
+def locate(data, offsets, table, num_words, ngrams, parts, mask, wanted, most, rows):
     """Where the `wanted` buckets (numbered from 0, others -1) stand, up to `most` times each.
 
     Writes bucket number, first byte and one past the last into `rows`; returns how many.
@@ -235,9 +229,7 @@ def locate(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def learn(  # type: ignore[no-untyped-def]
-    order, buckets, shares, ends, labels, class_weights, weights, squares, bias, rate, l2
-):
+def learn(order, buckets, shares, ends, labels, class_weights, weights, squares, bias, rate, l2):
     """One pass of Adagrad over the examples in this order, changing `weights` and `squares`.
 
     The loss of an example is its class's weight times the logistic loss, plus l2 / 2 times the

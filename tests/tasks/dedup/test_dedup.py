@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import shutil
 import time
@@ -123,14 +124,18 @@ def _evidence(done: Deduped) -> bytes:
         (("shortest_url", "longest"), "http://a/s"),
         (("least_repeated", "longest"), "http://a/least"),
         (("longest",), "http://a/longest"),
+        (("best_quality",), "http://a/s"),
+        (("newest",), "http://a/longest"),
+        (("oldest",), "http://a/s"),
+        (({"kind": "source", "urls": ["//b/", "least"]},), "http://a/least"),
     ],
 )
-def test_the_keep_rules_count_in_order(dedup: Dedup, keep: tuple[str, ...], url: str) -> None:
+def test_the_keep_rules_count_in_order(dedup: Dedup, keep: tuple[Any, ...], url: str) -> None:
     text = " ".join(VOCABULARY[:50])
     rows = [
-        document("http://a/s", text, num_words=50, repeated_share=0.25),
-        document("http://a/least", text, num_words=50, repeated_share=0.0),
-        document("http://a/longest", text, num_words=51, repeated_share=0.5),
+        document("http://a/s", text, repeated_share=0.25, quality=0.9, date="2024-01-09"),
+        document("http://a/least", text, quality=math.nan),
+        document("http://a/longest", text, num_words=51, repeated_share=0.5, date="2025-01-01"),
     ]
     done = dedup(rows, DedupConfig.model_validate({"keep": keep}))
     assert done.kept_urls == {url}
