@@ -49,13 +49,23 @@ def rank_documents(documents: Sequence[Path], config: DedupConfig) -> npt.NDArra
 
 def _order(rule: KeepRule, path: Path) -> Order:
     """A number for each document of a file, the smallest for the best by this rule."""
+    name = rule_column(rule)
+    return order_by(rule, pq.read_table(path, columns=[name])[name])
+
+
+def rule_column(rule: KeepRule) -> str:
+    """The column of documents that the rule looks at."""
+    return "url" if isinstance(rule, FirstSource) else _COLUMNS[rule]
+
+
+def order_by(rule: KeepRule, column: pa.ChunkedArray) -> Order:
+    """A number for each value of the rule's column, the smallest for the best."""
     if isinstance(rule, FirstSource):
         patterns = [re.compile(pattern) for pattern in rule.urls]
-        urls = pq.read_table(path, columns=["url"])["url"].to_pylist()
+        urls = column.to_pylist()
         found = (next((n for n, p in enumerate(patterns) if p.search(url)), np.inf) for url in urls)
         return np.fromiter(found, np.float64, len(urls))
-    name = _COLUMNS[rule]
-    return _SMALLEST_FIRST[rule](pq.read_table(path, columns=[name])[name])
+    return _SMALLEST_FIRST[rule](column)
 
 
 def _ids(documents: Sequence[Path]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from storage.lookup import find_rows, read_columns
 from storage.records import DUPLICATE
@@ -23,6 +24,7 @@ class Duplicate:
     kept_url: str
     similarity: float
     method: str
+    kept_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def trace_documents(
     keep: Sequence[str],
 ) -> DedupTrace:
     """The clusters that these documents belong to."""
-    columns = DUPLICATE.names
+    columns = evidence_columns(duplicates)
     dropped = [Duplicate(**r) for r in find_rows(duplicates, "document_id", ids, columns)]
     kept = find_rows(documents, "document_id", ids, ("document_id", "url"))
     in_favour = [Duplicate(**r) for r in find_rows(duplicates, "kept_id", ids, columns)]
@@ -69,6 +71,12 @@ def trace_documents(
         for row in kept
     )
     return DedupTrace(threshold, tuple(keep), tuple(clusters), tuple(dropped))
+
+
+def evidence_columns(duplicates: Sequence[Path]) -> list[str]:
+    """The columns of `records.DUPLICATE` that are there: `kept_in` came with stage version 2."""
+    held = set(pq.read_schema(duplicates[0]).names) if duplicates else set()
+    return [name for name in DUPLICATE.names if name in held]
 
 
 def find_documents(
