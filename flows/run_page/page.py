@@ -8,6 +8,7 @@ from prefect.artifacts import ImageArtifact, MarkdownArtifact, TableArtifact
 
 from flows.hosts import HOST_COLUMNS, host_rows
 from flows.render import size
+from flows.run_page.duplicates import duplicates
 from flows.run_page.lineage import lineage
 from flows.run_page.markdown import commands, escape, facts_table, number, run_link, table
 from flows.run_page.plots import plot_training
@@ -75,6 +76,7 @@ def _page(
         "Gates": _gates(manifest),
         "Dropped": facts_table(dropped) if dropped else "",
         "Hosts": _hosts(manifest),
+        "Duplicates": or_why_not(lambda: _duplicates(store, manifest, action)),
         "Training": f"![loss and learning rate by step]({curves})" if curves else "",
         "Samples": or_why_not(lambda: _samples(store, manifest, action, prompts)),
         "Made from": or_why_not(lambda: lineage(store, manifest)),
@@ -108,6 +110,11 @@ def _gates(manifest: Manifest) -> str:
 def _hosts(manifest: Manifest) -> str:
     rows = [[escape(cell) for cell in row] for row in host_rows(manifest)]
     return table(tuple(HOST_COLUMNS.values()), rows) if rows else ""
+
+
+def _duplicates(store: Store, manifest: Manifest, action: str) -> str:
+    is_new = manifest.name == "dedup" and action != "reused"
+    return duplicates(store, manifest) if is_new else ""
 
 
 def _samples(store: Store, manifest: Manifest, action: str, prompts: Sequence[str]) -> str:
@@ -147,4 +154,6 @@ def _commands(store: Store, manifest: Manifest) -> str:
         lines.append(f'phusa sample {manifest.label} "PROMPT"')
     else:
         lines.append("phusa trace URL_OR_DOCUMENT_ID")
+    if name == "dedup":
+        lines.append(f"phusa dedup top --of {manifest.label}")
     return commands(store.address, lines)

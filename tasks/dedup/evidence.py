@@ -5,7 +5,7 @@ All by column: of a million duplicates each answer takes a second at most.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,20 +126,19 @@ def similarities(evidence: pa.Table) -> list[Histogram]:
 
 
 def repeating_domains(
-    kept: pa.DictionaryArray, dropped: pa.DictionaryArray, kept_for: pa.DictionaryArray, count: int
+    kept: Mapping[str, int], dropped: pa.DictionaryArray, kept_for: pa.DictionaryArray, count: int
 ) -> list[DomainRepeats]:
     """The domains of which most documents were dropped.
 
-    `kept` are the domains of all documents that stayed; `dropped` and, pair by pair, `kept_for`
-    those of the evidence.
+    `kept` says how many documents of each domain stayed; `dropped` and, pair by pair, `kept_for`
+    are the domains of the evidence.
     """
-    names, (stayed, went, instead) = _in_one_order(kept, dropped, kept_for)
-    staying = np.bincount(stayed, minlength=len(names))
+    names, (went, instead) = _in_one_order(dropped, kept_for)
     gone = np.bincount(went, minlength=len(names))
     for_own = np.bincount(went[went == instead], minlength=len(names))
     order = sorted(np.flatnonzero(gone).tolist(), key=lambda n: (-gone[n], names[n]))[:count]
     return [
-        DomainRepeats(names[n], int(staying[n] + gone[n]), int(gone[n]), int(for_own[n]))
+        DomainRepeats(names[n], int(kept.get(names[n], 0) + gone[n]), int(gone[n]), int(for_own[n]))
         for n in order
     ]
 
