@@ -24,7 +24,7 @@ _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323ff"
 )
-_WORDS = re.compile(rf"(?:[{_UNSPACED}]|[^\s{_UNSPACED}]+)\s*|\s+")
+_WORDS = re.compile(rf"(?:[{_UNSPACED}]|[^\s{_UNSPACED}]+)\s*")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _CONTEXT = {"words": 8, "lines": 2}
 _LONGEST = {"words": 60, "lines": 8}
@@ -66,7 +66,7 @@ class Difference:
 def compare(kept: str, dropped: str, unit: Unit = "words") -> Difference:
     """What the two texts differ by; white space does not count."""
     cut = _WORDS if unit == "words" else _LINES
-    one, other = cut.findall(kept), cut.findall(dropped)
+    one, other = ([t for t in cut.findall(text) if t.strip()] for text in (kept, dropped))
     spans = list(changed_spans([t.strip() for t in one], [t.strip() for t in other]))
     shown = spans[:_MOST_CHANGES]
     return Difference(

@@ -50,7 +50,10 @@ def show_cluster(console: Console, found: Cluster) -> None:
         _show_member(console, found, number, member)
     hidden = found.num_dropped - len(found.members)
     if hidden:
-        _say(console, f"\n{hidden:,} more, that are more alike; --most {found.num_dropped} for all")
+        _say(
+            console,
+            f"\n{hidden:,} more, as much alike or more; --most {found.num_dropped} shows all",
+        )
 
 
 def _show_member(console: Console, cluster: Cluster, number: int, member: Member) -> None:
@@ -111,10 +114,14 @@ def _mark(piece: Piece, unit: str) -> Text:
     body = text.rstrip()
     before, after = _MARKS[piece.where]
     shown = Text(style=_STYLES[piece.where])
-    folded = f" … {piece.folded:,} {unit} … " if piece.folded else ""
+    folded = f" … {_count(piece.folded, unit)} … " if piece.folded else ""
     if piece.where == "both":
         return shown.append(text + folded)
     return shown.append(before + body + folded.rstrip() + after).append(text[len(body) :])
+
+
+def _count(number: int, units: str) -> str:
+    return f"{number:,} {units if number != 1 else units.removesuffix('s')}"
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
