@@ -64,11 +64,9 @@ def banding_of(
         kinds = ", ".join(m.kind for m in config.methods)
         remedy = "Add {kind: minhash}: only its pairs are found by chance."
         raise RequestError(Fault("dedup.methods", kinds, "minhash among them", remedy))
-    changed = {name: value for name, value in given.items() if value is not None}
-    if "bands" in changed or "rows" in changed:
-        changed = {"bands": None, "rows": None, **changed}
-    elif changed.keys() & {"num_perm", "min_recall"}:
-        changed = {**changed, "bands": None, "rows": None}  # chosen anew
+    changed = {n: v for n, v in given.items() if v is not None or n in ("bands", "rows")}
+    if all(value is None for value in given.values()):  # else bands are given, or chosen anew
+        changed = {}
     faults = []
     try:
         method = MinHash.model_validate({**method.model_dump(), **changed})

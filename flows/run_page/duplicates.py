@@ -107,8 +107,8 @@ def _domains(store: Store, manifest: Manifest) -> list[str]:
         for one in copying_domains(dropped, kept_for, _DOMAINS)
     ]
     if pairs:
-        header = ("domain", "other", "dropped for other", "and the other way")
-        parts += ["Domains that have the same as another:", fence(_aligned([header, *pairs]))]
+        heads = ("domain", "other", "dropped for other", "and the other way")
+        parts += ["Domains that have the same as another:", fence(_aligned([heads, *pairs]))]
     return parts
 
 

@@ -213,7 +213,8 @@ class _Walk:
         if _label(manifest, "clean") not in self._seen:  # so the ids are known from here alone
             self._learn(dedup.find_documents(documents, duplicates, *self._key()))
         threshold = cast("float", manifest.config["threshold"])
-        keep = cast("list[str]", manifest.config["keep"])
+        rules = cast("list[str | dict[str, str]]", manifest.config["keep"])
+        keep = [rule if isinstance(rule, str) else rule["kind"] for rule in rules]
         found = dedup.trace_documents(documents, duplicates, self.ids, threshold, keep)
         return found or None
 

@@ -123,9 +123,12 @@ def _tell_dedup(found: DedupTrace) -> Iterator[str]:
         else:
             yield f"kept; none was dropped for it (threshold {found.threshold:.0%} alike)"
     for duplicate in found.dropped:
+        why = f"comes first by {policy}"
+        if duplicate.kept_in:
+            why = f"{duplicate.kept_in} has already"
         yield (
             f"dropped: {_likeness(duplicate)} (threshold {found.threshold:.0%}) to "
-            f"{duplicate.kept_url}, which comes first by {policy}"
+            f"{duplicate.kept_url}, which {why}"
         )
         yield f"cluster {duplicate.kept_id}"
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from storage.manifest import Manifest
-from storage.records import DOCUMENT, DUPLICATE
+from storage.records import DOCUMENT, DUPLICATE, ORIGIN
 from tests.flows.conftest import Cli
 from tests.flows.sealed import seal
 
@@ -63,10 +63,13 @@ def put(root: Path) -> Manifest:
         "duplicates.parquet": pa.Table.from_pylist([], schema=DUPLICATE),
     }
     seal(root, "dedup", NIGHT, files, config=config)
-    clean = seal(
-        root, "clean", "20261121-010101-000-bbbb",
-        {documents: table(A, NEAR, SAME, OTHER, COPY, ALONE, LATE)},
-    )  # fmt: skip
+    cleaned = (A, NEAR, SAME, OTHER, COPY, ALONE, LATE)
+    origins = [{"document_id": d["document_id"], "page_id": d["url"]} for d in cleaned]
+    files = {
+        documents: table(*cleaned),
+        "origins/part-00000-of-00001.parquet": pa.Table.from_pylist(origins, schema=ORIGIN),
+    }
+    clean = seal(root, "clean", "20261121-010101-000-bbbb", files)
     files = {
         documents: table(A, OTHER, ALONE),
         "duplicates.parquet": pa.Table.from_pylist(DROPS, schema=DUPLICATE),
@@ -203,6 +206,20 @@ def test_a_beginning_of_several_ids(cli: Cli, tmp_path: Path, made: Manifest) ->
     seal(tmp_path, "dedup", "20261122-020202-000-cccc", files)
     refused = show(cli, tmp_path, "aaaa", code=2)
     assert f"2 clusters that 'aaaa' may name: {KEPT}, {twin['document_id']}" in refused
+
+
+def test_a_trace_says_the_same(cli: Cli, tmp_path: Path, made: Manifest) -> None:
+    config = {"threshold": 0.8, "keep": [{"kind": "source", "urls": ["a"]}, "longest"]}
+    files: dict[str, pa.Table | bytes] = {
+        "documents/part-00000-of-00001.parquet": pa.Table.from_pylist([A], schema=DOCUMENT),
+        "duplicates.parquet": pa.Table.from_pylist(DROPS, schema=DUPLICATE),
+    }
+    seal(tmp_path, "dedup", "20261122-020202-000-cccc", files, config=config)
+    said = cli("trace", NEAR["document_id"], "--store", tmp_path)
+    assert said.code == 0, said.err
+    assert f"to {A['url']}, which comes first by source, longest" in said.out
+    said = cli("trace", LATE["document_id"], "--store", tmp_path).out
+    assert f"to {EARLIER['url']}, which dedup@{NIGHT} has already" in said
 
 
 def test_only_deduplications_have_clusters(cli: Cli, tmp_path: Path, made: Manifest) -> None:
