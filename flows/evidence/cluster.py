@@ -170,10 +170,11 @@ class _Texts:
         decisions = [None] * len(rows) if kept_in else self._decide(kept, of)
         found = []
         for row, document, decision in zip(rows, of, decisions, strict=True):
-            both = kept is not None and document is not None
-            difference = compare(kept["text"], document["text"], unit) if both else None
-            facts = (row[n] for n in ("document_id", "url", "similarity", "method"))
-            found.append(Member(*facts, decision, difference))
+            difference = None
+            if kept is not None and document is not None:
+                difference = compare(kept["text"], document["text"], unit)
+            facts = {name: row[name] for name in ("document_id", "url", "similarity", "method")}
+            found.append(Member(**facts, decision=decision, difference=difference))
         return tuple(found)
 
     def _decide(self, kept: Row | None, of: Sequence[Row | None]) -> list[Decision | None]:

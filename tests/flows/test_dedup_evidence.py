@@ -12,6 +12,7 @@ import pytest
 
 from storage.manifest import Manifest
 from storage.records import DOCUMENT, DUPLICATE, ORIGIN
+from storage.store import Store
 from tests.flows.conftest import Cli
 from tests.flows.sealed import seal
 
@@ -58,18 +59,21 @@ def put(root: Path) -> Manifest:
         return pa.Table.from_pylist(list(rows), schema=DOCUMENT)
 
     config: dict[str, Any] = {"threshold": 0.8, "keep": ["longest", "shortest_url"]}
+
+    def cleaning(version: str, *cleaned: Row) -> Manifest:
+        origins = [{"document_id": d["document_id"], "page_id": d["url"]} for d in cleaned]
+        files: dict[str, pa.Table | bytes] = {
+            documents: table(*cleaned),
+            "origins/part-00000-of-00001.parquet": pa.Table.from_pylist(origins, schema=ORIGIN),
+        }
+        return seal(root, "clean", version, files)
+
     files: dict[str, pa.Table | bytes] = {
         documents: table(EARLIER),
         "duplicates.parquet": pa.Table.from_pylist([], schema=DUPLICATE),
     }
-    seal(root, "dedup", NIGHT, files, config=config)
-    cleaned = (A, NEAR, SAME, OTHER, COPY, ALONE, LATE)
-    origins = [{"document_id": d["document_id"], "page_id": d["url"]} for d in cleaned]
-    files = {
-        documents: table(*cleaned),
-        "origins/part-00000-of-00001.parquet": pa.Table.from_pylist(origins, schema=ORIGIN),
-    }
-    clean = seal(root, "clean", "20261121-010101-000-bbbb", files)
+    seal(root, "dedup", NIGHT, files, inputs=(cleaning(NIGHT, EARLIER),), config=config)
+    clean = cleaning("20261121-010101-000-bbbb", A, NEAR, SAME, OTHER, COPY, ALONE, LATE)
     files = {
         documents: table(A, OTHER, ALONE),
         "duplicates.parquet": pa.Table.from_pylist(DROPS, schema=DUPLICATE),
@@ -214,7 +218,8 @@ def test_a_trace_says_the_same(cli: Cli, tmp_path: Path, made: Manifest) -> None
         "documents/part-00000-of-00001.parquet": pa.Table.from_pylist([A], schema=DOCUMENT),
         "duplicates.parquet": pa.Table.from_pylist(DROPS, schema=DUPLICATE),
     }
-    seal(tmp_path, "dedup", "20261122-020202-000-cccc", files, config=config)
+    inputs = (Store(tmp_path).resolve("clean"),)
+    seal(tmp_path, "dedup", "20261122-020202-000-cccc", files, inputs=inputs, config=config)
     said = cli("trace", NEAR["document_id"], "--store", tmp_path)
     assert said.code == 0, said.err
     assert f"to {A['url']}, which comes first by source, longest" in said.out
