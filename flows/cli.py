@@ -10,6 +10,7 @@ import typer
 from flows.commands.aliases import promote, rollback
 from flows.commands.artifacts import artifacts, show
 from flows.commands.clean import clean_app
+from flows.commands.dedup import dedup_app
 from flows.commands.diff import diff
 from flows.commands.export import export
 from flows.commands.forget import forget
@@ -34,6 +35,7 @@ app.command()(show)
 app.command()(sample)
 app.command()(trace)
 app.add_typer(clean_app, name="clean")
+app.add_typer(dedup_app, name="dedup")
 app.command()(diff)
 app.command()(verify)
 app.command()(promote)

@@ -11,6 +11,7 @@ from flows.funnel.cleaning import has_signals
 from flows.hosts import HOST_COLUMNS, host_rows
 from flows.render import size
 from flows.run_page.cleaning import show_cleaning
+from flows.run_page.duplicates import duplicates
 from flows.run_page.lineage import lineage
 from flows.run_page.markdown import commands, escape, facts_table, number, run_link, table
 from flows.run_page.plots import Picture, plot_training
@@ -99,6 +100,7 @@ def _page(
         "Hosts": _hosts(manifest),
         "Funnel": drawn.funnel,
         "Quality": or_why_not(lambda: quality_section(store, manifest, action)),
+        "Duplicates": or_why_not(lambda: _duplicates(store, manifest, action)),
         "Training": drawn.training,
         "Samples": or_why_not(lambda: _samples(store, manifest, action, prompts)),
         "Made from": or_why_not(lambda: lineage(store, manifest)),
@@ -132,6 +134,11 @@ def _gates(manifest: Manifest) -> str:
 def _hosts(manifest: Manifest) -> str:
     rows = [[escape(cell) for cell in row] for row in host_rows(manifest)]
     return table(tuple(HOST_COLUMNS.values()), rows) if rows else ""
+
+
+def _duplicates(store: Store, manifest: Manifest, action: str) -> str:
+    is_new = manifest.name == "dedup" and action != "reused"
+    return duplicates(store, manifest) if is_new else ""
 
 
 def _samples(store: Store, manifest: Manifest, action: str, prompts: Sequence[str]) -> str:
@@ -173,4 +180,6 @@ def _commands(store: Store, manifest: Manifest) -> str:
         lines.append("phusa trace URL_OR_DOCUMENT_ID")
     if name == "clean" and has_signals(manifest):
         lines.append(f"phusa clean funnel {manifest.label} --by language")
+    if name == "dedup":
+        lines.append(f"phusa dedup top --of {manifest.label}")
     return commands(store.address, lines)

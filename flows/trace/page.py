@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from flows.stages import STAGES
 from flows.trace.target import UNREADABLE, follow_redirects, parse_target, unknown
@@ -226,8 +226,8 @@ class _Walk:
         if _label(manifest, "clean") not in self._seen:  # so the ids are known from here alone
             self._learn(dedup.find_documents(documents, duplicates, *self._key()))
         threshold = cast("float", manifest.config["threshold"])
-        rules = cast("list[Any]", manifest.config["keep"])
-        keep = [rule if isinstance(rule, str) else str(rule["kind"]) for rule in rules]
+        rules = cast("list[str | dict[str, str]]", manifest.config["keep"])
+        keep = [rule if isinstance(rule, str) else rule["kind"] for rule in rules]
         found = dedup.trace_documents(documents, duplicates, self.ids, threshold, keep)
         return found or None
 

@@ -140,10 +140,12 @@ def _tell_dedup(found: DedupTrace) -> Iterator[str]:
         else:
             yield f"kept; none was dropped for it (threshold {found.threshold:.0%} alike)"
     for duplicate in found.dropped:
+        why = f"comes first by {policy}"
+        if duplicate.kept_in:
+            why = f"{duplicate.kept_in} holds"
         yield (
             f"dropped: {_likeness(duplicate)} (threshold {found.threshold:.0%}) to "
-            f"{duplicate.kept_url}, which "
-            + (f"{duplicate.kept_in} holds" if duplicate.kept_in else f"comes first by {policy}")
+            f"{duplicate.kept_url}, which {why}"
         )
         yield f"cluster {duplicate.kept_id}"
 

@@ -32,6 +32,7 @@ _COLUMNS: Mapping[PlainRule, str] = {
     "longest": "num_words",
     "least_repeated": "repeated_share",
     "shortest_url": "url",
+    "best_quality": "quality",
     "newest": "date",
     "oldest": "date",
 }
@@ -39,6 +40,7 @@ _SMALLEST_FIRST: Mapping[PlainRule, Callable[[pa.ChunkedArray], Order]] = {
     "longest": lambda column: -_floats(column),
     "least_repeated": _floats,
     "shortest_url": lambda column: _floats(pc.utf8_length(column)),
+    "best_quality": lambda column: np.nan_to_num(-_floats(column), nan=np.inf),
     "newest": lambda column: np.nan_to_num(-_days(column), nan=np.inf),
     "oldest": lambda column: np.nan_to_num(_days(column), nan=np.inf),
 }
@@ -62,15 +64,25 @@ def rank_documents(
 
 def _order(rule: KeepRule, shard: DocumentShard) -> Order:
     """A number for each document of a file, the smallest for the best by this rule."""
+    name = rule_column(rule)
+    if name == "quality":
+        return order_by(rule, shard.scores_of_all())
+    return order_by(rule, pq.read_table(shard.documents, columns=[name])[name])
+
+
+def rule_column(rule: KeepRule) -> str:
+    """The column of documents that the rule looks at."""
+    return "url" if isinstance(rule, FirstSource) else _COLUMNS[rule]
+
+
+def order_by(rule: KeepRule, column: pa.ChunkedArray) -> Order:
+    """A number for each value of the rule's column, the smallest for the best."""
     if isinstance(rule, FirstSource):
         patterns = [re.compile(pattern) for pattern in rule.urls]
-        urls = pq.read_table(shard.documents, columns=["url"])["url"].to_pylist()
+        urls = column.to_pylist()
         found = (next((n for n, p in enumerate(patterns) if p.search(url)), np.inf) for url in urls)
         return np.fromiter(found, np.float64, len(urls))
-    if rule == "best_quality":
-        return np.nan_to_num(-_floats(shard.scores_of_all()), nan=np.inf)
-    name = _COLUMNS[rule]
-    return _SMALLEST_FIRST[rule](pq.read_table(shard.documents, columns=[name])[name])
+    return _SMALLEST_FIRST[rule](column)
 
 
 def _ids(documents: Sequence[Path]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

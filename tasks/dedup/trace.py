@@ -61,7 +61,7 @@ def trace_documents(
     keep: Sequence[str],
 ) -> DedupTrace:
     """The clusters that these documents belong to."""
-    columns = _columns(duplicates)
+    columns = evidence_columns(duplicates)
     dropped = [Duplicate(**r) for r in find_rows(duplicates, "document_id", ids, columns)]
     kept = find_rows(documents, "document_id", ids, ("document_id", "url"))
     in_favour = [Duplicate(**r) for r in find_rows(duplicates, "kept_id", ids, columns)]
@@ -73,10 +73,10 @@ def trace_documents(
     return DedupTrace(threshold, tuple(keep), tuple(clusters), tuple(dropped))
 
 
-def _columns(duplicates: Sequence[Path]) -> list[str]:
-    """Of the evidence that is there: before version 2 no corpus was held against another."""
-    there = [set(pq.read_schema(path).names) for path in duplicates]
-    return [name for name in DUPLICATE.names if all(name in names for names in there)]
+def evidence_columns(duplicates: Sequence[Path]) -> list[str]:
+    """The columns of `records.DUPLICATE` that are there: `kept_in` came with stage version 2."""
+    held = set(pq.read_schema(duplicates[0]).names) if duplicates else set()
+    return [name for name in DUPLICATE.names if name in held]
 
 
 def find_documents(
