@@ -136,6 +136,19 @@ DUPLICATE = pa.schema(
     ]
 )
 
+CUT = pa.schema(
+    [
+        _column("document_id", pa.string(), "the document that something was cut out of"),
+        _column("url", pa.string(), "its URL"),
+        _column("start", pa.int64(), "first character, in the text before that method"),
+        _column("end", pa.int64(), "one past the last character"),
+        _column("text", pa.string(), "what was cut, or its first 300 characters"),
+        _column("num_documents", pa.int64(), "documents that have it (its beginning, of passages)"),
+        _column("kept_id", pa.string(), "the document that keeps it; empty: it went everywhere"),
+        _column("method", pa.string(), "the method that found it"),
+    ]
+)
+
 SPAN = pa.struct(
     [
         _column("document_id", pa.string(), "the document these tokens belong to"),

@@ -39,10 +39,12 @@ def write_evidence(
     documents: Sequence[Path],
     earlier: Sequence[EarlierIndex],
     config: DedupConfig,
+    before: Sequence[Path],
     workspace: Workspace,
     path: str,
 ) -> None:
-    """Write each document that goes with the one that is kept, as records.DUPLICATE."""
+    """Write each document that goes with the one that is kept, as records.DUPLICATE, and what is in
+    the files of `before`."""
     if workspace.entry(path):
         return
     firsts = number_documents(documents, earlier)
@@ -50,7 +52,7 @@ def write_evidence(
     named = _name(nodes, firsts, documents, earlier)
     dropped = named.take(np.searchsorted(nodes, matches.dropped))
     kept = named.take(np.searchsorted(nodes, matches.kept))
-    kinds = pa.array([method.kind for method in config.methods], pa.string())
+    kinds = pa.array([method.kind for method in config.pair_methods], pa.string())
     columns = {
         "document_id": dropped["document_id"],
         "url": dropped["url"],
@@ -60,7 +62,8 @@ def write_evidence(
         "similarity": pa.array(matches.similarities, pa.float64()),
         "method": kinds.take(pa.array(matches.methods)),
     }
-    table = pa.table(columns).cast(DUPLICATE).sort_by("document_id").combine_chunks()
+    table = pa.concat_tables([pa.table(columns).cast(DUPLICATE), *map(pq.read_table, before)])
+    table = table.sort_by("document_id").combine_chunks()
     write_table(workspace, path, table)
 
 

@@ -74,9 +74,9 @@ def match_part(
         listed.sizes,
         listed.keys,
         np.empty((0, 0), np.float32),
-        np.cumsum([method.columns(config.threshold) for method in config.methods]),
-        np.array([_MEASURES[method.measure] for method in config.methods]),
-        np.array([method.least(config.threshold) for method in config.methods]),
+        np.cumsum([method.columns(config.threshold) for method in config.pair_methods]),
+        np.array([_MEASURES[method.measure] for method in config.pair_methods]),
+        np.array([method.least(config.threshold) for method in config.pair_methods]),
         kept_for,
         found,
     )

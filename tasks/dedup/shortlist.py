@@ -32,7 +32,7 @@ def shortlist_earlier(index: EarlierIndex, rows: Rows, config: DedupConfig, targ
     if not target.exists():
         table = index.take(rows, ["document_id", "url", "text"])
         known = Documents.of_table(table, config.shingles)
-        keys = np.concatenate([m.keys_of(known, config.threshold) for m in config.methods])
+        keys = np.concatenate([m.keys_of(known, config.threshold) for m in config.pair_methods])
         _write(target, rows, keys, table, config)
 
 

@@ -20,7 +20,7 @@ def sign_shard(documents: Path, config: DedupConfig, target: Path) -> None:
     if target.exists():
         return
     shard = Documents.of_file(documents, config.shingles)
-    keys = [method.keys_of(shard, config.threshold) for method in config.methods]
+    keys = [method.keys_of(shard, config.threshold) for method in config.pair_methods]
     write_tensors(target, {"keys": np.concatenate(keys)}, {})
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.dedup.editing import TextWork
+from tasks.dedup.passes import Passes
 from tasks.dedup.work import DedupWork
 
 
@@ -56,3 +58,38 @@ def filter_documents(number: int, work: DedupWork) -> Path:
 def index(number: int, work: DedupWork) -> None:
     """Sort some columns of the keys of what stays, for later corpora."""
     work.index(number - 1)
+
+
+@task(task_run_name="rank documents for {work.method.kind}", cache_policy=NO_CACHE)
+def rank(work: TextWork) -> None:
+    """Put all documents into the order of the keep policy."""
+    work.rank()
+
+
+@task(
+    task_run_name="{work.method.kind} of shard {number} of {work.num_shards}", cache_policy=NO_CACHE
+)
+def survey(number: int, work: TextWork) -> None:
+    """Write the pieces of one shard's texts."""
+    work.survey(number - 1)
+
+
+@task(task_run_name="find {work.method.kind} {number} of {count}", cache_policy=NO_CACHE)
+def find_repeats(number: int, count: int, work: TextWork) -> None:
+    """Find pieces that stand in several places."""
+    work.find(number - 1)
+
+
+@task(
+    task_run_name="cut {work.method.kind} of shard {number} of {work.num_shards}",
+    cache_policy=NO_CACHE,
+)
+def edit(number: int, work: TextWork) -> Path:
+    """Write one shard without what repeats; returns the documents file."""
+    return work.edit(number - 1)
+
+
+@task(task_run_name="gather evidence", cache_policy=NO_CACHE)
+def gather(passes: Passes) -> Path:
+    """Put the evidence of all passes together; returns the file of duplicates."""
+    return passes.gather()

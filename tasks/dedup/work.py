@@ -43,13 +43,14 @@ class DedupWork:
     """What is deduplicated, against what, how, and where that is done.
 
     `documents` are the shards; `earlier` corpora come in the order in which they were made; `root`
-    is the workspace.
+    is the workspace. `before` is the evidence of passes before this one, to be put with its own.
     """
 
     documents: tuple[Path, ...]
     earlier: tuple[EarlierIndex, ...]
     config: DedupConfig
     root: Path
+    before: tuple[Path, ...] = ()
 
     @property
     def num_shards(self) -> int:
@@ -69,6 +70,13 @@ class DedupWork:
     def num_parts(self) -> int:
         """Of how many parts there are matches, once components are known."""
         return self._components.num_parts
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The documents that stay, shard by shard."""
+        return tuple(
+            self.root / "data" / self._document_file(shard) for shard in range(self.num_shards)
+        )
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -142,7 +150,13 @@ class DedupWork:
             rows = np.flatnonzero(stays[self.firsts[shard] : self.firsts[shard + 1]])
             _save(self._kept_rows(shard), rows)
         write_evidence(
-            matches, self.documents, self.earlier, self.config, self.workspace, DUPLICATES
+            matches,
+            self.documents,
+            self.earlier,
+            self.config,
+            self.before,
+            self.workspace,
+            DUPLICATES,
         )
         return self.workspace.data / DUPLICATES
 
@@ -172,7 +186,7 @@ def _save(path: Path, rows: Nodes) -> None:
     temporary.replace(path)
 
 
-def deduplicate(work: DedupWork) -> None:
+def deduplicate(work: DedupWork, *, with_index: bool = True) -> None:
     """All steps, one after the other, in this process."""
     for shard in range(work.num_shards):
         work.sign(shard)
@@ -186,5 +200,5 @@ def deduplicate(work: DedupWork) -> None:
     work.conclude()
     for shard in range(work.num_shards):
         work.filter(shard)
-    for group in range(work.num_groups):
+    for group in range(work.num_groups if with_index else 0):
         work.index(group)
