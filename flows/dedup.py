@@ -27,6 +27,7 @@ from tasks.dedup.task import (
     link,
     match,
     rank,
+    screen,
     shortlist,
     sign,
     survey,
@@ -52,8 +53,10 @@ def dedup(
         for work in passes.all:
             if isinstance(work, DedupWork):
                 _drop_duplicates(work, with_index=work is passes.all[-1])
-            else:
+            elif isinstance(work, TextWork):
                 _edit_texts(work)
+            else:
+                results([screen.submit(n, work) for n in range(1, work.num_shards + 1)])
         found = gather.submit(passes).result()
         stats = {"duplicates": count_rows([found]), "most_copies": most_copies(found)}
         kept = count_rows(passes.all[-1].outputs)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, Pattern, knob
 from tasks.dedup.checks import DEFAULTS, DedupCheck
+from tasks.dedup.evaluation import Decontamination
 from tasks.dedup.methods import Exact, Method, MinHash, PairMethod, TextMethod
 from tasks.dedup.shingles import Shingles
 
@@ -57,6 +58,9 @@ class DedupConfig(Config):
     keep: tuple[KeepRule, ...] = knob(
         ("longest", "shortest_url"), "which document of a cluster stays: rules in order, ties by id"
     )
+    decontaminate: Decontamination = knob(
+        Decontamination(), "take out what stands in evaluation sets, before all methods"
+    )
     against: tuple[Annotated[str, Field(min_length=1)], ...] = knob(
         (),
         "earlier corpora: recipes, for their newest dedup, or versions such as dedup@3. What is in "
@@ -84,10 +88,13 @@ class DedupConfig(Config):
             )
         return self
 
-    def passes(self) -> tuple[DedupConfig | TextMethod, ...]:
-        """The methods in the order in which they are gone through: such that drop documents
-        together, as a configuration with no others; each that edits texts alone."""
-        found: list[DedupConfig | TextMethod] = []
+    def passes(self) -> tuple[DedupConfig | TextMethod | Decontamination, ...]:
+        """What is gone through, in order: evaluation sets, if there are any; then the methods,
+        those that drop documents together, as a configuration with no others, each that edits
+        texts alone."""
+        found: list[DedupConfig | TextMethod | Decontamination] = []
+        if self.decontaminate.sets:
+            found.append(self.decontaminate)
         pairs: list[PairMethod] = []
         for method in self.methods:
             if isinstance(method, PairMethod):

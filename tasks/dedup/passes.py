@@ -21,11 +21,13 @@ from storage.parquet import write_table
 from storage.records import DUPLICATE
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
+from tasks.dedup.contamination import ScreenWork
 from tasks.dedup.earlier import EarlierIndex
 from tasks.dedup.editing import TextWork
+from tasks.dedup.evaluation import Decontamination
 from tasks.dedup.work import DUPLICATES, DedupWork, deduplicate
 
-Pass = DedupWork | TextWork
+Pass = DedupWork | TextWork | ScreenWork
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Passes:
                 earlier, before = (self.earlier, tuple(told)) if is_last else ((), ())
                 work: Pass = DedupWork(documents, earlier, one, root, before)
                 told.append(root / "data" / DUPLICATES)
+            elif isinstance(one, Decontamination):
+                work = ScreenWork(documents, one, root, self.root)
             else:
                 work = TextWork(documents, one, self.config, root, self.root)
             found.append(work)
@@ -85,8 +89,11 @@ def carry_out(passes: Passes) -> None:
     for work in passes.all:
         if isinstance(work, DedupWork):
             deduplicate(work, with_index=work is passes.all[-1])
-        else:
+        elif isinstance(work, TextWork):
             edit_texts(work)
+        else:
+            for shard in range(work.num_shards):
+                work.screen(shard)
     passes.gather()
 
 

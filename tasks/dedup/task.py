@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.dedup.contamination import ScreenWork
 from tasks.dedup.editing import TextWork
 from tasks.dedup.passes import Passes
 from tasks.dedup.work import DedupWork
@@ -87,6 +88,12 @@ def find_repeats(number: int, count: int, work: TextWork) -> None:
 def edit(number: int, work: TextWork) -> Path:
     """Write one shard without what repeats; returns the documents file."""
     return work.edit(number - 1)
+
+
+@task(task_run_name="screen shard {number} of {work.num_shards}", cache_policy=NO_CACHE)
+def screen(number: int, work: ScreenWork) -> Path:
+    """Write one shard without what is in an evaluation set; returns the documents file."""
+    return work.screen(number - 1)
 
 
 @task(task_run_name="gather evidence", cache_policy=NO_CACHE)
