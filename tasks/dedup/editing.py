@@ -80,8 +80,10 @@ class TextWork:
         """The place of each document in the order of the keep policy."""
         target = self._scratch / "ranks.safetensors"
         if not target.exists():
-            ranks = rank_documents(self.documents, self.config) if self.documents else []
-            write_tensors(target, {"ranks": np.asarray(ranks, np.int64)}, {})
+            ranks = np.empty(0, np.int64)
+            if self.documents:
+                ranks = rank_documents(self.documents, self.config)
+            write_tensors(target, {"ranks": ranks}, {})
 
     def survey(self, shard: int) -> None:
         """The pieces of one shard's documents."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -108,7 +108,7 @@ def survey_shard(
     units = Units.of(Texts(data, offsets), unit)
     hosts = [xxhash.xxh3_64_intdigest(host_of(url).encode()) for url in table.strings("url")]
     domains = np.array(hosts, np.uint64)
-    tensors = {"data": data, "offsets": offsets}
+    tensors: dict[str, npt.NDArray[Any]] = {"data": data, "offsets": offsets}
     if unit != "bytes":
         tensors |= {"starts": units.starts, "ends": units.ends, "bounds": units.bounds}
     write_tensors(folder / "texts.safetensors", tensors, {})

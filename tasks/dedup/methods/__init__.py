@@ -25,10 +25,11 @@ from pydantic import Field
 from tasks.dedup.methods.exact import Exact
 from tasks.dedup.methods.lines import Lines
 from tasks.dedup.methods.minhash import MinHash
+from tasks.dedup.methods.semantic import Semantic
 from tasks.dedup.methods.substring import Substring
 from tasks.dedup.methods.url import SameUrl
 
-PairMethod = Exact | SameUrl | MinHash
+PairMethod = Exact | SameUrl | MinHash | Semantic
 TextMethod = Lines | Substring
 Method = Annotated[PairMethod | TextMethod, Field(discriminator="kind")]
 
@@ -39,6 +40,7 @@ __all__ = [
     "MinHash",
     "PairMethod",
     "SameUrl",
+    "Semantic",
     "Substring",
     "TextMethod",
 ]
