@@ -25,9 +25,12 @@ from tasks.dedup.alphabet import ALONE, IGNORED, LETTER, MARK, SEPARATOR, alphab
 from tasks.dedup.cutting import Passage, edit
 from tasks.dedup.evaluation import Decontamination, Item
 from tasks.dedup.hashing import shingle_hash
-from tasks.dedup.shingles import texts_of
+from tasks.dedup.shingles import run_hashes, texts_of
 
 NAME = "contamination"
+
+_NONE = np.empty(0, np.int64)
+_NO_HASHES = np.empty(0, np.uint64)
 
 
 @dataclass(frozen=True)
@@ -81,25 +84,25 @@ class Screen:
     """What is looked for: runs of words of items, by their hashes."""
 
     def __init__(self, config: Decontamination) -> None:
-        self.items: list[Item] = []
-        self._words: list[list[str]] = []
-        runs: list[tuple[int, int, int]] = []
-        lengths = set()
-        for item in (item for one in config.sets for item in one.items()):
-            words = Words.of(item.text).words
-            length = min(config.size, len(words))
-            if length < min(config.size, config.min_words):
-                continue
-            for at in range(len(words) - length + 1):
-                runs.append((_hash(words[at : at + length]), len(self.items), at))
-            lengths.add(length)
-            self.items.append(item)
-            self._words.append(words)
+        self.items = [item for one in config.sets for item in one.items()]
         self._size = config.size
-        self.lengths = np.array(sorted(lengths, reverse=True), np.int64)
-        runs.sort()
-        self._hashes = np.array([run[0] for run in runs], np.uint64)
-        self._runs = runs
+        hashes, counts = [_NO_HASHES], [_NONE]
+        column = pa.chunked_array([[item.text for item in self.items]], pa.large_string())
+        for texts in texts_of(column):
+            found = run_hashes(texts, config.size)
+            hashes.append(found[0])
+            counts.append(found[1])
+        num_words = np.concatenate(counts)
+        lengths = np.minimum(num_words, config.size)
+        num_runs = np.where(num_words > 0, num_words - lengths + 1, 0)
+        items = np.repeat(np.arange(num_runs.size), num_runs)
+        places = np.arange(items.size) - np.repeat(np.cumsum(num_runs) - num_runs, num_runs)
+        wanted = lengths[items] >= min(config.size, config.min_words)
+        every, items, places = np.concatenate(hashes)[wanted], items[wanted], places[wanted]
+        order = np.argsort(every, kind="stable")
+        self._hashes, self._items, self._places = every[order], items[order], places[order]
+        self.lengths = np.unique(lengths[items])[::-1].copy()
+        self._words: dict[int, list[str]] = {}  # of those items that are asked for
 
     @cached_property
     def filter(self) -> npt.NDArray[np.uint8]:
@@ -147,8 +150,10 @@ class Screen:
         """Items that have these words as one of their runs, and where."""
         wanted = _hash(words)
         at = int(np.searchsorted(self._hashes, np.uint64(wanted)))
-        while at < len(self._runs) and self._runs[at][0] == wanted:
-            _, item, there = self._runs[at]
+        while at < self._hashes.size and self._hashes[at] == wanted:
+            item, there = int(self._items[at]), int(self._places[at])
+            if item not in self._words:
+                self._words[item] = Words.of(self.items[item].text).words
             of_item = self._words[item]
             is_run = len(words) == min(self._size, len(of_item))
             if is_run and of_item[there : there + len(words)] == words:
@@ -223,7 +228,7 @@ class ScreenWork:
         stays = np.ones(table.num_rows, bool)
         stays[list(goes)] = False
         rejects = [
-            _reject(table, row, "contaminated", f"{m.last - m.first} words", m.item.set_name)
+            _reject(table, row, "contaminated", _value(m), f"fewer than {self.config.size}")
             for row, m in goes.items()
         ]
         return told, rejects, table.filter(pa.array(stays))
@@ -239,6 +244,10 @@ def _evidence(text: str, words: Words, match: Match) -> dict[str, Any]:
         "evaluation_set": match.item.set_name,
         "item": match.item.place,
     }
+
+
+def _value(match: Match) -> str:
+    return f"{match.last - match.first} words of {match.item.set_name}, {match.item.place}"
 
 
 def _merged(text: str, words: Words, matches: list[Match]) -> Iterator[Passage]:

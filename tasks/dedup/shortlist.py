@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +46,7 @@ def _write(target: Path, rows: Rows, keys: Hashes, table: pa.Table, config: Dedu
         of_texts, of_each = shingle_sets(texts, config.shingles)
         sets.append(of_texts)
         sizes.append(of_each)
-    tensors = {"keys": keys.T, "rows": rows}
+    tensors: dict[str, npt.NDArray[Any]] = {"keys": keys.T, "rows": rows}
     tensors |= {"sets": np.concatenate(sets), "sizes": np.concatenate(sizes)}
     for method in config.pair_methods:
         if isinstance(method, Semantic):
@@ -112,7 +113,7 @@ def _put(
 
 def _places(
     files: Sequence[Path], firsts: Rows, members: Rows
-) -> Iterator[tuple[dict[str, Hashes], Rows, Rows]]:
+) -> Iterator[tuple[dict[str, npt.NDArray[Any]], Rows, Rows]]:
     """For each file: it, which members it holds, and where in it."""
     order = np.argsort(members, kind="stable")
     cuts = np.searchsorted(members[order], firsts)

@@ -24,6 +24,7 @@ class Duplicate:
     kept_url: str
     similarity: float
     method: str
+    kept_in: str = ""
 
 
 @dataclass(frozen=True)

@@ -34,3 +34,21 @@ def find_texts(data, offsets, ascii_, codes, lengths, wanted, filter_, found):
                     if at < wanted.size and wanted[at] == runs[run]:
                         found[text] = True
                         break
+
+
+@njit(nogil=True, cache=True)
+def hash_runs(data, offsets, ascii_, codes, size, hashes, counts):
+    """Put the hash of each run of `size` words of each text into `hashes`, and how many words each
+    has into `counts`; returns how many runs there are. `hashes` has room for a run a byte and one
+    for each text."""
+    longest = 0
+    for text in range(offsets.size - 1):
+        longest = max(longest, offsets[text + 1] - offsets[text])
+    words = np.empty(longest + 1, np.uint64)
+    num = 0
+    for text in range(offsets.size - 1):
+        count = hash_words(data, offsets[text], offsets[text + 1], ascii_, codes, words)
+        counts[text] = count
+        if count:
+            num += hash_shingles(words, count, size, hashes[num:])
+    return num

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,7 +26,7 @@ from tasks.dedup.evaluation import Decontamination, EvalSet
 from tasks.dedup.hashing import shingle_hash
 from tasks.dedup.methods import Exact
 from tasks.dedup.passes import Passes, carry_out
-from tasks.dedup.shingles import Shingles, Texts, shingle_sets
+from tasks.dedup.shingles import Shingles, Texts, run_hashes, shingle_sets
 from tests.tasks.dedup.conftest import Row, document
 
 ITEM = "Which of these rivers carries the most silt to the sea each year of all?"
@@ -69,7 +70,7 @@ def test_what_is_dropped_and_what_is_told_of_it(tmp_path: Path) -> None:
     assert row["text"].startswith("which of THESE") and row["text"].endswith("each year")
     assert (row["evaluation_set"], row["item"], row["num_words"]) == ("quiz", "line 2", 13)
     assert [(r["reason"], r["value"], r["threshold"]) for r in rejects] == [
-        ("contaminated", "13 words", "quiz")
+        ("contaminated", "13 words of quiz, line 2", "fewer than 12")
     ]
 
 
@@ -133,8 +134,14 @@ def test_words_are_those_of_the_kernels(text: str) -> None:
         assert Words.of(text[start:end]).words == [word]
 
 
+def _sevens(texts: Texts, size: int) -> Any:
+    hashes, counts = run_hashes(texts, size)
+    return np.full_like(hashes, 7), counts
+
+
 def test_a_collision_of_hashes_is_no_match(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(contamination, "_hash", lambda words: 7)
+    monkeypatch.setattr(contamination, "run_hashes", _sevens)
     screen = Screen(Decontamination(sets=(_txt(tmp_path, ITEM),)))
     assert screen.matches(Words.of(ITEM.replace("silt", "sand")).words) == []
     assert len(screen.matches(Words.of(ITEM).words)) == 1

@@ -23,6 +23,7 @@ from tasks.dedup.cutting import find_passages, without
 from tasks.dedup.methods import Exact, Lines, MinHash, Substring
 from tasks.dedup.methods.lines import Often
 from tasks.dedup.passes import Passes, carry_out
+from tasks.dedup.trace import Cut, Evidence, find_documents, trace_documents
 from tests.tasks.dedup.conftest import Row, document
 
 ANYWHERE = Lines(
@@ -320,6 +321,27 @@ def test_finished_passes_are_not_done_again(run: Any) -> None:
     files = {p: p.stat().st_mtime_ns for p in done.passes.root.rglob("*.[ps]*")}
     carry_out(done.passes)
     assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_what_is_told_of_a_document(run: Any) -> None:
+    rows = [document(f"http://a/{n}", f"the menu\nown {'word ' * n}") for n in range(3)]
+    rows.append(document("http://a/again", rows[2]["text"].upper()))
+    done = run(rows, Exact(), ANYWHERE.model_copy(update={"min_words_left": 2}))
+    data = done.passes.root / "data"
+    evidence = Evidence(
+        done.passes.all[-1].outputs,
+        [data / "duplicates.parquet"],
+        sorted(data.glob("rejects/*/*")),
+        sorted(data.glob("cuts/*/*")),
+    )
+    told = [trace_documents(evidence, {row["document_id"]}, 0.8, ()) for row in rows]
+    assert [reject.value for reject in told[0].rejected] == ["1"]
+    assert told[0] and not told[0].kept
+    assert told[1].cuts == (Cut("lines", 1, 8),)
+    assert sum(len(one.dropped) for one in told) == 1
+    files = evidence.documents, evidence.duplicates, evidence.rejects
+    found = find_documents(*files, "url", [row["url"] for row in rows])
+    assert sorted(found) == sorted((row["document_id"], row["url"]) for row in rows)
 
 
 def test_nothing_at_all(run: Any) -> None:
