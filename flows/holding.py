@@ -168,6 +168,9 @@ class Search:
         rows = list(
             self._rows(self._store.files(manifest, _DOCUMENTS[manifest.name]), "document_id")
         )
+        for folder in ("cuts/", "contaminated/") if manifest.name == "dedup" else ():
+            # Text of documents that may be dropped themselves.
+            rows += self._rows(self._store.files(manifest, folder), "document_id")
         self._urls_known.update(document_id for document_id, _ in rows)
         return frozenset(i for i, url in rows if self._forgotten.covers(url, i) is not None)
 

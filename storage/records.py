@@ -156,6 +156,32 @@ DUPLICATE = pa.schema(
     ]
 )
 
+CUT = pa.schema(
+    [
+        _column("document_id", pa.string(), "the document that something was cut out of"),
+        _column("url", pa.string(), "its URL"),
+        _column("start", pa.int64(), "first character, in the text before that method"),
+        _column("end", pa.int64(), "one past the last character"),
+        _column("text", pa.string(), "what was cut, or its first 300 characters"),
+        _column("num_documents", pa.int64(), "documents that have it (its beginning, of passages)"),
+        _column("kept_id", pa.string(), "the document that keeps it; empty: it went everywhere"),
+        _column("method", pa.string(), "the method that found it"),
+    ]
+)
+
+CONTAMINATION = pa.schema(
+    [
+        _column("document_id", pa.string(), "the document that was dropped or cut"),
+        _column("url", pa.string(), "its URL"),
+        _column("start", pa.int64(), "first character of the passage, in the cleaned text"),
+        _column("end", pa.int64(), "one past the last character"),
+        _column("text", pa.string(), "the passage, as the document has it"),
+        _column("num_words", pa.int32(), "its words"),
+        _column("evaluation_set", pa.string(), "the evaluation set that has it"),
+        _column("item", pa.string(), "where in the set: row and column, or line"),
+    ]
+)
+
 SPAN = pa.struct(
     [
         _column("document_id", pa.string(), "the document these tokens belong to"),

@@ -51,6 +51,9 @@ TABLES: dict[str, tuple[Table, ...]] = {
     "dedup": (
         Table("documents", {TRAIN: "documents/"}, "the documents without their duplicates"),
         Table("duplicates", {TRAIN: "duplicates.parquet"}, "what was dropped in favour of what"),
+        Table("cut_lines", {TRAIN: "cuts/lines/"}, "lines that were cut out of documents"),
+        Table("cut_passages", {TRAIN: "cuts/substring/"}, "passages that were cut out"),
+        Table("contaminated", {TRAIN: "contaminated/"}, "what stood in an evaluation set"),
     ),
     "shard": (
         Table(

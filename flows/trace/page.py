@@ -220,16 +220,17 @@ class _Walk:
         return found
 
     def _dedup(self, manifest: Manifest) -> Finding | None:
-        documents, duplicates = (
-            self._store.files(manifest, prefix) for prefix in ("documents/", "duplicates.parquet")
+        documents, duplicates, rejects, cuts = (
+            self._store.files(manifest, prefix)
+            for prefix in ("documents/", "duplicates.parquet", "rejects/", "cuts/")
         )
         if _label(manifest, "clean") not in self._seen:  # so the ids are known from here alone
-            self._learn(dedup.find_documents(documents, duplicates, *self._key()))
+            self._learn(dedup.find_documents(documents, duplicates, rejects, *self._key()))
         threshold = cast("float", manifest.config["threshold"])
         rules = cast("list[str | dict[str, str]]", manifest.config["keep"])
         keep = [rule if isinstance(rule, str) else rule["kind"] for rule in rules]
-        found = dedup.trace_documents(documents, duplicates, self.ids, threshold, keep)
-        return found or None
+        evidence = dedup.Evidence(documents, duplicates, rejects, cuts)
+        return dedup.trace_documents(evidence, self.ids, threshold, keep) or None
 
     def _key(self) -> tuple[Literal["url", "document_id"], set[str]]:
         return ("document_id", self.ids) if self._document_id else ("url", self.urls)

@@ -148,6 +148,13 @@ def _tell_dedup(found: DedupTrace) -> Iterator[str]:
             f"{duplicate.kept_url}, which {why}"
         )
         yield f"cluster {duplicate.kept_id}"
+    for reject in found.rejected:
+        yield f"dropped: {_verdict(reject)}"
+    for cut in found.cuts:
+        yield (
+            f"{_count(cut.num_passages, 'passage')} of {cut.num_characters:,} characters cut out "
+            f"by {cut.method}"
+        )
 
 
 def _likeness(duplicate: Duplicate) -> str:

@@ -17,11 +17,9 @@ import numpy.typing as npt
 from storage.tensors import map_tensors, write_tensors
 from tasks.dedup.earlier import EarlierIndex
 from tasks.dedup.shingles import Hashes
-from tasks.dedup.signing import read_keys, read_passing
+from tasks.dedup.signing import read_keys
 
 Nodes = npt.NDArray[np.int64]
-Shard = tuple[Hashes, Nodes]
-"""The keys of all its documents, and the rows of those that are to be looked at."""
 
 # So many keys are sorted at once, with their documents: 0.5 GB.
 _SORTED_AT_ONCE = 1 << 24
@@ -42,15 +40,15 @@ def link_columns(
     """
     if target.exists():
         return
-    shards = [(read_keys(path), read_passing(path)) for path in signatures]
+    shards = [read_keys(path) for path in signatures]
     edges = [pair for column in columns for pair in _link_column(shards, column, earlier)]
     write_tensors(target, {"edges": np.concatenate(edges or [np.empty((0, 2), np.int64)])}, {})
 
 
 def _link_column(
-    shards: Sequence[Shard], column: int, earlier: Sequence[EarlierIndex]
+    shards: Sequence[Hashes], column: int, earlier: Sequence[EarlierIndex]
 ) -> Iterator[Nodes]:
-    total = sum(keys.shape[1] for keys, _ in shards)
+    total = sum(shard.shape[1] for shard in shards)
     num_parts = total // _SORTED_AT_ONCE + 1
     for part in range(num_parts):
         keys, nodes = _part_of_column(shards, column, part, num_parts)
@@ -67,18 +65,19 @@ def _link_column(
 
 
 def _part_of_column(
-    shards: Sequence[Shard], column: int, part: int, num_parts: int
+    shards: Sequence[Hashes], column: int, part: int, num_parts: int
 ) -> tuple[Hashes, Nodes]:
     """The keys of a column whose highest bits fall into this part, and their documents."""
     found, nodes, first = [], [], 0
-    for of_shard, passing in shards:
-        keys, rows = of_shard[column][passing], passing
+    for shard in shards:
+        keys = np.asarray(shard[column])
+        rows = np.arange(keys.size)
         if num_parts > 1:
-            within = np.flatnonzero((keys >> np.uint64(40)) % np.uint64(num_parts) == part)
-            keys, rows = keys[within], rows[within]
+            rows = np.flatnonzero((keys >> np.uint64(40)) % np.uint64(num_parts) == part)
+            keys = keys[rows]
         found.append(keys)
         nodes.append(rows + first)
-        first += of_shard.shape[1]
+        first += shard.shape[1]
     if not found:
         return np.empty(0, np.uint64), np.empty(0, np.int64)
     return np.concatenate(found), np.concatenate(nodes)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self
+from itertools import takewhile
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, Pattern, knob
 from tasks.dedup.checks import DEFAULTS, DedupCheck
-from tasks.dedup.methods import Exact, Method, MinHash
+from tasks.dedup.evaluation import Decontamination
+from tasks.dedup.methods import Exact, Method, MinHash, PairMethod, TextMethod
 from tasks.dedup.shingles import Shingles
 
 VERSION = 2
@@ -47,13 +49,20 @@ class DedupConfig(Config):
     )
     shingles: Shingles = knob(Shingles(), "what documents are compared by")
     methods: tuple[Method, ...] = knob(
-        (Exact(), MinHash()), "where candidate pairs come from, each kind once", min_length=1
+        (Exact(), MinHash()),
+        "how duplicates are found, in order, each kind once. Those that drop documents (exact, "
+        "url, minhash) and stand together are one pass; each that edits texts (lines, substring) "
+        "is a pass of its own, on what is left",
+        min_length=1,
     )
     keep: tuple[KeepRule, ...] = knob(
         ("longest", "shortest_url"),
         "which document of a cluster stays: rules in order, ties by id. best_quality is by the "
         "quality stage's score, newest and oldest by the date that the page states; documents "
         "without one come last",
+    )
+    decontaminate: Decontamination = knob(
+        Decontamination(), "take out what stands in evaluation sets, before all methods"
     )
     against: tuple[Annotated[str, Field(min_length=1)], ...] = knob(
         (),
@@ -72,14 +81,49 @@ class DedupConfig(Config):
             raise ValueError(f"methods {twice} stand there more than once; expected each kind once")
         return self
 
+    @model_validator(mode="after")
+    def _held_against_what_it_makes(self) -> Self:
+        if self.against and not self.pair_methods:
+            raise ValueError(
+                f"against {list(self.against)} with {self.methods[-1].kind} as the last method; "
+                "expected one that drops documents, for it is by the last pass that corpora are "
+                "compared. Put it last"
+            )
+        return self
+
+    def passes(self) -> tuple[DedupConfig | TextMethod | Decontamination, ...]:
+        """What is gone through, in order: evaluation sets, if there are any; then the methods,
+        those that drop documents together, as a configuration with no others, each that edits
+        texts alone."""
+        found: list[DedupConfig | TextMethod | Decontamination] = []
+        if self.decontaminate.sets:
+            found.append(self.decontaminate)
+        pairs: list[PairMethod] = []
+        for method in self.methods:
+            if isinstance(method, PairMethod):
+                pairs.append(method)
+                continue
+            found += [*self._of(pairs), method]
+            pairs = []
+        return (*found, *self._of(pairs))
+
+    def _of(self, pairs: list[PairMethod]) -> list[DedupConfig]:
+        return [self.model_copy(update={"methods": tuple(pairs)})] if pairs else []
+
+    @property
+    def pair_methods(self) -> tuple[PairMethod, ...]:
+        """Those of the last pass, by whose keys later corpora are held against this one."""
+        last = tuple(takewhile(lambda m: isinstance(m, PairMethod), reversed(self.methods)))
+        return cast("tuple[PairMethod, ...]", last[::-1])
+
     @property
     def num_columns(self) -> int:
         """How many keys each document has."""
-        return sum(method.columns(self.threshold) for method in self.methods)
+        return sum(method.columns(self.threshold) for method in self.pair_methods)
 
     def basis(self) -> dict[str, Any]:
         """What has to be equal for keys and similarities of two runs to be comparable."""
-        methods = {m.kind: m.basis(self.threshold) for m in self.methods}
+        methods = {m.kind: m.basis(self.threshold) for m in self.pair_methods}
         return {"shingles": self.shingles.scheme(), "methods": methods}
 
     def basis_text(self) -> str:

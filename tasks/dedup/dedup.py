@@ -18,7 +18,6 @@ from tasks.dedup.config import DedupConfig
 from tasks.dedup.documents import take_rows
 from tasks.dedup.earlier import EarlierIndex
 from tasks.dedup.matching import Matches
-from tasks.dedup.selection import DocumentShard
 
 
 def number_documents(documents: Sequence[Path], earlier: Sequence[EarlierIndex]) -> Nodes:
@@ -40,10 +39,12 @@ def write_evidence(
     documents: Sequence[Path],
     earlier: Sequence[EarlierIndex],
     config: DedupConfig,
+    before: Sequence[Path],
     workspace: Workspace,
     path: str,
 ) -> None:
-    """Write each document that goes with the one that is kept, as records.DUPLICATE."""
+    """Write each document that goes with the one that is kept, as records.DUPLICATE, and what is in
+    the files of `before`."""
     if workspace.entry(path):
         return
     firsts = number_documents(documents, earlier)
@@ -51,7 +52,7 @@ def write_evidence(
     named = _name(nodes, firsts, documents, earlier)
     dropped = named.take(np.searchsorted(nodes, matches.dropped))
     kept = named.take(np.searchsorted(nodes, matches.kept))
-    kinds = pa.array([method.kind for method in config.methods], pa.string())
+    kinds = pa.array([method.kind for method in config.pair_methods], pa.string())
     columns = {
         "document_id": dropped["document_id"],
         "url": dropped["url"],
@@ -61,7 +62,8 @@ def write_evidence(
         "similarity": pa.array(matches.similarities, pa.float64()),
         "method": kinds.take(pa.array(matches.methods)),
     }
-    table = pa.table(columns).cast(DUPLICATE).sort_by("document_id").combine_chunks()
+    table = pa.concat_tables([pa.table(columns).cast(DUPLICATE), *map(pq.read_table, before)])
+    table = table.sort_by("document_id").combine_chunks()
     write_table(workspace, path, table)
 
 
@@ -81,11 +83,11 @@ def _name(
     return pa.concat_tables(plain).append_column("kept_in", pa.array(labels, pa.string()))
 
 
-def filter_shard(documents: DocumentShard, kept: Path, workspace: Workspace, path: str) -> None:
+def filter_shard(documents: Path, kept: Path, workspace: Workspace, path: str) -> None:
     """Write the rows of one shard that stay; `kept` is a file of their numbers."""
     if workspace.entry(path):
         return
-    table = documents.read()
+    table = pq.read_table(documents)
     stays = np.zeros(table.num_rows, bool)
     stays[np.load(kept)] = True
     write_table(workspace, path, table.filter(pa.array(stays)))

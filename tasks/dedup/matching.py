@@ -73,10 +73,10 @@ def match_part(
         listed.starts,
         listed.sizes,
         listed.keys,
-        np.empty((0, 0), np.float32),
-        np.cumsum([method.columns(config.threshold) for method in config.methods]),
-        np.array([_MEASURES[method.measure] for method in config.methods]),
-        np.array([method.least(config.threshold) for method in config.methods]),
+        listed.vectors,
+        np.cumsum([method.columns(config.threshold) for method in config.pair_methods]),
+        np.array([_MEASURES[method.measure] for method in config.pair_methods]),
+        np.array([method.least(config.threshold) for method in config.pair_methods]),
         kept_for,
         found,
     )
@@ -87,7 +87,7 @@ def match_part(
             "dropped": members[dropped],
             "kept": members[kept_for[dropped]],
             "methods": found[dropped, 0].astype(np.int64),
-            "similarities": found[dropped, 1],
+            "similarities": np.minimum(found[dropped, 1], 1.0),  # of vectors as good as equal
         },
         {},
     )

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.dedup.config import DedupConfig, FirstSource, KeepRule, PlainRule
-from tasks.dedup.selection import DocumentShard
 
 Order = npt.NDArray[np.float64]
 
@@ -46,28 +45,24 @@ _SMALLEST_FIRST: Mapping[PlainRule, Callable[[pa.ChunkedArray], Order]] = {
 }
 
 
-def rank_documents(
-    documents: Sequence[DocumentShard], config: DedupConfig
-) -> npt.NDArray[np.int64]:
+def rank_documents(documents: Sequence[Path], config: DedupConfig) -> npt.NDArray[np.int64]:
     """The rank of each document of all files, 0 for the one to be kept before all others.
 
     By the rules of the policy in their order, then by id. Of each file, only the columns that the
     rules ask for are read.
     """
     orders = [np.concatenate([_order(rule, p) for p in documents]) for rule in config.keep]
-    high, low = _ids([shard.documents for shard in documents])
+    high, low = _ids(documents)
     by_rank = np.lexsort((low, high, *reversed(orders)))
     ranks = np.empty(by_rank.size, np.int64)
     ranks[by_rank] = np.arange(by_rank.size)
     return ranks
 
 
-def _order(rule: KeepRule, shard: DocumentShard) -> Order:
+def _order(rule: KeepRule, path: Path) -> Order:
     """A number for each document of a file, the smallest for the best by this rule."""
     name = rule_column(rule)
-    if name == "quality":
-        return order_by(rule, shard.scores_of_all())
-    return order_by(rule, pq.read_table(shard.documents, columns=[name])[name])
+    return order_by(rule, pq.read_table(path, columns=[name])[name])
 
 
 def rule_column(rule: KeepRule) -> str:

@@ -2,60 +2,47 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.errors import Fault, RequestError
+from storage.parquet import ROW_GROUP_ROWS
 from storage.records import DOCUMENT
 
 
 @dataclass(frozen=True)
 class DocumentShard:
-    """One shard of documents, and what the quality stage says of it, if anything."""
+    """One shard of documents, and what the quality stage says of it."""
 
     documents: Path
-    scores: Path | None = None
+    scores: Path
     rejects: Path | None = None
 
-    @property
-    def num_rows(self) -> int:
-        """Documents that are kept, from the files' footers."""
-        dropped = 0 if self.rejects is None else pq.read_metadata(self.rejects).num_rows
-        return int(pq.read_metadata(self.documents).num_rows - dropped)
-
-    def passes(self) -> npt.NDArray[np.bool_]:
-        """Which rows of the documents are kept.
+    def select(self, target: Path) -> None:
+        """Write the documents that are kept, with their scores as `quality`.
 
         Raises RequestError if the scores are not of these documents.
         """
-        ids = pq.read_table(self.documents, columns=["document_id"])["document_id"]
-        if self.scores is not None:
-            scored = pq.read_table(self.scores, columns=["document_id"])["document_id"]
-            if not scored.equals(ids):
-                raise RequestError(_other_documents(self))
-        if self.rejects is None:
-            return np.ones(len(ids), np.bool_)
-        dropped = pq.read_table(self.rejects, columns=["id"])["id"]
-        return np.asarray(pc.invert(pc.is_in(ids, dropped)).to_numpy())
-
-    def scores_of_all(self) -> pa.ChunkedArray:
-        """The score of each row; NaN where nothing was scored."""
-        if self.scores is not None:
-            return pq.read_table(self.scores, columns=["score"])["score"]
-        return pq.read_table(self.documents, columns=["quality"])["quality"]
-
-    def read(self) -> pa.Table:
-        """All documents, also those that are dropped, with their scores as `quality`."""
+        if target.exists():
+            return
         table = pq.read_table(self.documents)
+        scored = pq.read_table(self.scores, columns=["document_id", "score"])
+        if not scored["document_id"].equals(table["document_id"]):
+            raise RequestError(_other_documents(self))
         place = table.schema.get_field_index("quality")
-        return table.set_column(place, DOCUMENT.field("quality"), self.scores_of_all())
+        table = table.set_column(place, DOCUMENT.field("quality"), scored["score"])
+        if self.rejects is not None:
+            dropped = pq.read_table(self.rejects, columns=["id"])["id"]
+            table = table.filter(pc.invert(pc.is_in(table["document_id"], dropped)))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".tmp-{uuid.uuid4().hex}-{target.name}")
+        pq.write_table(table, temporary, row_group_size=ROW_GROUP_ROWS, compression="zstd")
+        temporary.replace(target)
 
 
 def document_shards(
@@ -63,10 +50,9 @@ def document_shards(
 ) -> list[DocumentShard]:
     """Each shard with its scores and rejects: files of one number belong together.
 
-    There are no scores at all where no classifier is on, and no rejects where none was dropped.
+    There are no rejects where none was dropped. Where no classifier is on there are no scores at
+    all, and nothing is to be selected: documents are taken as they are.
     """
-    if not scores:
-        return [DocumentShard(path) for path in documents]
     if len(scores) != len(documents):
         raise RequestError(_other_documents(DocumentShard(documents[0], scores[0])))
     by_number = {path.name: path for path in rejects}

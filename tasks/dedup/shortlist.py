@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
+from storage.errors import Fault, RequestError
 from storage.tensors import map_tensors, write_tensors
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.documents import Documents, Rows, take_rows
 from tasks.dedup.earlier import EarlierIndex
+from tasks.dedup.methods import Semantic
 from tasks.dedup.shingles import Hashes, shingle_sets, texts_of
 from tasks.dedup.signing import read_keys
 
@@ -22,7 +26,7 @@ def shortlist_shard(
 ) -> None:
     """Write keys and sorted shingles of the documents of one file in these rows, which ascend."""
     if not target.exists():
-        table = take_rows(documents, rows, ["text"])
+        table = take_rows(documents, rows, ["document_id", "url", "text"])
         keys = read_keys(signatures)[:, rows]
         _write(target, rows, keys, table, config)
 
@@ -32,7 +36,7 @@ def shortlist_earlier(index: EarlierIndex, rows: Rows, config: DedupConfig, targ
     if not target.exists():
         table = index.take(rows, ["document_id", "url", "text"])
         known = Documents.of_table(table, config.shingles)
-        keys = np.concatenate([m.keys_of(known, config.threshold) for m in config.methods])
+        keys = np.concatenate([m.keys_of(known, config.threshold) for m in config.pair_methods])
         _write(target, rows, keys, table, config)
 
 
@@ -42,19 +46,28 @@ def _write(target: Path, rows: Rows, keys: Hashes, table: pa.Table, config: Dedu
         of_texts, of_each = shingle_sets(texts, config.shingles)
         sets.append(of_texts)
         sizes.append(of_each)
-    tensors = {"keys": keys.T, "rows": rows}
+    tensors: dict[str, npt.NDArray[Any]] = {"keys": keys.T, "rows": rows}
     tensors |= {"sets": np.concatenate(sets), "sizes": np.concatenate(sizes)}
+    for method in config.pair_methods:
+        if isinstance(method, Semantic):
+            found = method.vectors_of(Documents.of_table(table, config.shingles))
+            vectors = np.zeros((rows.size, found.vectors.shape[1]), np.float32)
+            vectors[found.rows] = found.vectors
+            tensors["vectors"] = vectors
     write_tensors(target, tensors, {})
 
 
 @dataclass(frozen=True)
 class Shortlist:
-    """Documents side by side: their keys (documents x columns), and where their shingles lie."""
+    """Documents side by side: their keys (documents x columns), where their shingles lie, and their
+    embeddings (documents x dimensions), 0 for one without, of no dimension where none is asked for.
+    """
 
     keys: Hashes
     sets: Hashes
     starts: Rows
     sizes: Rows
+    vectors: npt.NDArray[np.float32]
 
 
 def gather(files: Sequence[Path], firsts: Rows, members: Rows, num_columns: int) -> Shortlist:
@@ -64,7 +77,10 @@ def gather(files: Sequence[Path], firsts: Rows, members: Rows, num_columns: int)
     """
     sizes = np.zeros(members.size, np.int64)
     keys = np.empty((members.size, num_columns), np.uint64)
+    vectors = np.zeros((members.size, 0), np.float32)
     for file, own, places in _places(files, firsts, members):
+        if "vectors" in file and file["vectors"].shape[1]:
+            vectors = _put(vectors, own, file["vectors"][places])
         sizes[own], keys[own] = file["sizes"][places], file["keys"][places]
     ends = np.cumsum(sizes)
     sets = np.empty(int(ends[-1]) if ends.size else 0, np.uint64)
@@ -73,12 +89,31 @@ def gather(files: Sequence[Path], firsts: Rows, members: Rows, num_columns: int)
         for member, place in zip(own.tolist(), places.tolist(), strict=True):
             end, size = of_file[place], sizes[member]
             sets[ends[member] - size : ends[member]] = file["sets"][end - size : end]
-    return Shortlist(keys, sets, ends - sizes, sizes)
+    return Shortlist(keys, sets, ends - sizes, sizes, vectors)
+
+
+def _put(
+    vectors: npt.NDArray[np.float32], own: Rows, found: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Vectors with these rows of them set. Raises RequestError if these have other dimensions."""
+    if not vectors.shape[1]:
+        vectors = np.zeros((vectors.shape[0], found.shape[1]), np.float32)
+    if vectors.shape[1] != found.shape[1]:
+        raise RequestError(
+            Fault(
+                "dedup.methods: semantic",
+                f"embeddings of {found.shape[1]} numbers and of {vectors.shape[1]}",
+                "vectors of one model, of as many numbers each",
+                "Make the embeddings of all documents with the same model.",
+            )
+        )
+    vectors[own] = found
+    return vectors
 
 
 def _places(
     files: Sequence[Path], firsts: Rows, members: Rows
-) -> Iterator[tuple[dict[str, Hashes], Rows, Rows]]:
+) -> Iterator[tuple[dict[str, npt.NDArray[Any]], Rows, Rows]]:
     """For each file: it, which members it holds, and where in it."""
     order = np.argsort(members, kind="stable")
     cuts = np.searchsorted(members[order], firsts)

@@ -7,7 +7,17 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.dedup.contamination import ScreenWork
+from tasks.dedup.editing import TextWork
+from tasks.dedup.passes import Passes
+from tasks.dedup.selection import DocumentShard
 from tasks.dedup.work import DedupWork
+
+
+@task(task_run_name="select shard {number} of {count}", cache_policy=NO_CACHE)
+def select(number: int, count: int, shard: DocumentShard, target: Path) -> None:
+    """Write the documents of one shard that the quality stage let through."""
+    shard.select(target)
 
 
 @task(task_run_name="sign shard {number} of {work.num_shards}", cache_policy=NO_CACHE)
@@ -56,3 +66,44 @@ def filter_documents(number: int, work: DedupWork) -> Path:
 def index(number: int, work: DedupWork) -> None:
     """Sort some columns of the keys of what stays, for later corpora."""
     work.index(number - 1)
+
+
+@task(task_run_name="rank documents for {work.method.kind}", cache_policy=NO_CACHE)
+def rank(work: TextWork) -> None:
+    """Put all documents into the order of the keep policy."""
+    work.rank()
+
+
+@task(
+    task_run_name="{work.method.kind} of shard {number} of {work.num_shards}", cache_policy=NO_CACHE
+)
+def survey(number: int, work: TextWork) -> None:
+    """Write the pieces of one shard's texts."""
+    work.survey(number - 1)
+
+
+@task(task_run_name="find {work.method.kind} {number} of {count}", cache_policy=NO_CACHE)
+def find_repeats(number: int, count: int, work: TextWork) -> None:
+    """Find pieces that stand in several places."""
+    work.find(number - 1)
+
+
+@task(
+    task_run_name="cut {work.method.kind} of shard {number} of {work.num_shards}",
+    cache_policy=NO_CACHE,
+)
+def edit(number: int, work: TextWork) -> Path:
+    """Write one shard without what repeats; returns the documents file."""
+    return work.edit(number - 1)
+
+
+@task(task_run_name="screen shard {number} of {work.num_shards}", cache_policy=NO_CACHE)
+def screen(number: int, work: ScreenWork) -> Path:
+    """Write one shard without what is in an evaluation set; returns the documents file."""
+    return work.screen(number - 1)
+
+
+@task(task_run_name="gather evidence", cache_policy=NO_CACHE)
+def gather(passes: Passes) -> Path:
+    """Put the evidence of all passes together; returns the file of duplicates."""
+    return passes.gather()

@@ -30,9 +30,8 @@ from tasks.dedup.dedup import filter_shard, number_documents, rows_within, write
 from tasks.dedup.earlier import EarlierIndex, write_index_column
 from tasks.dedup.matching import Matches, match_part
 from tasks.dedup.ranking import rank_documents
-from tasks.dedup.selection import DocumentShard
 from tasks.dedup.shortlist import shortlist_earlier, shortlist_shard
-from tasks.dedup.signing import read_passing, sign_shard
+from tasks.dedup.signing import sign_shard
 
 DUPLICATES = "duplicates.parquet"
 
@@ -44,13 +43,14 @@ class DedupWork:
     """What is deduplicated, against what, how, and where that is done.
 
     `documents` are the shards; `earlier` corpora come in the order in which they were made; `root`
-    is the workspace.
+    is the workspace. `before` is the evidence of passes before this one, to be put with its own.
     """
 
-    documents: tuple[DocumentShard, ...]
+    documents: tuple[Path, ...]
     earlier: tuple[EarlierIndex, ...]
     config: DedupConfig
     root: Path
+    before: tuple[Path, ...] = ()
 
     @property
     def num_shards(self) -> int:
@@ -71,6 +71,13 @@ class DedupWork:
         """Of how many parts there are matches, once components are known."""
         return self._components.num_parts
 
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The documents that stay, shard by shard."""
+        return tuple(
+            self.root / "data" / self._document_file(shard) for shard in range(self.num_shards)
+        )
+
     @cached_property
     def workspace(self) -> Workspace:
         return Workspace(self.root)
@@ -78,11 +85,7 @@ class DedupWork:
     @cached_property
     def firsts(self) -> Nodes:
         """Documents are numbered through shards and earlier corpora: the first number of each."""
-        return number_documents(self._files, self.earlier)
-
-    @property
-    def _files(self) -> list[Path]:
-        return [shard.documents for shard in self.documents]
+        return number_documents(self.documents, self.earlier)
 
     @property
     def _num_documents(self) -> int:
@@ -127,7 +130,7 @@ class DedupWork:
         target = self._scratch("shortlists", number)
         if number < self.num_shards:
             signatures = self._scratch("signatures", number)
-            shortlist_shard(self._files[number], signatures, rows, self.config, target)
+            shortlist_shard(self.documents[number], signatures, rows, self.config, target)
         else:
             index = self.earlier[number - self.num_shards]
             shortlist_earlier(index, rows, self.config, target)
@@ -141,12 +144,20 @@ class DedupWork:
     def conclude(self) -> Path:
         """The evidence of all drops, as a file of the artifact, and what stays of each shard."""
         matches = Matches.read([self._scratch("matches", p) for p in range(self.num_parts)])
-        goes = np.zeros(self._num_documents, bool)
-        goes[matches.dropped] = True
+        stays = np.ones(self._num_documents, bool)
+        stays[matches.dropped] = False
         for shard in range(self.num_shards):
-            rows = read_passing(self._scratch("signatures", shard))
-            _save(self._kept_rows(shard), rows[~goes[self.firsts[shard] + rows]])
-        write_evidence(matches, self._files, self.earlier, self.config, self.workspace, DUPLICATES)
+            rows = np.flatnonzero(stays[self.firsts[shard] : self.firsts[shard + 1]])
+            _save(self._kept_rows(shard), rows)
+        write_evidence(
+            matches,
+            self.documents,
+            self.earlier,
+            self.config,
+            self.before,
+            self.workspace,
+            DUPLICATES,
+        )
         return self.workspace.data / DUPLICATES
 
     def filter(self, shard: int) -> Path:
@@ -175,7 +186,7 @@ def _save(path: Path, rows: Nodes) -> None:
     temporary.replace(path)
 
 
-def deduplicate(work: DedupWork) -> None:
+def deduplicate(work: DedupWork, *, with_index: bool = True) -> None:
     """All steps, one after the other, in this process."""
     for shard in range(work.num_shards):
         work.sign(shard)
@@ -189,5 +200,5 @@ def deduplicate(work: DedupWork) -> None:
     work.conclude()
     for shard in range(work.num_shards):
         work.filter(shard)
-    for group in range(work.num_groups):
+    for group in range(work.num_groups if with_index else 0):
         work.index(group)

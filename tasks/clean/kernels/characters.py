@@ -11,10 +11,10 @@ from functools import lru_cache
 import numpy as np
 
 from tasks.clean.filters.terminal import TERMINAL
-from tasks.clean.filters.words import UNSPACED_RANGES
 from tasks.clean.kernels import scan
 from tasks.clean.kernels.scan import Classes, Codes
 from tasks.clean.trims.c4_lines import ENDS, ENDS_OF_ANY_SCRIPT
+from tasks.words import UNSPACED_RANGES
 
 _NUM = 0x110000
 _NUM_WITH_CASE = 0x20000

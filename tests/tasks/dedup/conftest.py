@@ -17,7 +17,6 @@ from storage.records import DOCUMENT
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.earlier import EarlierIndex
-from tasks.dedup.selection import DocumentShard
 from tasks.dedup.work import DUPLICATES, DedupWork, deduplicate
 
 settings.register_profile("patient", deadline=None)  # the machine may be busy
@@ -86,7 +85,7 @@ def dedup(tmp_path: Path) -> Dedup:
         names = [shard_name("documents", shard, num_shards) for shard in range(num_shards)]
         for shard, name in enumerate(names):
             write_rows(source, name, rows[shard::num_shards], DOCUMENT)
-        documents = tuple(DocumentShard(source.data / name) for name in names)
+        documents = tuple(source.data / name for name in names)
         work = DedupWork(documents, tuple(earlier), config, root / "dedup")
         deduplicate(work)
         kept = read_table([work.workspace.data / name for name in names]).to_pylist()

@@ -18,7 +18,6 @@ from storage.records import DOCUMENT, DUPLICATE
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.methods import Exact, MinHash
-from tasks.dedup.selection import DocumentShard
 from tasks.dedup.signing import read_keys, sign_shard
 from tasks.dedup.work import DedupWork, deduplicate
 from tests.tasks.dedup.conftest import Dedup, Deduped, Row, document
@@ -260,7 +259,7 @@ def test_every_step_can_be_the_last_before_a_kill(dedup: Dedup) -> None:
 def test_keys_are_a_column_for_each_band_and_one_for_exact(tmp_path: Path) -> None:
     workspace, config = Workspace(tmp_path), DedupConfig()
     write_rows(workspace, "d.parquet", _planted(2), DOCUMENT)
-    sign_shard(DocumentShard(workspace.data / "d.parquet"), config, tmp_path / "keys.safetensors")
+    sign_shard(workspace.data / "d.parquet", config, tmp_path / "keys.safetensors")
     assert read_keys(tmp_path / "keys.safetensors").shape == (config.num_columns, 12)
     assert config.num_columns == 1 + MinHash().banding(config.threshold)[0]
 

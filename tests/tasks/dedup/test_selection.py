@@ -11,9 +11,7 @@ import pytest
 
 from storage.errors import RequestError
 from storage.records import DOCUMENT, REJECT, SCORE
-from tasks.dedup.config import DedupConfig
 from tasks.dedup.selection import DocumentShard, document_shards
-from tasks.dedup.work import DUPLICATES, DedupWork, deduplicate
 from tests.tasks.dedup.conftest import document
 
 ROWS = [document(f"http://a/{n}", f"text {n}", quality=math.nan) for n in range(3)]
@@ -37,29 +35,15 @@ def write(folder: Path, number: int, scores: list[float], rejected: list[int]) -
     return DocumentShard(*(folder / table / name for table in tables))
 
 
-def test_rejects_do_not_pass_and_scores_are_filled_in(tmp_path: Path) -> None:
-    shard = write(tmp_path, 0, [0.5, 0.25, 0.75], [1])
-    table = shard.read()
+def test_rejects_are_left_out_and_scores_filled_in(tmp_path: Path) -> None:
+    shard, target = write(tmp_path, 0, [0.5, 0.25, 0.75], [1]), tmp_path / "scratch" / "part-0"
+    shard.select(target)
+    table = pq.read_table(target)
     assert table.schema.equals(DOCUMENT)
-    assert table["quality"].to_pylist() == [0.5, 0.25, 0.75]
-    assert shard.passes().tolist() == [True, False, True]
-    assert shard.num_rows == 2
-
-
-def test_unscored_documents_are_read_as_they_are(tmp_path: Path) -> None:
-    shard = DocumentShard(write(tmp_path, 0, [0.5, 0.25, 0.75], [1]).documents)
-    assert shard.num_rows == 3 and all(map(math.isnan, shard.read()["quality"].to_pylist()))
-    assert shard.passes().all()
-    assert document_shards([shard.documents], [], []) == [shard]
-
-
-def test_what_quality_dropped_neither_stays_nor_stands_for_others(tmp_path: Path) -> None:
-    shard = write(tmp_path, 0, [0.5, 0.25, 0.75], [1])
-    work = DedupWork((shard,), (), DedupConfig(threshold=0.01), tmp_path / "dedup")
-    deduplicate(work)
-    (path,) = (work.workspace.data / "documents").iterdir()
-    assert pq.read_table(path)["url"].to_pylist() == ["http://a/0", "http://a/2"]
-    assert pq.read_table(work.workspace.data / DUPLICATES).num_rows == 0
+    assert table["url"].to_pylist() == ["http://a/0", "http://a/2"]
+    assert table["quality"].to_pylist() == [0.5, 0.75]
+    shard.documents.unlink()
+    shard.select(target)  # it is there: nothing is read again
 
 
 def test_files_of_one_number_belong_together(tmp_path: Path) -> None:
@@ -74,6 +58,6 @@ def test_files_of_one_number_belong_together(tmp_path: Path) -> None:
 def test_scores_of_other_documents_are_refused(tmp_path: Path) -> None:
     shard = write(tmp_path, 0, [0.5, 0.25], [])
     with pytest.raises(RequestError, match="scores of other documents"):
-        shard.passes()
+        shard.select(tmp_path / "target")
     with pytest.raises(RequestError, match="from quality"):
         document_shards([shard.documents] * 2, [shard.documents], [])

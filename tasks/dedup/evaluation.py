@@ -1,0 +1,163 @@
+"""Evaluation sets, as files: what a model is measured by must not be in what it learns from.
+
+A file is known by its content's digest, which is part of the fingerprint; so another version of a
+set is another configuration, and where the file lies is not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pyarrow.parquet as pq
+import xxhash
+from pydantic import model_validator
+
+from storage.errors import Fault, RequestError
+from tasks.config import Config, knob
+
+_FORMATS = (".jsonl", ".parquet", ".txt")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One text of an evaluation set; `place` is its row (from 1) and column, or its line."""
+
+    set_name: str
+    place: str
+    text: str
+
+
+class EvalSet(Config):
+    """A file of evaluation items: JSONL, Parquet, or plain text with an item a line (UTF-8)."""
+
+    name: str = knob(..., "what it is called in the evidence", min_length=1)
+    path: str = knob(..., "where it lies: *.jsonl, *.parquet or *.txt", identity=False)
+    digest: str = knob("", "xxh3-128 of the file, in hex. Empty: found when the recipe is read")
+    columns: tuple[str, ...] = knob(
+        ("text",),
+        "columns (keys) whose texts are items, each by itself: texts, or lists of texts. Of no "
+        "meaning for plain text",
+        min_length=1,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_digest(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("path") and not given.get("digest"):
+            path = Path(str(given["path"])).expanduser()
+            if path.suffix not in _FORMATS:
+                raise ValueError(f"a file {path.suffix or 'without a suffix'}; expected {_FORMATS}")
+            try:
+                return {**given, "digest": _digest(path)}
+            except OSError as error:
+                raise ValueError(f"cannot read the set ({error}); expected a file") from error
+        return given
+
+    def items(self) -> Iterator[Item]:
+        """All of them, in the file's order. Raises RequestError if it is not that file any more, or
+        has no such columns."""
+        path = Path(self.path).expanduser()
+        try:
+            found = _digest(path)
+        except OSError as error:
+            raise self._error(str(error), "a file that can be read") from error
+        if found != self.digest:
+            raise self._error(f"the digest {found}", f"the file whose digest is {self.digest}")
+        for number, row in enumerate(self._rows(path), 1):
+            if isinstance(row, str):
+                yield Item(self.name, f"line {number}", row)
+                continue
+            for column in self.columns:
+                for text in self._texts(row, column, number):
+                    yield Item(self.name, f"row {number}, {column}", text)
+
+    def _rows(self, path: Path) -> Iterator[dict[str, Any] | str]:
+        if path.suffix == ".parquet":
+            with pq.ParquetFile(path) as file:
+                missing = sorted(set(self.columns) - set(file.schema_arrow.names))
+                if missing:
+                    names = ", ".join(file.schema_arrow.names)
+                    raise self._error(f"no column {missing}", f"some of {names}")
+                for batch in file.iter_batches(columns=list(self.columns)):
+                    yield from batch.to_pylist()
+            return
+        with path.open(encoding="utf-8-sig", errors="replace") as lines:
+            for number, line in enumerate(lines, 1):
+                if path.suffix == ".txt":
+                    yield line
+                elif line.strip():
+                    yield self._parsed(line, number)
+
+    def _parsed(self, line: str, number: int) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise self._error(f"line {number}: {error}", "a JSON object on each line") from error
+        if not isinstance(row, dict):
+            raise self._error(f"line {number}: {type(row).__name__}", "a JSON object on each line")
+        return row
+
+    def _texts(self, row: dict[str, Any], column: str, number: int) -> list[str]:
+        if column not in row:
+            raise self._error(f"row {number} without {column!r}", f"some of {', '.join(row)}")
+        value = row[column]
+        texts = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(isinstance(text, str) for text in texts):
+            kind = f"row {number}: {column!r} is of {type(value).__name__}"
+            raise self._error(kind, "a text, or a list of texts")
+        return texts
+
+    def _error(self, found: str, expected: str) -> RequestError:
+        remedy = (
+            "Set `columns` and `path` as the file is, or start the run again if it has changed."
+        )
+        return RequestError(Fault(f"dedup.decontaminate: {self.path}", found, expected, remedy))
+
+
+class Decontamination(Config):
+    """Drop documents, or cut passages, that stand in an evaluation set."""
+
+    sets: tuple[EvalSet, ...] = knob((), "evaluation sets; none: nothing is looked for")
+    size: int = knob(
+        12,
+        "words that a document has to share with an item, one after the other; letter case and "
+        "punctuation aside, and single letters in scripts without spaces",
+        ge=4,
+        le=100,
+        source="datatrove 0.10: 12; Marin: 8",
+    )
+    min_words: int = knob(
+        8,
+        "words of an item that is shorter than `size` and is looked for as a whole; shorter ones "
+        "are not looked for: they stand everywhere",
+        ge=1,
+        le=100,
+    )
+    action: Literal["drop", "cut"] = knob(
+        "drop", "what goes: the document, or the passages that it shares with an item"
+    )
+    min_words_left: int = knob(
+        10,
+        "words that are left of a document from which something was cut; one with fewer is dropped",
+        ge=0,
+    )
+
+    @model_validator(mode="after")
+    def _names_tell_apart(self) -> Self:
+        names = [one.name for one in self.sets]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"sets {twice} stand there more than once; expected a name for each")
+        return self
+
+
+def _digest(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

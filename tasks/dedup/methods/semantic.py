@@ -1,0 +1,106 @@
+"""Documents whose embeddings are near each other, by vectors that the user brings.
+
+Candidates agree in the signs of their products with some random planes; then the cosine itself is
+measured. Source: Charikar, STOC 2002 (planes); SemDeDup, arXiv:2303.09540 (what it is good for).
+"""
+
+from __future__ import annotations
+
+from math import acos, pi
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import xxhash
+from pydantic import model_validator
+
+from tasks.config import Config, knob
+from tasks.dedup.documents import Documents
+from tasks.dedup.embeddings import Vectors, file_digest, read_vectors
+from tasks.dedup.shingles import Hashes
+
+
+class Embeddings(Config):
+    """A Parquet or JSONL file with an embedding for each of some documents."""
+
+    path: str = knob(..., "where it lies: *.parquet or *.jsonl", identity=False)
+    digest: str = knob("", "xxh3-128 of the file, in hex. Empty: found when the recipe is read")
+    key: Literal["document_id", "url"] = knob(
+        "document_id", "column that says which document it is of; ids are those of the clean stage"
+    )
+    column: str = knob("embedding", "column of the vectors, lists of numbers", min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_digest(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("path") and not given.get("digest"):
+            path = Path(str(given["path"])).expanduser()
+            if path.suffix not in (".parquet", ".jsonl"):
+                raise ValueError(f"a file {path.name!r}; expected *.parquet or *.jsonl")
+            try:
+                return {**given, "digest": file_digest(path)}
+            except OSError as error:
+                raise ValueError(f"cannot read the embeddings ({error})") from error
+        return given
+
+
+class Semantic(Config):
+    """Documents whose embeddings have a high cosine; those without one are like no other."""
+
+    kind: Literal["semantic"] = "semantic"
+    measure: ClassVar[Literal["jaccard", "cosine"]] = "cosine"
+    embeddings: tuple[Embeddings, ...] = knob(
+        ..., "files that have them together; one document, one vector", min_length=1
+    )
+    min_similarity: float = knob(
+        0.95,
+        "cosine from which two documents are duplicates. What it means depends on the model that "
+        "made the vectors: read some pairs of duplicates.parquet",
+        gt=0,
+        le=0.9999,
+    )
+    bands: int = knob(24, "sets of planes; documents that agree in one are measured", ge=1, le=256)
+    min_recall: float = knob(
+        0.97,
+        "share (0-1) of the pairs exactly at `min_similarity` that have to be found: sets get as "
+        "many planes as that allows",
+        gt=0,
+        lt=1,
+    )
+    seed: int = knob(1, "of the planes", ge=0, le=2**32 - 1)
+
+    @property
+    def planes(self) -> int:
+        """Planes in a set: as many as find at least `min_recall`, up to 63, or one."""
+        agree = 1 - acos(self.min_similarity) / pi
+        enough = (
+            n for n in range(63, 0, -1) if 1 - (1 - agree**n) ** self.bands >= self.min_recall
+        )
+        return next(enough, 1)
+
+    def columns(self, threshold: float) -> int:
+        return self.bands
+
+    def keys_of(self, documents: Documents, threshold: float) -> Hashes:
+        from tasks.dedup.compiled.planes import plane_keys
+
+        found = self.vectors_of(documents)
+        ids = [xxhash.xxh3_64_intdigest(one.encode()) for one in documents.strings("document_id")]
+        keys = np.tile(np.array(ids, np.uint64), (self.bands, 1))  # of those without: their own
+        if found.rows.size:
+            of_seed = np.random.RandomState(self.seed)  # its numbers stay as they are for ever
+            shape = self.bands * self.planes, found.vectors.shape[1]
+            of_rows = np.empty((self.bands, found.rows.size), np.uint64)
+            plane_keys(found.vectors, of_seed.standard_normal(shape), self.planes, of_rows)
+            keys[:, found.rows] = of_rows
+        return keys
+
+    def vectors_of(self, documents: Documents) -> Vectors:
+        """The vectors of those documents that have one, each of length 1."""
+        return read_vectors(self.embeddings, documents)
+
+    def least(self, threshold: float) -> float:
+        return self.min_similarity
+
+    def basis(self, threshold: float) -> dict[str, Any]:
+        return {"bands": self.bands, "planes": self.planes, "seed": self.seed}

@@ -1,0 +1,230 @@
+"""Texts in pieces that can be found again: lines, paragraphs, runs of words or of bytes.
+
+A text is a row of units (lines, words, bytes), and a piece a run of so many of them. Of each shard,
+scratch has the bytes of its texts with the places of their units, mapped when they are asked for,
+and the keys of its pieces, sorted, in files of some millions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from storage.tensors import map_tensors, write_tensors
+from tasks.dedup.alphabet import alphabet
+from tasks.dedup.documents import Documents
+from tasks.dedup.shingles import Hashes, Shingles, Texts
+
+Places = npt.NDArray[np.int64]
+Unit = Literal["lines", "paragraphs", "words", "bytes"]
+
+KEY_BITS = np.uint64(2**64 - 1)
+"""Which bits of a key are looked at: tests take most away, so that keys collide."""
+
+# Keys with their places that are sorted at once, when a shard is gone over.
+_SORTED_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Units:
+    """Texts and where the units of each begin and end in their bytes.
+
+    Those of text d are `bounds[d]:bounds[d + 1]`; `offsets` say where texts begin.
+    """
+
+    data: npt.NDArray[np.uint8]
+    offsets: Places
+    starts: Places
+    ends: Places
+    bounds: Places
+
+    @classmethod
+    def of(cls, texts: Texts, unit: Unit) -> Units:
+        from tasks.dedup.compiled import pieces
+
+        data, offsets = texts.data, texts.offsets
+        size = int(offsets[-1] - offsets[0])
+        if unit == "bytes":
+            places = np.arange(offsets[0], offsets[-1])
+            return cls(data, offsets, places, places + 1, offsets - offsets[0])
+        room = len(texts) + (size // 2 if unit == "words" else _count_lines(texts))
+        starts, ends = np.empty(room, np.int64), np.empty(room, np.int64)
+        bounds = np.empty(len(texts) + 1, np.int64)
+        if unit == "words":
+            codes = alphabet().codes
+            num = pieces.split_words(data, offsets, codes, starts, ends, bounds)
+        else:
+            num = pieces.split_lines(data, offsets, unit == "paragraphs", starts, ends, bounds)
+        return cls(data, offsets, starts[:num], ends[:num], bounds)
+
+    @classmethod
+    def read(cls, path: Path, unit: Unit) -> Units:
+        """Those of a shard, mapped."""
+        found = map_tensors(path)[0]
+        if unit == "bytes":
+            return cls.of(Texts(np.asarray(found["data"]), np.asarray(found["offsets"])), unit)
+        names = ("data", "offsets", "starts", "ends", "bounds")
+        return cls(*(np.asarray(found[name]) for name in names))
+
+
+def _count_lines(texts: Texts) -> int:
+    return int(np.count_nonzero(texts.data[texts.offsets[0] : texts.offsets[-1]] == ord("\n")))
+
+
+def host_of(url: str) -> str:
+    """The host of a URL, without www."""
+    try:
+        return (urlsplit(url).hostname or "").removeprefix("www.")
+    except ValueError:
+        return ""
+
+
+def survey_shard(
+    documents: Path,
+    unit: Unit,
+    width: int,
+    min_characters: int,
+    salts: Sequence[bool],
+    folder: Path,
+) -> None:
+    """Write the texts of one file, and the keys of their pieces: `width` units, a unit of
+    `min_characters` characters at least.
+
+    For each of `salts` there are keys: true for those that differ from host to host. The folder
+    lies in scratch; `survey.safetensors` is written last.
+    """
+    if (folder / "survey.safetensors").exists():
+        return
+    table = Documents.of_file(documents, Shingles())
+    data, offsets = _gather(table.texts())
+    units = Units.of(Texts(data, offsets), unit)
+    hosts = [xxhash.xxh3_64_intdigest(host_of(url).encode()) for url in table.strings("url")]
+    domains = np.array(hosts, np.uint64)
+    tensors: dict[str, npt.NDArray[Any]] = {"data": data, "offsets": offsets}
+    if unit != "bytes":
+        tensors |= {"starts": units.starts, "ends": units.ends, "bounds": units.bounds}
+    write_tensors(folder / "texts.safetensors", tensors, {})
+    sizes = _write_keys(units, width, min_characters, domains, salts, folder)
+    counts = {"bounds": units.bounds, "domains": domains, "sizes": np.array(sizes, np.int64)}
+    write_tensors(folder / "survey.safetensors", counts, {})
+
+
+def _gather(chunks: Iterator[Texts]) -> tuple[npt.NDArray[np.uint8], Places]:
+    pieces, ends, total = [np.empty(0, np.uint8)], [np.zeros(1, np.int64)], 0
+    for texts in chunks:
+        first, last = texts.offsets[0], texts.offsets[-1]
+        pieces.append(texts.data[first:last])
+        ends.append(texts.offsets[1:] - first + total)
+        total += int(last - first)
+    return np.concatenate(pieces), np.concatenate(ends)
+
+
+def _write_keys(
+    units: Units,
+    width: int,
+    min_characters: int,
+    domains: Hashes,
+    salts: Sequence[bool],
+    folder: Path,
+) -> list[int]:
+    """Files of sorted keys with the units that they begin with; returns how many there are of
+    each salt."""
+    from tasks.dedup.compiled import pieces
+
+    sizes = [0] * len(salts)
+    of_each = np.diff(units.bounds)
+    cuts = np.flatnonzero(np.diff(units.bounds // _SORTED_AT_ONCE, prepend=-1))
+    for run, (first, last) in enumerate(_spans(cuts, of_each.size)):
+        begin, end = units.bounds[first], units.bounds[last]
+        hashes, lengths = np.empty(end - begin, np.uint64), np.empty(end - begin, np.int64)
+        pieces.hash_units(
+            units.data, units.starts[begin:end], units.ends[begin:end], hashes, lengths
+        )
+        keys, places = np.empty(end - begin, np.uint64), np.empty(end - begin, np.int64)
+        bounds = units.bounds[first : last + 1] - begin
+        num = pieces.hash_windows(hashes, bounds, width, keys, places)
+        keys, places = keys[:num], places[:num]
+        if width == 1:
+            long = lengths[places] >= min_characters
+            keys, places = keys[long], places[long]
+        owners = np.searchsorted(units.bounds, places + begin, "right") - 1
+        for number, is_salted in enumerate(salts):
+            salted = (keys ^ domains[owners] if is_salted else keys) & KEY_BITS
+            order = np.argsort(salted, kind="stable")
+            tensors = {"keys": salted[order], "units": places[order] + begin}
+            write_tensors(folder / f"keys-{number}-{run:05d}.safetensors", tensors, {})
+            sizes[number] += keys.size
+    return sizes
+
+
+def _spans(cuts: Places, last: int) -> Iterator[tuple[int, int]]:
+    """The documents from each cut to the next, of which there is one at least."""
+    edges = [int(cut) for cut in cuts if cut < last] + [last]
+    for first, end in pairwise(edges):
+        if end > first:
+            yield first, end
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of all shards' pieces: units are numbered through the shards."""
+
+    folders: tuple[Path, ...]
+    firsts: Places
+    first_documents: Places
+
+    @classmethod
+    def read(cls, folders: Sequence[Path]) -> Survey:
+        found = [map_tensors(folder / "survey.safetensors")[0] for folder in folders]
+        units = [int(one["bounds"][-1]) for one in found]
+        documents = [one["bounds"].size - 1 for one in found]
+        return cls(tuple(folders), _summed(units), _summed(documents))
+
+    def num_pieces(self) -> int:
+        """Of all shards, by the salt that has most."""
+        sizes = [map_tensors(f / "survey.safetensors")[0]["sizes"] for f in self.folders]
+        return int(np.sum(sizes, axis=0).max()) if sizes else 0
+
+    def part(self, salt: int, part: int, num_parts: int) -> tuple[Hashes, Places]:
+        """Keys of one range, and the units that their pieces begin with."""
+        low = (int(KEY_BITS) + 1) * part // num_parts
+        high = (int(KEY_BITS) + 1) * (part + 1) // num_parts - 1
+        keys, units = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+        for folder, first in zip(self.folders, self.firsts, strict=False):
+            for path in sorted(folder.glob(f"keys-{salt}-*.safetensors")):
+                found = map_tensors(path)[0]
+                begin = np.searchsorted(found["keys"], np.uint64(low))
+                end = np.searchsorted(found["keys"], np.uint64(high), "right")
+                keys.append(found["keys"][begin:end])
+                units.append(found["units"][begin:end] + first)
+        return np.concatenate(keys), np.concatenate(units)
+
+    def documents_of(self, units: Places) -> Places:
+        """The number of each unit's document, through all shards."""
+        shards = np.searchsorted(self.firsts, units, "right") - 1
+        found = np.empty(units.size, np.int64)
+        for shard in np.unique(shards).tolist():
+            bounds = map_tensors(self.folders[shard] / "survey.safetensors")[0]["bounds"]
+            own = shards == shard
+            rows = np.searchsorted(bounds, units[own] - self.firsts[shard], "right") - 1
+            found[own] = rows + self.first_documents[shard]
+        return found
+
+    def num_in_domain(self) -> Places:
+        """For each document, how many there are of its host."""
+        all_hosts = [map_tensors(f / "survey.safetensors")[0]["domains"] for f in self.folders]
+        hosts = np.concatenate([np.empty(0, np.uint64), *all_hosts])
+        _, of_each, counts = np.unique(hosts, return_inverse=True, return_counts=True)
+        return np.asarray(counts[of_each], np.int64)
+
+
+def _summed(sizes: Sequence[int]) -> Places:
+    return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
