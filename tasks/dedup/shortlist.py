@@ -43,7 +43,7 @@ def _write(target: Path, rows: Rows, keys: Hashes, table: pa.Table, config: Dedu
         sets.append(of_texts)
         sizes.append(of_each)
     tensors = {"keys": keys.T, "rows": rows}
-    tensors |= {"sets": np.concatenate(sets), "sizes": np.concatenate(sizes)}
+    tensors |= {"sets": np.concatenate(sets), "ends": np.cumsum(np.concatenate(sizes))}
     write_tensors(target, tensors, {})
 
 
@@ -65,13 +65,13 @@ def gather(files: Sequence[Path], firsts: Rows, members: Rows, num_columns: int)
     sizes = np.zeros(members.size, np.int64)
     keys = np.empty((members.size, num_columns), np.uint64)
     for file, own, places in _places(files, firsts, members):
-        sizes[own], keys[own] = file["sizes"][places], file["keys"][places]
+        before = np.where(places > 0, file["ends"][places - 1], 0)
+        sizes[own], keys[own] = file["ends"][places] - before, file["keys"][places]
     ends = np.cumsum(sizes)
     sets = np.empty(int(ends[-1]) if ends.size else 0, np.uint64)
     for file, own, places in _places(files, firsts, members):
-        of_file = np.cumsum(file["sizes"])
-        for member, place in zip(own.tolist(), places.tolist(), strict=True):
-            end, size = of_file[place], sizes[member]
+        for member, end in zip(own.tolist(), file["ends"][places].tolist(), strict=True):
+            size = sizes[member]
             sets[ends[member] - size : ends[member]] = file["sets"][end - size : end]
     return Shortlist(keys, sets, ends - sizes, sizes)
 
