@@ -17,6 +17,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -169,7 +170,7 @@ def main() -> None:
     print(f"{len(pairs.low):,} pairs alike; {len(result.dropped):,} dropped, {len(wrong)} wrongly")
     print("| similarity | pairs | found | settled |\n|---|---|---|---|")
     told = []
-    for least, most in zip(BUCKETS, BUCKETS[1:], strict=False):
+    for least, most in pairwise(BUCKETS):
         count, share, settled = recall(result, pairs, least, most)
         print(f"| {least} to {min(most, 1)} | {count:,} | {share:.4f} | {settled:.4f} |")
         told.append(f"{share:.4f} from {least}")
