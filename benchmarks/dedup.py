@@ -2,8 +2,8 @@
 
 `python -m benchmarks.dedup FOLDER --datatrove PYTHON --rensa PYTHON`, with peers in virtual
 environments of their own (`datatrove[processing]==0.10.1`; `rensa`). Documents: sections of what
-stands in Debian's /usr/share/doc and a copy of each, see `benchmarks.dedup_documents`; 60 000, about
-220 MB.
+stands in Debian's /usr/share/doc and a copy of each, see `benchmarks.dedup_documents`; 60 000 of
+them, about 220 MB.
 
 Signatures: 112 permutations, word 5-grams, one core, from text in memory, CPU seconds. Each peer
 takes as many documents as it needs some seconds for, next to a pass of phusa's over all of them, in
