@@ -136,7 +136,8 @@ class EarlierIndex:
 
     def take(self, rows: Places, columns: Sequence[str]) -> pa.Table:
         """The rows of these documents, whose places ascend."""
-        found, first = [], 0
+        found: list[pa.Table] = []
+        first = 0
         for path in self.documents:
             last = first + int(pq.read_metadata(path).num_rows)
             wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)] - first
