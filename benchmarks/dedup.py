@@ -82,7 +82,7 @@ def race(peer: str, python: Path, text: pa.ChunkedArray, texts: Path, repeats: i
     runs = []
     for _ in range(repeats):
         size, seconds = signatures(text)
-        words = [python.absolute(), PEER, peer, texts, str(_MOST[peer])]
+        words = [str(python.absolute()), str(PEER), peer, str(texts), str(_MOST[peer])]
         told = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
         runs.append((size / seconds / 1e6, int(told[-2]) / float(told[-1]) / 1e6))
     print(f"{peer}: MB/s, phusa and peer in turn:", ", ".join(f"{a:.1f} {b:.2f}" for a, b in runs))

@@ -60,7 +60,7 @@ def _keys(done: Deduped) -> list[bytes]:
     return [map_tensors(path)[0]["keys"].tobytes() for path in files]
 
 
-@settings(max_examples=10)
+@settings(max_examples=8)
 @given(ROWS, st.data())
 def test_nothing_depends_on_shards_order_or_how_the_work_is_cut(
     rows: list[Row], data: st.DataObject
@@ -101,7 +101,7 @@ def test_threads_change_no_byte(dedup: Dedup) -> None:
         assert (together.workspace.data / path).read_bytes() == (made / path).read_bytes()
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(ROWS, st.integers(1, 3))
 def test_increments_equal_one_run_over_everything(rows: list[Row], num_shards: int) -> None:
     """A, then B against A, then C against both: what A kept stays, as if it had the first choice
