@@ -21,6 +21,8 @@ import pyarrow as pa
 from storage.records import DOCUMENT
 
 FOLDER = Path("/usr/share/doc")
+PAGES = ("*.html", "*.html.gz")
+TEXTS = ("changelog*.gz", "NEWS*", "README*", "*.txt", "*.txt.gz")
 _NOT_TEXT = re.compile(r"(?s)<(script|style)\b.*?</\1>|<!--.*?-->")
 _BLOCK = re.compile(r"(?i)</?(p|div|h\d|li|tr|dt|dd|pre|table|br|section)\b[^>]*>")
 _TAG = re.compile(r"<[^>]*>")
@@ -43,18 +45,20 @@ def document_table(columns: Mapping[str, Any], num_rows: int) -> pa.Table:
     return pa.table(arrays, DOCUMENT)
 
 
-def sections(most_letters: int, folder: Path = FOLDER) -> Iterator[tuple[str, str]]:
-    """URL and text of each section of each HTML page below a folder, in the order of their paths.
+def sections(most_letters: int, patterns: Sequence[str] = PAGES) -> Iterator[tuple[str, str]]:
+    """URL and text of each section of each file with such a name, in the order of their paths.
 
     A section is so many letters at most, cut between lines, and 400 at least.
     """
-    for path in sorted(folder.rglob("*.html*")):
+    for path in sorted({path for pattern in patterns for path in FOLDER.rglob(pattern)}):
         if not path.is_file():
             continue
         body = path.read_bytes()
         body = gzip.decompress(body) if path.suffix == ".gz" else body
-        url = f"https://doc.example.org/{path.relative_to(folder)}"
-        for number, text in enumerate(_cut(_plain(body.decode("utf-8", "replace")), most_letters)):
+        url = f"https://doc.example.org/{path.relative_to(FOLDER)}"
+        whole = body.decode("utf-8", "replace")
+        whole = _plain(whole) if ".html" in path.suffixes else whole
+        for number, text in enumerate(_cut(whole, most_letters)):
             yield f"{url}#{number}", text
 
 

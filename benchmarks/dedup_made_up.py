@@ -1,4 +1,4 @@
-"""Made-up documents for the growth of dedup: any number, shard by shard, each from its number alone.
+"""Made-up documents for the growth of dedup: any number, by shards, each from its number alone.
 
 Lengths are log-normal (median 350 words, mean 480: what FineWeb's documents have), words follow
 Zipf's law over half a million. Three documents in ten are copies: one exact, two with words

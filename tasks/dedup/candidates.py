@@ -7,7 +7,7 @@ different components share no key. Whether two of one component are duplicates i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,16 +89,19 @@ class Components:
 
     `members` are numbers of documents: component c is `members[bounds[c]:bounds[c + 1]]`, in the
     order of the keep policy, those of earlier corpora, from number `num_new` on, first. `parts`
-    says which components each task takes: `parts[p]` to `parts[p + 1]`.
+    says which components each task takes: `parts[p]` to `parts[p + 1]`. `listed` are all members
+    once more, in the order of their numbers: each shard finds its own without reading all.
     """
 
     members: Nodes
+    listed: Nodes
     bounds: Nodes
     parts: Nodes
     num_new: int
 
     def write(self, target: Path) -> None:
         tensors = {"members": self.members, "bounds": self.bounds, "parts": self.parts}
+        tensors["listed"] = self.listed
         write_tensors(target, tensors, {"num_new": str(self.num_new)})
 
     @classmethod
@@ -117,11 +120,13 @@ class Components:
         return self.members[bounds[0] : bounds[-1]], bounds - bounds[0]
 
 
-def connect(links: Sequence[Path], ranks: Nodes, num_earlier: int) -> Components:
+def connect(
+    links: Sequence[Path], ranks: Nodes, num_earlier: int, rank_earlier: Callable[[Nodes], Nodes]
+) -> Components:
     """The components of two documents or more, of which one at least is new.
 
     `ranks` are those of the new documents; the earlier ones, which follow in number, come before
-    them all in their order.
+    them all. `rank_earlier` gives the ranks of those that are linked, and of no others.
     """
     from tasks.dedup.compiled.matching import find_all, merge_edges
 
@@ -130,13 +135,14 @@ def connect(links: Sequence[Path], ranks: Nodes, num_earlier: int) -> Components
         merge_edges(roots, np.asarray(map_tensors(path)[0]["edges"]))
     find_all(roots)
     sizes = np.bincount(roots, minlength=roots.size)
-    members = np.flatnonzero(sizes[roots] > 1)
-    is_new = members < ranks.size
-    order = np.where(is_new, ranks[np.minimum(members, max(ranks.size - 1, 0))], members)
-    members = members[np.lexsort((order, is_new, roots[members]))]
+    listed = np.flatnonzero(sizes[roots] > 1)
+    is_new = listed < ranks.size
+    num_new = int(is_new.sum())
+    order = np.concatenate([ranks[listed[:num_new]], rank_earlier(listed[num_new:])])
+    members = listed[np.lexsort((order, is_new, roots[listed]))]
     starts = np.flatnonzero(np.diff(roots[members], prepend=-1))
     bounds = np.append(starts, members.size)
-    return Components(members, bounds, _parts(bounds), ranks.size)
+    return Components(members, listed, bounds, _parts(bounds), ranks.size)
 
 
 def _parts(bounds: Nodes) -> Nodes:

@@ -122,8 +122,11 @@ class DedupConfig(Config):
         return sum(method.columns(self.threshold) for method in self.pair_methods)
 
     def basis(self) -> dict[str, Any]:
-        """What has to be equal for keys and similarities of two runs to be comparable."""
-        methods = {m.kind: m.basis(self.threshold) for m in self.pair_methods}
+        """What has to be equal for keys and similarities of two runs to be comparable.
+
+        Methods in their order: keys lie in columns, one method's after the other's.
+        """
+        methods = [{"kind": m.kind, **m.basis(self.threshold)} for m in self.pair_methods]
         return {"shingles": self.shingles.scheme(), "methods": methods}
 
     def basis_text(self) -> str:

@@ -29,9 +29,12 @@ def number_documents(documents: Sequence[Path], earlier: Sequence[EarlierIndex])
 
 
 def rows_within(nodes: Nodes, firsts: Nodes, number: int) -> Nodes:
-    """Which rows of the file or corpus of this number the documents are, of those that are its."""
-    first, last = firsts[number], firsts[number + 1]
-    return np.asarray(np.sort(nodes[(nodes >= first) & (nodes < last)]) - first, np.int64)
+    """Which rows of the file or corpus of this number the documents are, of those that are its.
+
+    `nodes` ascend: of many, only the places that are searched are read.
+    """
+    first, last = np.searchsorted(nodes, firsts[number : number + 2])
+    return np.asarray(nodes[first:last] - firsts[number], np.int64)
 
 
 def write_evidence(

@@ -77,13 +77,24 @@ class EarlierIndex:
     documents: tuple[Path, ...]
 
     def check(self, config: DedupConfig) -> None:
-        """Raise RequestError if its keys are not comparable with those of this configuration."""
+        """Raise RequestError if its keys are not comparable with those of this configuration.
+
+        Raises DamagedArtifact where a file is torn, or does not hold a key for each document.
+        """
         for column in range(config.num_columns):
             path = self.folder / index_file(column)
             if not path.exists():
                 self._refuse(f"no {index_file(column)}", config)
-            if map_tensors(path)[1].get(_BASIS) != config.basis_text():
-                self._refuse(map_tensors(path)[1].get(_BASIS, "none"), config)
+            tensors, facts = map_tensors(path)
+            if facts.get(_BASIS) != config.basis_text():
+                self._refuse(facts.get(_BASIS, "none"), config)
+            sizes = {name: tensors[name].size for name in ("keys", "documents") if name in tensors}
+            if list(sizes.values()) != [self.num_documents] * 2 or "fences" not in tensors:
+                raise DamagedArtifact(
+                    f"{path} holds {sizes} and {sorted(tensors)}; expected keys and documents, "
+                    f"{self.num_documents} each, and fences. Make {self.label} again with --force "
+                    "dedup."
+                )
 
     def _refuse(self, found: str, config: DedupConfig) -> None:
         raise RequestError(
@@ -125,11 +136,12 @@ class EarlierIndex:
 
     def take(self, rows: Places, columns: Sequence[str]) -> pa.Table:
         """The rows of these documents, whose places ascend."""
-        found, first = [], 0
+        found: list[pa.Table] = []
+        first = 0
         for path in self.documents:
             last = first + int(pq.read_metadata(path).num_rows)
             wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)] - first
-            if wanted.size:
+            if wanted.size or not found:  # the first gives the columns, of no rows too
                 found.append(take_rows(path, wanted, columns))
             first = last
         return pa.concat_tables(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.dedup.config import DedupConfig, FirstSource, KeepRule, PlainRule
+from tasks.dedup.earlier import EarlierIndex
 
+Column = Callable[[str], pa.ChunkedArray]
 Order = npt.NDArray[np.float64]
+
+_ID = "document_id"
 
 
 def _floats(column: pa.ChunkedArray) -> Order:
@@ -51,18 +56,50 @@ def rank_documents(documents: Sequence[Path], config: DedupConfig) -> npt.NDArra
     By the rules of the policy in their order, then by id. Of each file, only the columns that the
     rules ask for are read.
     """
-    orders = [np.concatenate([_order(rule, p) for p in documents]) for rule in config.keep]
-    high, low = _ids(documents)
+    files = [partial(_read, path) for path in documents]
+    orders = [np.concatenate([_order(rule, file) for file in files]) for rule in config.keep]
+    return _ranks(orders, files)
+
+
+def rank_earlier(
+    nodes: npt.NDArray[np.int64],
+    firsts: npt.NDArray[np.int64],
+    earlier: Sequence[EarlierIndex],
+    config: DedupConfig,
+) -> npt.NDArray[np.int64]:
+    """Ranks of some documents of earlier corpora: those of the first corpus before all others, then
+    by the policy.
+
+    `nodes` are their numbers, which ascend; corpus c has those from `firsts[c]` on. By rank and not
+    by number: which of two equally similar ones is named in the evidence must not depend on the
+    shards that an earlier corpus was in.
+    """
+    ranks = np.empty(nodes.size, np.int64)
+    bounds = np.searchsorted(nodes, firsts)
+    for index, first, begin, end in zip(earlier, firsts[:-1], bounds[:-1], bounds[1:], strict=True):
+        if begin < end:
+            rows, names = nodes[begin:end] - first, sorted({*map(rule_column, config.keep), _ID})
+            table = index.take(rows, names)
+            orders = [_order(rule, table.column) for rule in config.keep]
+            ranks[begin:end] = _ranks(orders, [table.column]) + begin
+    return ranks
+
+
+def _ranks(orders: Sequence[Order], files: Sequence[Column]) -> npt.NDArray[np.int64]:
+    high, low = _ids(files)
     by_rank = np.lexsort((low, high, *reversed(orders)))
     ranks = np.empty(by_rank.size, np.int64)
     ranks[by_rank] = np.arange(by_rank.size)
     return ranks
 
 
-def _order(rule: KeepRule, path: Path) -> Order:
+def _read(path: Path, name: str) -> pa.ChunkedArray:
+    return pq.read_table(path, columns=[name])[name]
+
+
+def _order(rule: KeepRule, column: Column) -> Order:
     """A number for each document of a file, the smallest for the best by this rule."""
-    name = rule_column(rule)
-    return order_by(rule, pq.read_table(path, columns=[name])[name])
+    return order_by(rule, column(rule_column(rule)))
 
 
 def rule_column(rule: KeepRule) -> str:
@@ -80,11 +117,11 @@ def order_by(rule: KeepRule, column: pa.ChunkedArray) -> Order:
     return _SMALLEST_FIRST[rule](column)
 
 
-def _ids(documents: Sequence[Path]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+def _ids(files: Sequence[Column]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """The ids of all documents, 32 hexadecimal digits each, as two numbers that sort as they do."""
     halves = []
-    for path in documents:
-        ids = pq.read_table(path, columns=["document_id"])["document_id"].to_pylist()
+    for column in files:
+        ids = column(_ID).to_pylist()
         halves.append(np.frombuffer(bytes.fromhex("".join(ids)), ">u8").reshape(-1, 2))
     both = np.concatenate(halves or [np.empty((0, 2), ">u8")]).astype(np.uint64)
     return both[:, 0], both[:, 1]

@@ -47,7 +47,7 @@ def _write(target: Path, rows: Rows, keys: Hashes, table: pa.Table, config: Dedu
         sets.append(of_texts)
         sizes.append(of_each)
     tensors: dict[str, npt.NDArray[Any]] = {"keys": keys.T, "rows": rows}
-    tensors |= {"sets": np.concatenate(sets), "sizes": np.concatenate(sizes)}
+    tensors |= {"sets": np.concatenate(sets), "ends": np.cumsum(np.concatenate(sizes))}
     for method in config.pair_methods:
         if isinstance(method, Semantic):
             found = method.vectors_of(Documents.of_table(table, config.shingles))
@@ -81,13 +81,13 @@ def gather(files: Sequence[Path], firsts: Rows, members: Rows, num_columns: int)
     for file, own, places in _places(files, firsts, members):
         if "vectors" in file and file["vectors"].shape[1]:
             vectors = _put(vectors, own, file["vectors"][places])
-        sizes[own], keys[own] = file["sizes"][places], file["keys"][places]
+        before = np.where(places > 0, file["ends"][places - 1], 0)
+        sizes[own], keys[own] = file["ends"][places] - before, file["keys"][places]
     ends = np.cumsum(sizes)
     sets = np.empty(int(ends[-1]) if ends.size else 0, np.uint64)
     for file, own, places in _places(files, firsts, members):
-        of_file = np.cumsum(file["sizes"])
-        for member, place in zip(own.tolist(), places.tolist(), strict=True):
-            end, size = of_file[place], sizes[member]
+        for member, end in zip(own.tolist(), file["ends"][places].tolist(), strict=True):
+            size = sizes[member]
             sets[ends[member] - size : ends[member]] = file["sets"][end - size : end]
     return Shortlist(keys, sets, ends - sizes, sizes, vectors)
 

@@ -29,7 +29,7 @@ from tasks.dedup.config import DedupConfig
 from tasks.dedup.dedup import filter_shard, number_documents, rows_within, write_evidence
 from tasks.dedup.earlier import EarlierIndex, write_index_column
 from tasks.dedup.matching import Matches, match_part
-from tasks.dedup.ranking import rank_documents
+from tasks.dedup.ranking import rank_documents, rank_earlier
 from tasks.dedup.shortlist import shortlist_earlier, shortlist_shard
 from tasks.dedup.signing import sign_shard
 
@@ -121,12 +121,18 @@ class DedupWork:
         if not target.exists():
             links = [self._scratch("links", group) for group in range(self.num_groups)]
             ranks = rank_documents(self.documents, self.config)
-            connect(links, ranks, int(self.firsts[-1]) - self._num_documents).write(target)
+            num_earlier = int(self.firsts[-1]) - self._num_documents
+            firsts = self.firsts[self.num_shards :]
+
+            def earlier(nodes: Nodes) -> Nodes:
+                return rank_earlier(nodes, firsts, self.earlier, self.config)
+
+            connect(links, ranks, num_earlier, earlier).write(target)
         return self.num_parts
 
     def shortlist(self, number: int) -> None:
         """Keys and shingles of one shard's documents in components, or of an earlier corpus's."""
-        rows = rows_within(self._components.members, self.firsts, number)
+        rows = rows_within(self._components.listed, self.firsts, number)
         target = self._scratch("shortlists", number)
         if number < self.num_shards:
             signatures = self._scratch("signatures", number)

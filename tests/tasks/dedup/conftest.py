@@ -69,9 +69,30 @@ def document(url: str, text: str, **facts: Any) -> Row:
     }
 
 
+def run_dedup(
+    root: Path,
+    rows: Sequence[Row],
+    config: DedupConfig | None = None,
+    num_shards: int = 1,
+    earlier: Sequence[EarlierIndex] = (),
+) -> Deduped:
+    """The stage on documents dealt over shards, in a folder that is named for the corpus."""
+    config = config or DedupConfig()
+    source = Workspace(root / "clean")
+    names = [shard_name("documents", shard, num_shards) for shard in range(num_shards)]
+    for shard, name in enumerate(names):
+        write_rows(source, name, rows[shard::num_shards], DOCUMENT)
+    documents = tuple(source.data / name for name in names)
+    work = DedupWork(documents, tuple(earlier), config, root / "dedup")
+    deduplicate(work)
+    kept = read_table([work.workspace.data / name for name in names]).to_pylist()
+    dropped = pq.read_table(work.workspace.data / DUPLICATES).to_pylist()
+    return Deduped(kept, dropped, root, work)
+
+
 @pytest.fixture
 def dedup(tmp_path: Path) -> Dedup:
-    """Runs the stage on documents dealt over shards."""
+    """Runs the stage on documents, each time in a folder of its own."""
 
     def run(
         rows: Sequence[Row],
@@ -79,17 +100,7 @@ def dedup(tmp_path: Path) -> Dedup:
         num_shards: int = 1,
         earlier: Sequence[EarlierIndex] = (),
     ) -> Deduped:
-        config = config or DedupConfig()
         root = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-        source = Workspace(root / "clean")
-        names = [shard_name("documents", shard, num_shards) for shard in range(num_shards)]
-        for shard, name in enumerate(names):
-            write_rows(source, name, rows[shard::num_shards], DOCUMENT)
-        documents = tuple(source.data / name for name in names)
-        work = DedupWork(documents, tuple(earlier), config, root / "dedup")
-        deduplicate(work)
-        kept = read_table([work.workspace.data / name for name in names]).to_pylist()
-        dropped = pq.read_table(work.workspace.data / DUPLICATES).to_pylist()
-        return Deduped(kept, dropped, root, work)
+        return run_dedup(root, rows, config, num_shards, earlier)
 
     return run
