@@ -53,7 +53,11 @@ def main() -> None:
     asked: dict[str, Any] = json.loads(sys.stdin.readline())
     told = {}
     tuned = partial(by_fasttext, lr=1.0, epoch=25)
-    peers = {"fastText": by_fasttext, "fastText, tuned": tuned, "scikit-learn": by_sklearn}
+    peers: dict[str, Callable[..., Any]] = {
+        "fastText": by_fasttext,
+        "fastText, tuned": tuned,
+        "scikit-learn": by_sklearn,
+    }
     for name, train in peers.items():
         begun = time.process_time()
         score = train(asked["texts"], asked["labels"])

@@ -66,6 +66,9 @@ HOST = pa.schema(
     ]
 )
 
+UNSCORED = -1.0
+"""The quality of a document that no classifier has seen. Not NaN: rows are compared."""
+
 DOCUMENT = pa.schema(
     [
         _column("document_id", pa.string(), "xxh3-128 of canonical URL and text"),
@@ -88,7 +91,7 @@ DOCUMENT = pa.schema(
         _column(
             "quality",
             pa.float32(),
-            "score of the quality classifier, 0-1; NaN: not scored, as before the quality stage",
+            "score of the quality classifier, 0-1; -1: not scored, as before the quality stage",
         ),
     ]
 )

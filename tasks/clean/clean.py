@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from storage.lookup import read_columns
 from storage.parquet import read_table, shard_name, write_rows
-from storage.records import DOCUMENT, ORIGIN, REJECT, signals_schema
+from storage.records import DOCUMENT, ORIGIN, REJECT, UNSCORED, signals_schema
 from storage.takedown import NOTHING, Forgotten
 from storage.warc import read_body
 from storage.workspace import Workspace
@@ -214,7 +213,7 @@ def _put(page: Row, found: Extraction | Verdict, judge: Judge, output: _Output) 
             "num_words": candidate.num_words,
             "repeated_share": candidate.repeated_share,
             "pii": judged.pii,
-            "quality": math.nan,
+            "quality": UNSCORED,
         }
     )
 

@@ -131,7 +131,7 @@ def serve(descriptor: int) -> None:
                 page = pipe.recv()
             except EOFError:
                 return
-            pipe.send(_extract(extractor, *page))
+            pipe.send(extract_page(extractor, *page))
 
 
 def _limit_memory(num_bytes: int) -> None:
@@ -141,7 +141,7 @@ def _limit_memory(num_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (num_bytes, num_bytes))
 
 
-def _extract(
+def extract_page(
     extractor: Extractor, body: bytes, charset: str, url: str
 ) -> Extraction | Verdict | None:
     """Title, text and metadata, or why there are none; None if it took too much memory.

@@ -44,7 +44,7 @@ _SMALLEST_FIRST: Mapping[PlainRule, Callable[[pa.ChunkedArray], Order]] = {
     "longest": lambda column: -_floats(column),
     "least_repeated": _floats,
     "shortest_url": lambda column: _floats(pc.utf8_length(column)),
-    "best_quality": lambda column: np.nan_to_num(-_floats(column), nan=np.inf),
+    "best_quality": lambda column: -_floats(column),
     "newest": lambda column: np.nan_to_num(-_days(column), nan=np.inf),
     "oldest": lambda column: np.nan_to_num(_days(column), nan=np.inf),
 }

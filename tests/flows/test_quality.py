@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from flows.recipe import load_recipe
 from flows.run_page.quality import quality_section, scored_samples
 from flows.trace.page import trace
 from storage.manifest import Manifest
+from storage.records import UNSCORED
 from storage.store import Store
 from tasks.quality.trace import QualityTrace
 from tests.flows.conftest import Cli, Phusa
@@ -57,7 +57,7 @@ def test_the_river_without_a_classifier_lets_everything_pass(store: Store) -> No
     assert made.stats == {"classifier": "none"} and made.rows_in == made.rows_out
     assert [entry.path for entry in made.files] == ["quality.json"]
     documents = rows(store, store.resolve("dedup"), "documents/")
-    assert all(math.isnan(row["quality"]) for row in documents)
+    assert all(row["quality"] == UNSCORED for row in documents)
     assert not quality_section(store, made, "built") and not scored_samples(store, made, ())
     (visit,) = [v for v in trace(store, documents[0]["url"]).visits if v.stage == "quality"]
     assert visit.finding == QualityTrace(False, (), ())

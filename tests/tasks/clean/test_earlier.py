@@ -28,7 +28,7 @@ from tasks.clean.config import CleanConfig, Sandbox
 from tasks.clean.earlier import EarlierShard, SealedFile
 from tasks.clean.extractors import Extraction, Extractor, Resiliparse
 from tasks.clean.filters import Length, Verdict
-from tasks.clean.text import decode
+from tasks.clean.sandbox import extract_page
 from tasks.progress import SilentReporter, reporting_to
 from tests.tasks.clean.conftest import Page, write_crawl_shard
 
@@ -69,7 +69,9 @@ class InProcess:
         extracted.append(url)
         if b"!crash" in body:
             return Verdict("extractor_crashed", f"crash {len(extracted)}", "exit code 0")
-        return self._extractor.extract(decode(body, charset), url)
+        found = extract_page(self._extractor, body, charset, url)
+        assert found is not None
+        return found
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import random
 import shutil
 import time
@@ -133,7 +132,7 @@ def test_the_keep_rules_count_in_order(dedup: Dedup, keep: tuple[Any, ...], url:
     text = " ".join(VOCABULARY[:50])
     rows = [
         document("http://a/s", text, repeated_share=0.25, quality=0.9, date="2024-01-09"),
-        document("http://a/least", text, quality=math.nan),
+        document("http://a/least", text, quality=-1.0),
         document("http://a/longest", text, num_words=51, repeated_share=0.5, date="2025-01-01"),
     ]
     done = dedup(rows, DedupConfig.model_validate({"keep": keep}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +13,7 @@ from storage.records import DOCUMENT, REJECT, SCORE
 from tasks.dedup.selection import DocumentShard, document_shards
 from tests.tasks.dedup.conftest import document
 
-ROWS = [document(f"http://a/{n}", f"text {n}", quality=math.nan) for n in range(3)]
+ROWS = [document(f"http://a/{n}", f"text {n}", quality=-1.0) for n in range(3)]
 
 
 def write(folder: Path, number: int, scores: list[float], rejected: list[int]) -> DocumentShard:

@@ -65,7 +65,7 @@ def write_examples(tmp_path: Path) -> Write:
 def document(url: str, text: str, **facts: Any) -> Row:
     plain: Row = {field.name: "" for field in DOCUMENT}
     plain |= {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0, "pii": []}
-    plain |= {"language": "en", "quality": float("nan")}
+    plain |= {"language": "en", "quality": -1.0}
     return plain | {"document_id": document_id(url, text), "url": url, "text": text, **facts}
 
 

@@ -112,10 +112,10 @@ def test_a_finding_is_cut_down() -> None:
 
 def test_what_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A judge that finds nothing in anything would pass as well."""
-    from tasks.clean import clean
+    from tasks.clean import judging
     from tests.tasks.clean.fuzz import judge
 
-    monkeypatch.setattr(clean, "tidy", lambda text, *rules: text)
+    monkeypatch.setattr(judging, "tidy", lambda text, *rules: text)
     body = b"<title>a b</title><p>one\xcc\x81 e\xcc\x81 of <br><br><br><br> two\xc2\xa0&#x7f; .</p>"
     found = judge.faults(Trial([Page("http://a/", body * 3, "utf-8")], 5))
     assert any("NFC" in fault for fault in found), found
