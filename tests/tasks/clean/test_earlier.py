@@ -29,6 +29,7 @@ from tasks.clean.earlier import EarlierShard, SealedFile
 from tasks.clean.extractors import Extraction, Extractor, Resiliparse
 from tasks.clean.filters import Length, Verdict
 from tasks.clean.sandbox import extract_page
+from tasks.clean.text import decode
 from tasks.progress import SilentReporter, reporting_to
 from tests.tasks.clean.conftest import Page, write_crawl_shard
 
