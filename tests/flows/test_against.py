@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from flows.against import named_inputs
+from flows.against import is_named, named_inputs
 from flows.stages import STAGES
 from storage.errors import RequestError
 from storage.manifest import Manifest
@@ -39,12 +39,21 @@ def _rows(*names: str) -> list[Row]:
 _WORDS = [f"word{n}" for n in range(500)]
 
 
-def _seal_clean(store: Store, name: str, rows: Sequence[Row]) -> Manifest:
+def _seal(store: Store, name: str, rows: Sequence[Row]) -> None:
+    """A cleaning with these documents, and its quality stage, which scored none."""
+    for stage in ("clean", "quality"):
+        _seal_stage(store, stage, name, rows)
+
+
+def _seal_stage(store: Store, stage: str, name: str, rows: Sequence[Row]) -> Manifest:
     key = name.encode().hex().ljust(64, "0")
-    with store.building("clean", key) as workspace:
-        write_rows(workspace, shard_name("documents", 0, 1), rows, DOCUMENT)
+    with store.building(stage, key) as workspace:
+        if stage == "clean":
+            write_rows(workspace, shard_name("documents", 0, 1), rows, DOCUMENT)
+        else:
+            workspace.write_json("quality.json", {"classifier": None, "of": name})
         draft = Draft(
-            name="clean",
+            name=stage,
             fingerprint=key,
             config={},
             inputs={},
@@ -79,7 +88,7 @@ def test_a_later_corpus_keeps_only_what_is_new(phusa: Phusa, store: Store, writt
     parts = {"one": "abc", "two": "bcde", "three": "aefg"}
     against: list[str] = []
     for name, letters in parts.items():
-        _seal_clean(store, name, _rows(*letters))
+        _seal(store, name, _rows(*letters))
         settings = ["--set", f"name={name}", "--set", f"dedup.against={json.dumps(against)}"]
         run = ["run", written, "--store", store.address, "--only", "dedup", *settings]
         phusa(*run)
@@ -88,18 +97,18 @@ def test_a_later_corpus_keeps_only_what_is_new(phusa: Phusa, store: Store, writt
     assert found == {"one": set("abc"), "two": set("de"), "three": set("fg")}
     third = store.resolve("dedup", "three")
     assert third.stats["already_there"] == 2
-    assert [i.label for n, i in third.inputs.items() if n != "clean"] == [
+    assert [i.label for n, i in third.inputs.items() if is_named(n)] == [
         store.resolve("dedup", name).label for name in ("one", "two")
     ]
     evidence = pq.read_table(store.files(third, "duplicates.parquet")[0]).to_pylist()
     assert {row["kept_in"] for row in evidence} == {
-        i.label for n, i in third.inputs.items() if n != "clean"
+        i.label for n, i in third.inputs.items() if is_named(n)
     }
     assert "reuse" in phusa(*run).stdout  # the same again is a hit
 
 
 def test_what_cannot_be_held_against_is_refused(cli: Cli, store: Store, written: Path) -> None:
-    _seal_clean(store, "r", _rows("a"))
+    _seal(store, "r", _rows("a"))
     for wrong, says in {
         "nowhere": "nowhere",
         "r": "this recipe itself",

@@ -102,7 +102,7 @@ def test_scores_stand_beside_the_simple_models(cards: dict[str, str], store: Sto
 def test_the_whole_configuration_is_in_it(cards: dict[str, str], store: Store) -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", cards["shard"], re.S)
     found = yaml.safe_load(block)
-    assert len(found) == 5
+    assert len(found) == 6
     for label, stage in found.items():
         manifest = store.resolve(label)
         assert stage["config"] == manifest.config and stage["digest"] == manifest.digest

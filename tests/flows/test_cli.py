@@ -85,7 +85,7 @@ def test_answers_in_json(
 ) -> None:
     empty = ("--store", tmp_path / "store")
     planned = json.loads(phusa("plan", tiny_recipe, "--json", *empty).stdout)
-    assert [row["action"] for row in planned] == ["run"] * 7
+    assert [row["action"] for row in planned] == ["run"] * 8
     assert json.loads(phusa("artifacts", "--json", *empty).stdout) == []
     place = ("--store", store.address)
     planned = json.loads(phusa("plan", recipe, "--json", *place).stdout)

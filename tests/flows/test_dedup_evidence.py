@@ -24,7 +24,8 @@ NIGHT = "20261120-010101-000-aaaa"
 
 def document(document_id: str, url: str, text: str) -> Row:
     facts = {"title": "", "extractor": "x", "language": "en", "language_score": 0.9, "pii": []}
-    counts = {"num_words": len(text.split()), "repeated_share": 0.0}
+    facts |= {"date": "", "author": "", "licence": ""}
+    counts = {"num_words": len(text.split()), "repeated_share": 0.0, "quality": -1.0}
     return {"document_id": document_id, "url": url, "text": text, **facts, **counts}
 
 
@@ -224,7 +225,7 @@ def test_a_trace_says_the_same(cli: Cli, tmp_path: Path, made: Manifest) -> None
     assert said.code == 0, said.err
     assert f"to {A['url']}, which comes first by source, longest" in said.out
     said = cli("trace", LATE["document_id"], "--store", tmp_path).out
-    assert f"to {EARLIER['url']}, which dedup@{NIGHT} has already" in said
+    assert f"to {EARLIER['url']}, which dedup@{NIGHT} holds" in said
 
 
 def test_only_deduplications_have_clusters(cli: Cli, tmp_path: Path, made: Manifest) -> None:

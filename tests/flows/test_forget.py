@@ -510,7 +510,7 @@ def test_a_version_that_cannot_be_configured_any_more_goes(
     forgotten: tuple[Store, Any], home_of_copies: Path
 ) -> None:
     store = copy(forgotten[0], home_of_copies / "unreadable")
-    for name in ("dedup", "tokenizer"):
+    for name in ("quality", "dedup", "tokenizer"):
         manifest = store.resolve(name)
         older = manifest.model_copy(update={"config": {"a knob": "of long ago"}})
         (store.folder(manifest).parent / "manifest.json").write_bytes(older.to_json())

@@ -97,7 +97,8 @@ def test_documents_are_scored_dropped_traced_and_forgotten(
 
     # A hit as long as the examples are what they were.
     assert step(scoring, place).action == "reuse"
-    (tmp_path / "good.jsonl").open("a").write(json.dumps({"text": "another"}) + "\n")
+    with (tmp_path / "good.jsonl").open("a") as stream:
+        stream.write(json.dumps({"text": "another"}) + "\n")
     changed = step(scoring, place)
     assert changed.action == "run" and "examples.good.digest" in changed.reason
     lines = (tmp_path / "good.jsonl").read_text().splitlines()[:-1]

@@ -13,7 +13,8 @@ from tests.storage.killing import OPERATIONS
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("place", ["local", "s3"])
+# On S3 a minute and a half: `make fleet` has it.
+@pytest.mark.parametrize("place", ["local", pytest.param("s3", marks=pytest.mark.fleet)])
 def test_killed_before_every_write(
     place: str,
     operation: str,

@@ -10,9 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint32, uint64
 
-from tasks.dedup.hashing import MULTIPLIER, SEED
-
-_SEED, _MULTIPLIER = np.uint64(SEED), np.uint64(MULTIPLIER)
+# Those of `hashing`, spelt out: the cache of compiled code looks at this file's time alone.
+_SEED, _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x9E3779B185EBCA87)
 _SECOND_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 _LETTER, _MARK, _ALONE, _IGNORED = 1, 2, 3, 4  # as in alphabet.py
 _SPACE = np.uint64(32)

@@ -25,7 +25,7 @@ from tasks.dedup.evidence import (
     repeating_domains,
     similarities,
 )
-from tasks.dedup.trace import trace_documents
+from tasks.dedup.trace import Evidence, trace_documents
 from tests.tasks.dedup.conftest import Row, document
 
 
@@ -149,8 +149,8 @@ def test_evidence_without_kept_in_can_be_read(tmp_path: Path) -> None:
     assert read_evidence([path], ["kept_in", "url"]).to_pylist() == [
         {"url": rows[0]["url"], "kept_in": ""}
     ]
-    found = trace_documents([], [path], [rows[0]["document_id"]], 0.8, ["longest"])
+    found = trace_documents(Evidence([], [path]), [rows[0]["document_id"]], 0.8, ["longest"])
     assert found.dropped[0].kept_in == ""
     pq.write_table(evidence([dropped(1, 2, kept_in="dedup@3")]), path)
-    found = trace_documents([], [path], [rows[0]["document_id"]], 0.8, ["longest"])
+    found = trace_documents(Evidence([], [path]), [rows[0]["document_id"]], 0.8, ["longest"])
     assert found.dropped[0].kept_in == "dedup@3"

@@ -40,6 +40,7 @@ def _text(url: str) -> str:
 def _sharded(urls: list[str], root: Path, forgotten: Forgotten) -> tuple[list[bytes], Baselines]:
     workspace = Workspace(root)
     facts = {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0, "pii": []}
+    facts |= {"quality": -1.0}
     plain: dict[str, Any] = {field.name: "" for field in DOCUMENT} | facts
     rows = [
         plain | {"document_id": document_id(u, _text(u)), "url": u, "text": _text(u)} for u in urls

@@ -57,6 +57,7 @@ def test_bytes_per_token_by_hand() -> None:
 def test_training_says_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain: dict[str, Any] = {field.name: "" for field in DOCUMENT}
     plain |= {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0, "pii": []}
+    plain |= {"quality": -1.0}
     rows = [plain | {"text": text} for text in corpus()]
     write_rows(Workspace(tmp_path / "in"), "documents.parquet", rows, DOCUMENT)
     monkeypatch.setattr("tasks.tokenizer.task._SAMPLE_BYTES", len(corpus()[0].encode()) + 1)

@@ -212,6 +212,7 @@ def _row(text: str) -> dict[str, Any]:
         "num_words": 1,
         "repeated_share": 0.0,
         "pii": [],
+        "quality": -1.0,
     }
     return {field.name: kinds.get(field.name, text) for field in DOCUMENT}
 
