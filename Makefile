@@ -23,7 +23,8 @@ test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not fleet"
 
 # Prefect servers with workers and a browser, Ray and Dask clusters, PostgreSQL, 2 000 tasks at once:
-# ten minutes that want the machine for themselves.
+# whole runs that are killed, forgotten or scored, training on two devices: twenty minutes that want
+# the machine for themselves.
 fleet: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m fleet
 

@@ -89,7 +89,7 @@ def test_answers_in_json(
     assert json.loads(phusa("artifacts", "--json", *empty).stdout) == []
     place = ("--store", store.address)
     planned = json.loads(phusa("plan", recipe, "--json", *place).stdout)
-    assert [row["action"] for row in planned] == ["reuse"] * 7
+    assert [row["action"] for row in planned] == ["reuse"] * 8
     version = store.versions("crawl")[0]
     shown = json.loads(phusa("show", f"crawl@{version[:-2]}", "--json", *place).stdout)
     assert shown["version"] == version

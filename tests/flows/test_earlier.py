@@ -253,6 +253,7 @@ def test_drift_of_the_code_is_told_for_good(nights: Nights) -> None:
 # --- a real run ---------------------------------------------------------------------------------
 
 
+@pytest.mark.fleet
 def test_a_nightly_run_cleans_what_changed(phusa: Phusa, cli: Cli, tmp_path: Path) -> None:
     with TinySite() as site:
         path = tmp_path / "tiny.yaml"

@@ -33,6 +33,8 @@ from tests.conftest import ROOT
 from tests.flows.conftest import Phusa
 from tests.site import TinySite
 
+pytestmark = pytest.mark.fleet  # minutes of whole runs
+
 DATA = ("crawl", "clean", "dedup", "shard")
 WHY = "its author asked"
 

@@ -105,6 +105,7 @@ def test_single_stages(phusa: Phusa, recipe: Path, store: Store, tmp_path: Path)
     assert latest.inputs["tokenizer"].version == tokenizer
 
 
+@pytest.mark.fleet
 def test_two_runs_at_once_make_the_same_bytes_once(
     prefect_env: dict[str, str], recipe: Path, store: Store, tmp_path: Path, artifacts: Listed
 ) -> None:
@@ -128,6 +129,7 @@ def test_two_runs_at_once_make_the_same_bytes_once(
     assert digests(artifacts(tmp_path)) == digests(artifacts(Path(store.address)))
 
 
+@pytest.mark.fleet
 def test_killed_anywhere_it_goes_on(
     prefect_env: dict[str, str],
     recipe: Path,

@@ -22,6 +22,8 @@ from storage.store import Store
 from tasks.quality.trace import QualityTrace
 from tests.flows.conftest import Cli, Phusa
 
+pytestmark = pytest.mark.fleet  # minutes of whole runs
+
 SHARE = 0.6
 
 

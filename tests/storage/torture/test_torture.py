@@ -33,6 +33,8 @@ from tests.storage.torture.actors import ABOVE, Build
 from tests.storage.torture.judge import Judge
 from tests.storage.torture.world import FAULTS, WRITES, Actor, World, patched
 
+pytestmark = pytest.mark.fleet  # minutes of whole runs
+
 LONG = int(os.environ.get("PHUSA_TORTURE", "0"))
 _AT_ONCE = 5
 _FAR = 600  # calls of one rule at most

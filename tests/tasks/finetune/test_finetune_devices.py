@@ -18,6 +18,8 @@ from tests.conftest import ROOT
 from tests.tasks.finetune.test_finetune_stop import job
 from tests.tasks.stopping import StopAfter
 
+pytestmark = pytest.mark.fleet  # minutes of whole runs
+
 
 def test_two_devices_tune_as_one(
     tiny_finetuning: FinetuneConfig,
