@@ -33,8 +33,8 @@ from benchmarks.ledger import record
 from tasks.clean.filters import Candidate
 from tasks.clean.filters.c4 import count_sentences
 from tasks.clean.filters.stop_words import STOP_WORDS
-from tasks.clean.filters.words import UNSPACED
 from tasks.clean.trims import C4Lines, trim
+from tasks.words import UNSPACED
 from tests.tasks.clean.golden.made_up import made_up
 
 COMMAND = "python -m benchmarks.filters --datatrove PATH"

@@ -6,8 +6,8 @@ from collections import Counter
 
 from tasks.clean.filters import Candidate
 from tasks.clean.filters.stop_words import STOP_WORDS
-from tasks.clean.filters.words import UNSPACED
 from tasks.clean.trims import C4Lines
+from tasks.words import UNSPACED
 
 UNEXPLAINED = "unexplained"
 SPACELESS = "the mean length of words is not asked of scripts without spaces"

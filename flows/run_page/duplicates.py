@@ -5,7 +5,6 @@ URLs, texts and domains come from the web and stand in fenced blocks.
 
 from __future__ import annotations
 
-import base64
 import io
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from flows.run_page.markdown import escape, fence, table
+from flows.run_page.plots import data_url
 from storage.lookup import find_rows
 from storage.manifest import Manifest
 from storage.store import Store
@@ -43,12 +43,12 @@ def duplicates(store: Store, manifest: Manifest) -> str:
     if not sum(each.total for each in histograms):
         return ""
     threshold = float(str(manifest.config["threshold"]))
-    picture = base64.b64encode(draw_similarities(histograms, threshold)).decode()
+    picture = data_url(draw_similarities(histograms, threshold))
     columns = ["kept_id", "kept_url", "kept_in", "similarity"]
     clusters = biggest_clusters(read_evidence(paths, columns), _CLUSTERS)
     parts = [
         _methods(histograms, threshold),
-        f"![duplicates by similarity](data:image/png;base64,{picture})",
+        f"![duplicates by similarity]({picture})",
         "The biggest clusters, each by the document that was kept:",
         *_clusters(store, manifest, clusters),
         *_domains(store, manifest),

@@ -78,7 +78,7 @@ def draw_training(path: Path) -> bytes:
 
 def plot_scores(histogram: Sequence[int], threshold: float | None) -> str:
     """A data URL with how many documents have which score, and where the threshold is."""
-    return "data:image/png;base64," + base64.b64encode(draw_scores(histogram, threshold)).decode()
+    return data_url(draw_scores(histogram, threshold))
 
 
 def draw_scores(histogram: Sequence[int], threshold: float | None) -> bytes:

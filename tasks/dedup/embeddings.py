@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
-import xxhash
 
 from storage.errors import Fault, RequestError
+from storage.identities import file_digest
 from tasks.dedup.documents import Documents, Rows
 
 _ROWS_AT_ONCE = 4096
@@ -38,15 +38,6 @@ class Vectors:
 
     rows: Rows
     vectors: npt.NDArray[np.float32]
-
-
-def file_digest(path: Path) -> str:
-    """xxh3-128 of a file, in hex."""
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_vectors(files: Sequence[_File], documents: Documents) -> Vectors:

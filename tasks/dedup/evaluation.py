@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import pyarrow.parquet as pq
-import xxhash
 from pydantic import model_validator
 
 from storage.errors import Fault, RequestError
+from storage.identities import file_digest
 from tasks.config import Config, knob
 
 _FORMATS = (".jsonl", ".parquet", ".txt")
@@ -52,7 +52,7 @@ class EvalSet(Config):
             if path.suffix not in _FORMATS:
                 raise ValueError(f"a file {path.suffix or 'without a suffix'}; expected {_FORMATS}")
             try:
-                return {**given, "digest": _digest(path)}
+                return {**given, "digest": file_digest(path)}
             except OSError as error:
                 raise ValueError(f"cannot read the set ({error}); expected a file") from error
         return given
@@ -62,7 +62,7 @@ class EvalSet(Config):
         has no such columns."""
         path = Path(self.path).expanduser()
         try:
-            found = _digest(path)
+            found = file_digest(path)
         except OSError as error:
             raise self._error(str(error), "a file that can be read") from error
         if found != self.digest:
@@ -153,11 +153,3 @@ class Decontamination(Config):
         if twice:
             raise ValueError(f"sets {twice} stand there more than once; expected a name for each")
         return self
-
-
-def _digest(path: Path) -> str:
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks.clean.filters.words import UNSPACED, split_words
+from tasks.words import UNSPACED, split_words
 
 if TYPE_CHECKING:
     from tasks.clean.kernels.scan import Codes, Places

@@ -14,8 +14,8 @@ from pydantic import Field
 from tasks.clean.filters.bounds import Bound, Signals
 from tasks.clean.filters.candidate import Candidate
 from tasks.clean.filters.stop_words import STOP_WORDS
-from tasks.clean.filters.words import UNSPACED
 from tasks.config import Config, knob
+from tasks.words import UNSPACED
 
 _BULLETS = ("-", "*", "•", "‣", "◦", "–")  # noqa: RUF001 (an en dash is meant)
 

@@ -15,8 +15,8 @@ from functools import lru_cache
 
 from tasks.clean.filters.candidate import Candidate
 from tasks.clean.filters.lists import Entry, listed
-from tasks.clean.filters.words import is_unspaced
 from tasks.config import Config, knob
+from tasks.words import is_unspaced
 
 _WORD = re.compile(r"\w+")
 

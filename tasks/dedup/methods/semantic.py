@@ -14,9 +14,10 @@ import numpy as np
 import xxhash
 from pydantic import model_validator
 
+from storage.identities import file_digest
 from tasks.config import Config, knob
 from tasks.dedup.documents import Documents
-from tasks.dedup.embeddings import Vectors, file_digest, read_vectors
+from tasks.dedup.embeddings import Vectors, read_vectors
 from tasks.dedup.shingles import Hashes
 
 

@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from storage.errors import Fault, RequestError
 from tasks.config import Config, knob
-from tasks.quality.examples.files import file_digest
+from tasks.quality.examples.files import digest_of
 
 MODEL_FILES = ("evaluation.json", "model.json", "model.safetensors")
 
@@ -58,5 +58,5 @@ def _digest(path: str) -> str:
             f"{folder} has no {', '.join(missing)}; expected the folder of a quality model, with "
             f"{', '.join(MODEL_FILES)}. `phusa export quality FOLDER` writes one."
         )
-    digests = "\n".join(file_digest(folder / name) for name in MODEL_FILES)
+    digests = "\n".join(digest_of(folder / name) for name in MODEL_FILES)
     return xxhash.xxh3_128_hexdigest(digests.encode())

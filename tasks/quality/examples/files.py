@@ -9,6 +9,7 @@ import xxhash
 from pydantic import model_validator
 
 from storage.errors import Fault, RequestError
+from storage.identities import file_digest
 from tasks.config import Config, knob
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ".txt", ".md")
@@ -49,7 +50,7 @@ class ExampleFiles(Config):
             raise RequestError(self._fault(str(error))) from error
         if digest != self.digest:
             raise RequestError(self._fault(f"the digest {digest}"))
-        return sorted(found, key=file_digest)
+        return sorted(found, key=digest_of)
 
     def _fault(self, found: str) -> Fault:
         expected = f"the files whose digest is {self.digest}, as when the recipe was read"
@@ -87,18 +88,14 @@ def find_files(paths: tuple[str, ...] | list[str]) -> list[Path]:
     return list(found)
 
 
-def file_digest(path: Path) -> str:
-    """xxh3-128 of a file. Raises ValueError if it cannot be read."""
-    digest = xxhash.xxh3_128()
+def digest_of(path: Path) -> str:
+    """`file_digest`, as a recipe is told of it: raises ValueError if the file cannot be read."""
     try:
-        with path.open("rb") as stream:
-            while piece := stream.read(1 << 20):
-                digest.update(piece)
+        return file_digest(path)
     except OSError as error:
         raise ValueError(f"cannot read {path} ({error}); expected a file") from error
-    return digest.hexdigest()
 
 
 def _digest(files: list[Path]) -> str:
     """Of all files, whatever they are called and in whatever order."""
-    return xxhash.xxh3_128_hexdigest("\n".join(sorted(map(file_digest, files))).encode())
+    return xxhash.xxh3_128_hexdigest("\n".join(sorted(map(digest_of, files))).encode())

@@ -16,9 +16,9 @@ from tasks.clean.filters import C4, Candidate, FineWeb, GopherQuality, Length
 from tasks.clean.filters.c4 import count_sentences
 from tasks.clean.filters.stop_words import STOP_WORDS
 from tasks.clean.filters.terminal import TERMINAL
-from tasks.clean.filters.words import is_unspaced, split_words
 from tasks.clean.kernels import characters, repeats, scan
 from tasks.clean.trims import C4Lines
+from tasks.words import is_unspaced, split_words
 
 # All kinds of white space, marks and letters that a rule looks at, and any other character.
 TEXTS = st.text(

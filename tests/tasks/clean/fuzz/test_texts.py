@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tasks.clean.filters import Candidate, judge
 from tasks.clean.filters.stop_words import STOP_WORDS
-from tasks.clean.filters.words import UNSPACED
 from tasks.clean.language import LanguageDetector
 from tasks.clean.pii import Pii, mask
 from tasks.clean.text import tidy
 from tasks.clean.trims import Trim, trim
+from tasks.words import UNSPACED
 from tests.tasks.clean.fuzz.sources import ENTITIES, FLOODS, PERSONAL, PROSE
 from tests.tasks.clean.fuzz.test_fuzz import LONG, SEED
 from tests.tasks.clean.test_filters import RULES
