@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from itertools import takewhile
 from typing import Annotated, Any, Literal, Self, cast
@@ -132,6 +131,3 @@ class DedupConfig(Config):
     def basis_text(self) -> str:
         """The same as text, for the files that hold keys."""
         return json.dumps(self.basis(), sort_keys=True)
-
-    def basis_digest(self) -> str:
-        return hashlib.sha256(self.basis_text().encode()).hexdigest()[:16]

@@ -23,6 +23,7 @@ from storage.records import CONTAMINATION, REJECT
 from storage.workspace import Workspace
 from tasks.dedup.alphabet import ALONE, IGNORED, LETTER, MARK, SEPARATOR, alphabet
 from tasks.dedup.cutting import Passage, edit
+from tasks.dedup.documents import document_files
 from tasks.dedup.evaluation import Decontamination, Item
 from tasks.dedup.hashing import shingle_hash
 from tasks.dedup.shingles import run_hashes, texts_of
@@ -106,7 +107,7 @@ class Screen:
 
     @cached_property
     def filter(self) -> npt.NDArray[np.uint8]:
-        from tasks.dedup.compiled.ngrams import BITS
+        from tasks.dedup.compiled.words import BITS
 
         table = np.zeros(1 << BITS, np.uint8)
         table[self._hashes >> np.uint64(64 - BITS)] = 1
@@ -114,7 +115,7 @@ class Screen:
 
     def candidates(self, table: pa.Table) -> list[int]:
         """The rows of texts that have a wanted hash."""
-        from tasks.dedup.compiled.ngrams import find_texts
+        from tasks.dedup.compiled.words import find_texts
 
         found, tables = [np.empty(0, bool)], alphabet()
         for texts in texts_of(table["text"]):
@@ -181,8 +182,7 @@ class ScreenWork:
     @cached_property
     def outputs(self) -> tuple[Path, ...]:
         """The documents that stay, shard by shard."""
-        names = (shard_name("documents", n, self.num_shards) for n in range(self.num_shards))
-        return tuple(self.root / "data" / name for name in names)
+        return document_files(self.root, self.num_shards)
 
     @cached_property
     def _screen(self) -> Screen:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from storage.parquet import write_table
 from storage.records import DUPLICATE
+from storage.tensors import map_tensors
 from storage.workspace import Workspace
 from tasks.dedup.candidates import Nodes
 from tasks.dedup.config import DedupConfig
@@ -39,6 +40,7 @@ def rows_within(nodes: Nodes, firsts: Nodes, number: int) -> Nodes:
 
 def write_evidence(
     matches: Matches,
+    firsts: Nodes,
     documents: Sequence[Path],
     earlier: Sequence[EarlierIndex],
     config: DedupConfig,
@@ -47,10 +49,9 @@ def write_evidence(
     path: str,
 ) -> None:
     """Write each document that goes with the one that is kept, as records.DUPLICATE, and what is in
-    the files of `before`."""
+    the files of `before`. `firsts` are those of `number_documents`."""
     if workspace.entry(path):
         return
-    firsts = number_documents(documents, earlier)
     nodes = np.unique(np.concatenate([matches.dropped, matches.kept]))
     named = _name(nodes, firsts, documents, earlier)
     dropped = named.take(np.searchsorted(nodes, matches.dropped))
@@ -92,7 +93,7 @@ def filter_shard(documents: Path, kept: Path, workspace: Workspace, path: str) -
         return
     table = pq.read_table(documents)
     stays = np.zeros(table.num_rows, bool)
-    stays[np.load(kept)] = True
+    stays[map_tensors(kept)[0]["rows"]] = True
     write_table(workspace, path, table.filter(pa.array(stays)))
 
 

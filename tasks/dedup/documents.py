@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.parquet import shard_name
 from tasks.dedup.shingles import Shingles, Texts, texts_of
 
 Rows = npt.NDArray[np.int64]
@@ -73,3 +74,8 @@ def take_rows(path: Path, rows: Rows, columns: Sequence[str]) -> pa.Table:
             first = last
         empty = file.schema_arrow.empty_table().select(list(columns))
     return pa.concat_tables(found) if found else empty
+
+
+def document_files(root: Path, count: int) -> tuple[Path, ...]:
+    """The documents of so many shards in the workspace at `root`, made or to be made."""
+    return tuple(root / "data" / shard_name("documents", n, count) for n in range(count))

@@ -53,7 +53,7 @@ def write_index_column(
     if workspace.entry(path):
         return
     of_shards = [
-        np.asarray(read_keys(signature)[column])[np.load(rows)]
+        np.asarray(read_keys(signature)[column])[map_tensors(rows)[0]["rows"]]
         for signature, rows in zip(signatures, kept, strict=True)
     ]
     keys = np.concatenate([np.empty(0, np.uint64), *of_shards])

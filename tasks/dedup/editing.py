@@ -23,7 +23,7 @@ from storage.tensors import map_tensors, write_tensors
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.cutting import HEAD_CHARACTERS, Edited, Passage, edit, find_passages
-from tasks.dedup.documents import take_rows
+from tasks.dedup.documents import document_files, take_rows
 from tasks.dedup.methods import TextMethod
 from tasks.dedup.pieces import Places, Survey, Units, survey_shard
 from tasks.dedup.ranking import rank_documents
@@ -59,8 +59,7 @@ class TextWork:
     @cached_property
     def outputs(self) -> tuple[Path, ...]:
         """The edited documents, shard by shard."""
-        names = (shard_name("documents", n, self.num_shards) for n in range(self.num_shards))
-        return tuple(self.root / "data" / name for name in names)
+        return document_files(self.root, self.num_shards)
 
     @cached_property
     def _scratch(self) -> Path:

@@ -121,12 +121,12 @@ def text_hashes(texts: Texts, shingles: Shingles) -> Hashes:
 def run_hashes(texts: Texts, size: int) -> tuple[Hashes, npt.NDArray[np.int64]]:
     """The 64-bit hash of each run of `size` words of each text (of all, where there are fewer, and
     none of a text without words), in their order, and the number of each text's words."""
-    from tasks.dedup.compiled import ngrams
+    from tasks.dedup.compiled import words
 
     tables = alphabet()
     counts = np.empty(len(texts), np.int64)
     hashes = np.empty(int(texts.offsets[-1] - texts.offsets[0]) + len(texts), np.uint64)
-    num = ngrams.hash_runs(
+    num = words.hash_runs(
         texts.data, texts.offsets, tables.ascii, tables.codes, size, hashes, counts
     )
     return hashes[:num], counts

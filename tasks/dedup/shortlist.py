@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from storage.errors import Fault, RequestError
 from storage.tensors import map_tensors, write_tensors
@@ -17,7 +16,7 @@ from tasks.dedup.config import DedupConfig
 from tasks.dedup.documents import Documents, Rows, take_rows
 from tasks.dedup.earlier import EarlierIndex
 from tasks.dedup.methods import Semantic
-from tasks.dedup.shingles import Hashes, shingle_sets, texts_of
+from tasks.dedup.shingles import Hashes, shingle_sets
 from tasks.dedup.signing import read_keys
 
 
@@ -26,9 +25,8 @@ def shortlist_shard(
 ) -> None:
     """Write keys and sorted shingles of the documents of one file in these rows, which ascend."""
     if not target.exists():
-        table = take_rows(documents, rows, ["document_id", "url", "text"])
-        keys = read_keys(signatures)[:, rows]
-        _write(target, rows, keys, table, config)
+        listed = Documents(lambda names: iter([take_rows(documents, rows, names)]), config.shingles)
+        _write(target, rows, read_keys(signatures)[:, rows], listed, config)
 
 
 def shortlist_earlier(index: EarlierIndex, rows: Rows, config: DedupConfig, target: Path) -> None:
@@ -37,12 +35,12 @@ def shortlist_earlier(index: EarlierIndex, rows: Rows, config: DedupConfig, targ
         table = index.take(rows, ["document_id", "url", "text"])
         known = Documents.of_table(table, config.shingles)
         keys = np.concatenate([m.keys_of(known, config.threshold) for m in config.pair_methods])
-        _write(target, rows, keys, table, config)
+        _write(target, rows, keys, known, config)
 
 
-def _write(target: Path, rows: Rows, keys: Hashes, table: pa.Table, config: DedupConfig) -> None:
+def _write(target: Path, rows: Rows, keys: Hashes, listed: Documents, config: DedupConfig) -> None:
     sets, sizes = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
-    for texts in texts_of(table["text"]):
+    for texts in listed.texts():
         of_texts, of_each = shingle_sets(texts, config.shingles)
         sets.append(of_texts)
         sizes.append(of_each)
@@ -50,7 +48,7 @@ def _write(target: Path, rows: Rows, keys: Hashes, table: pa.Table, config: Dedu
     tensors |= {"sets": np.concatenate(sets), "ends": np.cumsum(np.concatenate(sizes))}
     for method in config.pair_methods:
         if isinstance(method, Semantic):
-            found = method.vectors_of(Documents.of_table(table, config.shingles))
+            found = method.vectors_of(listed)
             vectors = np.zeros((rows.size, found.vectors.shape[1]), np.float32)
             vectors[found.rows] = found.vectors
             tensors["vectors"] = vectors

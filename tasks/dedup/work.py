@@ -23,10 +23,12 @@ from pathlib import Path
 import numpy as np
 
 from storage.parquet import shard_name
+from storage.tensors import write_tensors
 from storage.workspace import Workspace
 from tasks.dedup.candidates import Components, Nodes, connect, link_columns
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.dedup import filter_shard, number_documents, rows_within, write_evidence
+from tasks.dedup.documents import document_files
 from tasks.dedup.earlier import EarlierIndex, write_index_column
 from tasks.dedup.matching import Matches, match_part
 from tasks.dedup.ranking import rank_documents, rank_earlier
@@ -74,9 +76,7 @@ class DedupWork:
     @property
     def outputs(self) -> tuple[Path, ...]:
         """The documents that stay, shard by shard."""
-        return tuple(
-            self.root / "data" / self._document_file(shard) for shard in range(self.num_shards)
-        )
+        return document_files(self.root, self.num_shards)
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -98,12 +98,6 @@ class DedupWork:
     def _scratch(self, what: str, number: int | None = None) -> Path:
         name = what if number is None else f"{what}/{number:05d}"
         return self.workspace.scratch / f"{name}.safetensors"
-
-    def _kept_rows(self, shard: int) -> Path:
-        return self.workspace.scratch / f"kept/{shard:05d}.npy"
-
-    def _document_file(self, shard: int) -> str:
-        return shard_name("documents", shard, self.num_shards)
 
     def sign(self, shard: int) -> None:
         """Keys of one shard's documents."""
@@ -153,10 +147,13 @@ class DedupWork:
         stays = np.ones(self._num_documents, bool)
         stays[matches.dropped] = False
         for shard in range(self.num_shards):
-            rows = np.flatnonzero(stays[self.firsts[shard] : self.firsts[shard + 1]])
-            _save(self._kept_rows(shard), rows)
+            target = self._scratch("kept", shard)
+            if not target.exists():
+                rows = np.flatnonzero(stays[self.firsts[shard] : self.firsts[shard + 1]])
+                write_tensors(target, {"rows": rows}, {})
         write_evidence(
             matches,
+            self.firsts,
             self.documents,
             self.earlier,
             self.config,
@@ -168,28 +165,20 @@ class DedupWork:
 
     def filter(self, shard: int) -> Path:
         """One shard without its duplicates; returns the file."""
-        path = self._document_file(shard)
-        filter_shard(self.documents[shard], self._kept_rows(shard), self.workspace, path)
+        path = shard_name("documents", shard, self.num_shards)
+        filter_shard(self.documents[shard], self._scratch("kept", shard), self.workspace, path)
         return self.workspace.data / path
 
     def index(self, group: int) -> None:
         """The sorted keys of what stays, in one group of columns."""
         signatures = [self._scratch("signatures", shard) for shard in range(self.num_shards)]
-        kept = [self._kept_rows(shard) for shard in range(self.num_shards)]
+        kept = [self._scratch("kept", shard) for shard in range(self.num_shards)]
         for column in self._columns(group):
             write_index_column(signatures, kept, column, self.config, self.workspace)
 
     def _columns(self, group: int) -> range:
         first = group * _COLUMNS_IN_GROUP
         return range(first, min(first + _COLUMNS_IN_GROUP, self.config.num_columns))
-
-
-def _save(path: Path, rows: Nodes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}")
-    with temporary.open("wb") as stream:
-        np.save(stream, rows)
-    temporary.replace(path)
 
 
 def deduplicate(work: DedupWork, *, with_index: bool = True) -> None:

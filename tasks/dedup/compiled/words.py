@@ -3,6 +3,9 @@
 A word is hashed while it is read, code point by code point, and a shingle from its words' hashes:
 no lower-case text is ever written. That runs at 280 MB of text a second and core; hashing the bytes
 of each shingle with XXH64, as datasketch is fed elsewhere, ran at 118.
+
+All that hashes words is in this file: numba's cache on disk looks at the time of the file that a
+kernel is in, and not at those that it calls.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ from numba import njit, uint32, uint64
 
 # Those of `hashing`, spelt out: the cache of compiled code looks at this file's time alone.
 _SEED, _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x9E3779B185EBCA87)
+BITS = 24
+"""How many of the highest bits of a hash `find_texts` filters by."""
+
 _SECOND_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 _LETTER, _MARK, _ALONE, _IGNORED = 1, 2, 3, 4  # as in alphabet.py
 _SPACE = np.uint64(32)
@@ -278,3 +284,41 @@ def band_keys(signatures, num_bands, num_rows, keys):
                 state = (state ^ uint64(signatures[text, row])) * _SECOND_MULTIPLIER
                 state ^= state >> uint64(32)
             keys[band, text] = state * _MULTIPLIER
+
+
+@njit(nogil=True, cache=True)
+def find_texts(data, offsets, ascii_, codes, lengths, wanted, filter_, found):
+    """Mark in `found` the texts with a run of so many words (any of `lengths`) that is in `wanted`.
+
+    `wanted` are sorted hashes; `filter_` has a byte for each value of their highest bits, 1 where
+    there is one: it fits the cache, and nearly every run ends there.
+    """
+    longest = _longest(offsets, data.size)
+    words, runs = np.empty(longest, np.uint64), np.empty(longest, np.uint64)
+    for text in range(offsets.size - 1):
+        count = hash_words(data, offsets[text], offsets[text + 1], ascii_, codes, words)
+        found[text] = False
+        for length in lengths:
+            if found[text] or count < length:
+                continue
+            for run in range(hash_shingles(words, count, length, runs)):
+                if filter_[runs[run] >> uint64(64 - BITS)]:
+                    at = np.searchsorted(wanted, runs[run])
+                    if at < wanted.size and wanted[at] == runs[run]:
+                        found[text] = True
+                        break
+
+
+@njit(nogil=True, cache=True)
+def hash_runs(data, offsets, ascii_, codes, size, hashes, counts):
+    """Put the hash of each run of `size` words of each text into `hashes`, and how many words each
+    has into `counts`; returns how many runs there are. `hashes` has room for a run a byte and one
+    for each text."""
+    words = np.empty(_longest(offsets, data.size), np.uint64)
+    num = 0
+    for text in range(offsets.size - 1):
+        count = hash_words(data, offsets[text], offsets[text + 1], ascii_, codes, words)
+        counts[text] = count
+        if count:
+            num += hash_shingles(words, count, size, hashes[num:])
+    return num
