@@ -169,6 +169,19 @@ def test_altered_bytes_are_damage_and_never_another_body(
         assert read_body(path, offset) == body
 
 
+def test_no_altered_byte_of_a_record_passes(tmp_path: Path) -> None:
+    """Each in turn: a reader that stops where the body ends never sees the member's checksum."""
+    path = tmp_path / "a.warc.gz"
+    body = bytes(range(256)) * 8
+    (offset,), end = _filled(path, [body])
+    whole = path.read_bytes()
+    for at in range(offset, end):
+        for bits in (1, 94):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ bits]) + whole[at + 1 :])
+            with suppress(DamagedArtifact):
+                assert read_body(path, offset) == body, at
+
+
 def test_a_missing_file_is_damage(tmp_path: Path) -> None:
     with pytest.raises(DamagedArtifact):
         read_body(tmp_path / "gone.warc.gz", 0)

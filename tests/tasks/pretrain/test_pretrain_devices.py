@@ -31,8 +31,6 @@ from tasks.pretrain.job import PretrainJob, carry_out
 from tasks.progress import report_to
 from tests.tasks.stopping import StopAfter
 
-pytestmark = pytest.mark.fleet  # minutes of whole runs
-
 class Telling(StopAfter):
     def heard(self, label, facts):
         print(label, flush=True)
