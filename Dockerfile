@@ -43,7 +43,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     DO_NOT_TRACK=1 \
     PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR=reschedule \
-    PHUSA_CACHE=/cache
+    PHUSA_CACHE=/cache \
+    NUMBA_CACHE_DIR=/cache/numba
 WORKDIR /opt/phusa
 ENTRYPOINT ["tini", "--"]
 CMD ["phusa", "--help"]

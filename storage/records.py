@@ -77,6 +77,7 @@ DOCUMENT = pa.schema(
         _column("date", pa.string(), "ISO 8601 day of publication that the page states, or empty"),
         _column("author", pa.string(), "names that the page states, `; ` between them, or empty"),
         _column("licence", pa.string(), "URL of the licence that the page names, or empty"),
+        _column("canonical", pa.string(), "another URL that the page gives as its own, or empty"),
         _column("text", pa.string(), "extracted text, Unicode NFC"),
         _column("extractor", pa.string(), "the extractor that made the text"),
         _column("language", pa.string(), "ISO 639 code, by fastText lid.176"),

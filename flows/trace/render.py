@@ -106,6 +106,8 @@ def _tell_clean(found: CleanTrace) -> Iterator[str]:
         said = {"of": document.date, "by": document.author, "under": document.licence}
         if any(said.values()):
             yield " ".join(f"{word} {what}" for word, what in said.items() if what)
+        if document.canonical:
+            yield f"gives {document.canonical} as its own address"
         if document.pii:
             replaced = sorted(Counter(document.pii).items())
             yield "replaced: " + ", ".join(f"{number} {kind}" for kind, number in replaced)

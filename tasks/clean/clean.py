@@ -206,6 +206,7 @@ def _put(page: Row, found: Extraction | Verdict, judge: Judge, output: _Output) 
             "date": found.date,
             "author": judged.author,
             "licence": page["licence"] or found.licence,
+            "canonical": found.canonical,
             "text": candidate.text,
             "extractor": judged.extractor,
             "language": candidate.language,

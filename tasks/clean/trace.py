@@ -17,6 +17,7 @@ _MEASURES = (
     "date",
     "author",
     "licence",
+    "canonical",
     "extractor",
     "language",
     "language_score",
@@ -36,6 +37,7 @@ class CleanedDocument:
     date: str
     author: str
     licence: str
+    canonical: str
     extractor: str
     language: str
     language_score: float

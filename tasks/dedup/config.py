@@ -18,7 +18,15 @@ from tasks.dedup.shingles import Shingles
 VERSION = 2
 INPUTS = ("clean", "quality")
 
-PlainRule = Literal["longest", "least_repeated", "shortest_url", "best_quality", "newest", "oldest"]
+PlainRule = Literal[
+    "longest",
+    "least_repeated",
+    "shortest_url",
+    "canonical",
+    "best_quality",
+    "newest",
+    "oldest",
+]
 
 
 class FirstSource(Config):
@@ -56,7 +64,8 @@ class DedupConfig(Config):
     )
     keep: tuple[KeepRule, ...] = knob(
         ("longest", "shortest_url"),
-        "which document of a cluster stays: rules in order, ties by id. best_quality is by the "
+        "which document of a cluster stays: rules in order, ties by id. canonical puts pages that "
+        "give no other address as their own first; best_quality is by the "
         "quality stage's score, newest and oldest by the date that the page states; documents "
         "without one come last",
     )

@@ -24,7 +24,7 @@ NIGHT = "20261120-010101-000-aaaa"
 
 def document(document_id: str, url: str, text: str) -> Row:
     facts = {"title": "", "extractor": "x", "language": "en", "language_score": 0.9, "pii": []}
-    facts |= {"date": "", "author": "", "licence": ""}
+    facts |= {"date": "", "author": "", "licence": "", "canonical": ""}
     counts = {"num_words": len(text.split()), "repeated_share": 0.0, "quality": -1.0}
     return {"document_id": document_id, "url": url, "text": text, **facts, **counts}
 

@@ -221,7 +221,7 @@ def test_a_column_more_is_no_change_of_every_row(tmp_path: Path) -> None:
 
 def document(identity: str, url: str, **says: Any) -> Row:
     plain = {"title": "", "text": identity, "extractor": "x", "language": "en"}
-    plain |= {"date": "", "author": "", "licence": ""}
+    plain |= {"date": "", "author": "", "licence": "", "canonical": ""}
     numbers = {
         "language_score": 1.0,
         "num_words": 1,

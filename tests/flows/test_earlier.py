@@ -39,7 +39,7 @@ def page(number: int) -> Row:
 
 def document(number: int) -> Row:
     facts = {"title": "", "extractor": "resiliparse", "language": "en", "language_score": 0.5}
-    facts |= {"date": "", "author": "", "licence": ""}
+    facts |= {"date": "", "author": "", "licence": "", "canonical": ""}
     counts = {"num_words": 3, "repeated_share": 0.0, "pii": [], "quality": 0.5}
     url = f"http://a.example/{number}"
     return {"document_id": f"{number}", "url": url, "text": "three small words", **facts, **counts}

@@ -16,4 +16,5 @@ class Extraction:
     date: str = ""
     author: str = ""
     licence: str = ""
+    canonical: str = ""
     """What the page says of itself, see `metadata`; the sandbox adds it, whatever the extractor."""

@@ -1,4 +1,4 @@
-"""What a page says of itself: date of publication, authors, licence. Nothing is guessed from text.
+"""What a page says of itself: date, authors, licence, address. Nothing is guessed from text.
 
 Read from the source by looking for the few tags that say it, so that every extractor gives the
 same at the same price; trafilatura's own search takes 40 % more time, because it reads the text
@@ -54,11 +54,14 @@ class Metadata:
     """Names, `; ` between them."""
     licence: str = ""
     """A URL."""
+    canonical: str = ""
+    """The URL that the page gives as its own; empty where that is the one it has."""
 
 
 def read_metadata(html: str, url: str) -> Metadata:
     """What the page at `url` says in `meta` tags, JSON-LD, `time` and links. Never raises."""
-    metas = _metas(html)
+    head = _head(html)
+    metas = _metas(head)
     works = _works(html)
     dates = [value for name in _DATES for value in metas.get(name, ())]
     dates += [text for work in works for text in _texts(work.get("datePublished"))]
@@ -71,6 +74,7 @@ def read_metadata(html: str, url: str) -> Metadata:
         _first(map(_day, dates)) or _day(_time(html)),
         _first(map(_people, authors)) or _people(_related_names(html)),
         _first(_absolute(licence, url) for licence in licences),
+        _canonical(head, url),
     )
 
 
@@ -85,10 +89,14 @@ def _is_comment(html: str, place: int) -> bool:
     return opened >= 0 and html.find("-->", opened, place) < 0
 
 
-def _metas(html: str) -> dict[str, list[str]]:
-    """The contents of `meta` tags by name; they stand in the head, if there is one."""
+def _head(html: str) -> str:
+    """The head, or the page if it has none."""
     end = html.find("</head")
-    head = html[:end] if end > 0 else html
+    return html[:end] if end > 0 else html
+
+
+def _metas(head: str) -> dict[str, list[str]]:
+    """The contents of `meta` tags by name."""
     found: dict[str, list[str]] = {}
     for tag in islice(_META.finditer(head), _MAX_TAGS):
         named = _NAMED.search(tag[0])
@@ -208,6 +216,13 @@ def _related_names(html: str) -> list[str]:
         if end > 0:
             found.append(unescape(_TAGS.sub("", html[tag.end() : end])))
     return found
+
+
+def _canonical(head: str, url: str) -> str:
+    """RFC 6596: the link of this relation, the first of several."""
+    tags = (tag[0] for tag in _links(head, "canonical") if tag[1] in ("link", "LINK"))
+    said = _first(_absolute(_attributes(tag).get("href", ""), url) for tag in tags)
+    return said if said != url else ""
 
 
 def _absolute(link: str, url: str) -> str:

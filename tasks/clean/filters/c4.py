@@ -39,11 +39,12 @@ class C4(Config):
 
     def measure(self, candidate: Candidate) -> Signals:
         """Sentences as `count_sentences` counts them."""
-        from tasks.clean.kernels import scan
+        from tasks.clean.kernels import characters, scan
 
-        counts, num_lines = candidate.mark_counts, len(candidate.tables[1])
+        counts, num_lines = candidate.mark_counts, len(candidate.tables.lines)
+        (num_fillers,) = characters.count_strings(candidate.text, candidate.codes, (_FILLER,))
         return {
-            "num_fillers": _count_fillers(candidate),
+            "num_fillers": num_fillers,
             "num_curly_brackets": counts[scan.CURLY_BRACKETS],
             "num_sentences": num_lines + counts[scan.INNER_SENTENCE_ENDS],
         }
@@ -54,16 +55,3 @@ class C4(Config):
             Bound("curly_brackets", "num_curly_brackets", max=self.max_curly_brackets),
             Bound("too_few_sentences", "num_sentences", min=self.min_sentences),
         )
-
-
-def _count_fillers(candidate: Candidate) -> int:
-    from tasks.clean.kernels import characters, scan
-
-    strings = (_FILLER,)
-    (num,) = scan.find_any(
-        candidate.codes,
-        characters.small_letters(),
-        characters.string_table(strings),
-        characters.first_triples(strings),
-    )
-    return candidate.lowered.count(_FILLER) if num < 0 else int(num)

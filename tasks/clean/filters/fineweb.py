@@ -29,7 +29,7 @@ class FineWeb(Config):
     def measure(self, candidate: Candidate) -> Signals:
         from tasks.clean.kernels import characters, scan
 
-        words, lines = candidate.tables
+        words, lines, num_feeds = candidate.tables
         num_lines, num_words = max(len(lines), 1), max(len(words), 1)
         asked = (lines, self.short_line_characters)
         num_ended, num_short = scan.count_line_ends(candidate.codes, characters.classes(), *asked)
@@ -37,7 +37,7 @@ class FineWeb(Config):
             "terminal_line_share": num_ended / num_lines,
             "short_line_share": num_short / num_lines,
             "repeated_line_character_share": candidate.repeated_share,
-            "line_feeds_per_word": candidate.text.count("\n") / num_words,
+            "line_feeds_per_word": num_feeds / num_words,
         }
 
     def bounds(self) -> tuple[Bound, ...]:

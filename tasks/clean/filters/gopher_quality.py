@@ -52,7 +52,7 @@ class GopherQuality(Config):
         per_word = max(num_all, 1)
         mean = words.characters / max(num_words, 1)
         num_listed, num_trailing = _marked_lines(candidate, self.bullets)
-        num_lines = max(len(candidate.tables[1]), 1)
+        num_lines = max(len(candidate.tables.lines), 1)
         return {
             "mean_word_length": math.nan if candidate.language in UNSPACED else mean,
             "number_sign_share": marks[scan.NUMBER_SIGNS] / per_word,
@@ -83,7 +83,7 @@ def _marked_lines(candidate: Candidate, bullets: tuple[str, ...]) -> tuple[int, 
     num_listed, num_trailing = scan.count_bullets(
         candidate.codes,
         characters.classes(),
-        candidate.tables[1],
+        candidate.tables.lines,
         characters.string_table(bullets),
     )
     return num_listed, num_trailing
@@ -103,7 +103,7 @@ def _num_stop_words(candidate: Candidate) -> float:
     return scan.count_present(
         candidate.codes,
         characters.small_letters(),
-        candidate.tables[0],
+        candidate.tables.words,
         characters.string_table(stop_words),
         characters.first_bytes(stop_words),
     )

@@ -89,5 +89,5 @@ _GRAMS = (*map(_top, _TOP), *map(_repeated, _REPEATED))
 def _gram_shares(candidate: Candidate, length: int) -> dict[str, float]:
     from tasks.clean.kernels.repeats import grams
 
-    characters = grams(candidate.codes, candidate.tables[0]).tolist()
+    characters = grams(candidate.codes, candidate.tables.words).tolist()
     return {name: num / length for name, num in zip(_GRAMS, characters, strict=True)}

@@ -77,6 +77,22 @@ def first_bytes(strings: tuple[str, ...]) -> Classes:
     return table
 
 
+def count_strings(text: str, codes: Codes, strings: tuple[str, ...]) -> list[int]:
+    """How often each of the strings, in small letters, stands in a text in any case."""
+    tables = _searched(strings)
+    if tables is None or (not text.isascii() and any(map(text.__contains__, scan.UNEVEN_CASE))):
+        lowered = text.lower()
+        return [lowered.count(string) for string in strings]
+    return scan.find_any(codes, small_letters(), *tables).tolist()  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=256)
+def _searched(strings: tuple[str, ...]) -> tuple[Codes, int, Classes] | None:
+    """What `scan.find_any` asks of strings, if all have the three characters that it looks at."""
+    size = min((255, *map(len, strings)))
+    return (string_table(strings), size, _shifts(strings, size)) if size >= 3 else None
+
+
 def triple(string: str) -> int:
     """A number that stands for the last three code points."""
     number = 0
@@ -85,11 +101,12 @@ def triple(string: str) -> int:
     return number
 
 
-@lru_cache(maxsize=256)
-def first_triples(strings: tuple[str, ...]) -> Classes:
-    """1 at the triple of what each string begins with, or everywhere if one is shorter (32768,)."""
-    table = np.zeros(32768, np.uint8)
-    table[[triple(string[:3]) for string in strings]] = 1
-    if any(len(string) < 3 for string in strings):
-        table[:] = 1
+def _shifts(strings: tuple[str, ...], size: int) -> Classes:
+    """Of each triple, after how many more characters the first `size` ones of a string may end
+    (32768,)."""
+    table = np.full(32768, size - 2, np.uint8)
+    for string in strings:
+        for end in range(3, size + 1):
+            at = triple(string[end - 3 : end])
+            table[at] = min(table[at], size - end)
     return table

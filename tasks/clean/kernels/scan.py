@@ -34,11 +34,12 @@ NUMBER_SIGNS, ELLIPSES, CURLY_BRACKETS, INNER_SENTENCE_ENDS, UNEVEN, NUM_COUNTS 
 
 REASONS = (None, "unended_line", "long_word_line", "short_line")
 """Why `c4_lines` drops a line, by its number."""
+NUM_REASONS = len(REASONS)
 
 
 @njit(cache=True, nogil=True)
-def scan(codes: Codes, classes: Classes, unspaced: bool) -> tuple[Places, Places]:
-    """Words, and lines with something on them.
+def scan(codes: Codes, classes: Classes, unspaced: bool) -> tuple[Places, Places, int]:
+    """Words, lines with something on them, and the number of line feeds.
 
     `unspaced`: words are those of `words.split_words` in scripts without spaces.
     """
@@ -53,7 +54,7 @@ def scan(codes: Codes, classes: Classes, unspaced: bool) -> tuple[Places, Places
         start = end + 1
     if unspaced:
         words = _split(codes, classes, words)
-    return words, lines[:num_lines]
+    return words, lines[:num_lines], feeds.size
 
 
 @njit(cache=True, nogil=True)
@@ -299,6 +300,30 @@ def c4_lines(
 
 
 @njit(cache=True, nogil=True)
+def kept_lines(codes: Codes, reasons: Classes) -> tuple[Places, Counts]:
+    """Runs of lines that have no reason to go, with one blank line where several would meet, and
+    how many lines have each reason.
+    """
+    runs, counts = np.empty((reasons.size, 2), np.int32), np.zeros(NUM_REASONS, np.int64)
+    num = line = start = 0
+    filled = joined = False  # the last line that stays is not blank; it is the one before this
+    for i in range(codes.size + 1):
+        if i < codes.size and codes[i] != 10:
+            continue
+        counts[reasons[line]] += 1
+        stays = reasons[line] == 0 and (start < i or filled)
+        if stays:
+            if not joined:
+                runs[num, 0] = start
+                num += 1
+            runs[num - 1, 1] = i
+            filled = start < i
+        joined = stays
+        line, start = line + 1, i + 1
+    return runs[:num], counts
+
+
+@njit(cache=True, nogil=True)
 def _has_long_word(codes: Codes, classes: Classes, start: int, end: int, longest: int) -> bool:
     word = start
     for i in range(start, end):
@@ -322,31 +347,30 @@ def _has_words(codes: Codes, classes: Classes, start: int, end: int, num: int) -
 
 
 @njit(cache=True, nogil=True)
-def find_any(codes: Codes, lowered: Codes, strings: Codes, triples: Classes) -> Counts:
+def find_any(codes: Codes, lowered: Codes, strings: Codes, size: int, shifts: Classes) -> Counts:
     """How often each of the strings, in small letters, stands in a text in any case, others within
     it too.
 
-    All are -1 if that cannot be told code point by code point: the text has one of `UNEVEN_CASE`.
-    triples (32768,): 1 at the `characters.triple` of what a string begins with.
+    By the first `size` characters of each, three or more, no more than the shortest has. Of three
+    characters of a text shifts (32768,) tells, at their `characters.triple`, after how many more
+    those may end: where C4's phrases are sought, three of eight are read. Source: Wu and Manber, A
+    fast algorithm for multi-pattern searching, 1994.
     """
-    found, table, size = np.zeros(len(strings), np.int64), lowered.size, codes.size
-    places, num = np.empty(size + 2, np.int32), 0
-    uneven, triple = False, np.uint32(0)
-    for i in range(size):
-        code = codes[i]
-        code = lowered[code] if code < table else code
-        uneven |= code == 0xFFFFFFFF
-        triple = np.uint32((triple << np.uint32(5) ^ code) & np.uint32(32767))
-        places[num] = i - 2
-        num += triples[triple]
-    if uneven:
-        found[:] = -1
-        return found
-    places[num], places[num + 1] = size - 2, size - 1  # no triple begins there
-    for n in range(num + 2):
-        if places[n] >= 0:
-            for w in range(len(strings)):
-                found[w] += _stands_in_any_case(codes, lowered, places[n], strings, w)
+    found, table = np.zeros(len(strings), np.int64), lowered.size
+    i = size - 1
+    while i < codes.size:
+        triple = np.uint32(0)
+        for j in range(i - 2, i + 1):
+            code = codes[j]
+            code = lowered[code] if code < table else code
+            triple = np.uint32((triple << np.uint32(5) ^ code) & np.uint32(32767))
+        shift = shifts[triple]
+        if shift:
+            i += shift
+            continue
+        for w in range(len(strings)):
+            found[w] += _stands_in_any_case(codes, lowered, i + 1 - size, strings, w)
+        i += 1
     return found
 
 

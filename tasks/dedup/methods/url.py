@@ -1,12 +1,18 @@
-"""The same address, written in several ways."""
+"""The same address, written in several ways, or given by several pages as their own.
+
+Source: RFC 6596 for `rel="canonical"`. Many sites give the front page as that of every page, so
+that an address, whoever states it, only says which texts to compare.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from tasks.config import Config, knob
@@ -23,8 +29,11 @@ _FRONT_PAGE = re.compile(r"(?i)/(index|default)\.(html?|php|aspx?|jsp)$")
 
 
 class SameUrl(Config):
-    """Documents of one address: scheme, www., session and tracking parameters, front-page names,
-    a slash at the end and the order of parameters aside."""
+    """Documents of one address, in whatever way it is written or by whichever page it is given.
+
+    Aside are the scheme, www., session and tracking parameters, front-page names, a slash at the
+    end and the order of parameters.
+    """
 
     kind: Literal["url"] = "url"
     measure: ClassVar[Literal["jaccard", "cosine"]] = "jaccard"
@@ -35,19 +44,31 @@ class SameUrl(Config):
         gt=0,
         le=1,
     )
+    canonical: bool = knob(
+        True, "compare pages also by the address that they give as their own (rel=canonical)"
+    )
 
     def columns(self, threshold: float) -> int:
-        return 1
+        return 2 if self.canonical else 1
 
     def keys_of(self, documents: Documents, threshold: float) -> Hashes:
-        plain = (plain_url(url).encode() for url in documents.strings("url"))
-        return np.fromiter(map(xxhash.xxh3_64_intdigest, plain), np.uint64)[None]
+        urls = documents.strings("url")
+        if not self.canonical:
+            return _keys(urls)[None]
+        given = documents.strings("canonical")
+        stated = _keys([own or url for own, url in zip(given, urls, strict=True)])
+        return np.stack([_keys(urls), stated])
 
     def least(self, threshold: float) -> float:
         return self.min_similarity
 
     def basis(self, threshold: float) -> dict[str, Any]:
-        return {"rules": 1}
+        return {"rules": 1, "canonical": self.canonical}
+
+
+def _keys(urls: Sequence[str]) -> npt.NDArray[np.uint64]:
+    plain = (plain_url(url).encode() for url in urls)
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, plain), np.uint64)
 
 
 def plain_url(url: str) -> str:

@@ -29,6 +29,7 @@ def document(number: int, **says: str) -> dict[str, Any]:
         "date": "",
         "author": "",
         "licence": "",
+        "canonical": "",
         "extractor": "x",
         "language": "en",
         "language_score": 0.9,

@@ -40,7 +40,8 @@ def _strings(text: str, places: scan.Places) -> list[str]:
 @given(MIXED, LANGUAGES)
 def test_words_and_lines_are_pythons(text: str, language: str) -> None:
     candidate = Candidate(text, language)
-    words, lines = candidate.tables
+    words, lines, num_feeds = candidate.tables
+    assert num_feeds == text.count("\n")
     assert _strings(text, words) == candidate.words == split_words(text, language)
     assert _strings(text, lines) == [line for line in text.split("\n") if line.strip()]
 
@@ -119,12 +120,15 @@ def _reason(line: str, rule: C4Lines) -> str | None:
     lowered = line.lower()
     if "javascript" in lowered:
         return "javascript_line"
-    return "policy_line" if any(phrase in lowered for phrase in rule.policy) else None
+    return "policy_line" if any(phrase.lower() in lowered for phrase in rule.policy) else None
 
 
-@given(MIXED, st.booleans(), st.booleans(), st.integers(1, 12), st.integers(0, 4))
+POLICIES = st.sampled_from([(), ("the t", "!"), ("the t", "lorem i"), ("JavaScript", "lorem ips")])
+
+
+@given(MIXED, st.booleans(), st.booleans(), st.integers(1, 12), st.integers(0, 4), POLICIES)
 def test_lines_that_c4_drops_are_pythons(
-    text: str, ended: bool, any_script: bool, longest: int, least: int
+    text: str, ended: bool, any_script: bool, longest: int, least: int, policy: tuple[str, ...]
 ) -> None:
     rule = C4Lines(
         ended=ended,
@@ -132,7 +136,7 @@ def test_lines_that_c4_drops_are_pythons(
         max_word_characters=longest,
         min_words=least,
         citations=False,
-        policy=("the t", "!"),
+        policy=policy,
     )
     lines = text.split("\n")
     reasons = [_reason(line, rule) for line in lines]
@@ -140,6 +144,26 @@ def test_lines_that_c4_drops_are_pythons(
     trimmed = rule.apply(text)
     assert trimmed.counts == Counter(filter(None, reasons))
     assert trimmed.text == re.sub("\n{3,}", "\n\n", kept.strip("\n"))
+
+
+SHORT = st.text("abAB\u0130 ", min_size=3, max_size=6)
+
+
+@given(st.text("abAB\u0130 ", max_size=60), st.lists(SHORT.map(str.lower), min_size=1, max_size=4))
+def test_strings_are_found_wherever_they_stand(text: str, strings: list[str]) -> None:
+    found = characters.count_strings(text, characters.code_points(text), tuple(strings))
+    lowered = text.lower()
+    for string, num in zip(strings, found, strict=True):
+        places = [n for n in range(len(lowered)) if lowered.startswith(string, n)]
+        assert num == (lowered.count(string) if "\u0130" in text else len(places))
+
+
+def test_long_strings_are_found_too() -> None:
+    long = "ab" * 150 + "c"
+    text = f"x {long.upper()} {long} {long[1:]}"
+    assert characters.count_strings(text, characters.code_points(text), (long, "abc")) == [2, 3]
+    assert characters.count_strings(text, characters.code_points(text), (long,)) == [2]
+    assert characters.count_strings(text, characters.code_points(text), ()) == []
 
 
 def test_every_character_is_what_python_says() -> None:

@@ -112,6 +112,24 @@ def test_licences_are_addresses(html: str, licence: str) -> None:
     assert _read(html).licence == licence
 
 
+@pytest.mark.parametrize(
+    ("html", "canonical"),
+    [
+        ('<link rel="canonical" href="/1?a=1&amp;b=2">', "https://news.example.org/1?a=1&b=2"),
+        ('<LINK href="https://b.example/1" rel="canonical"/>', "https://b.example/1"),
+        ('<link rel="canonical" href="/">', "https://news.example.org/"),
+        (f'<link rel="canonical" href="{URL}">', ""),
+        ('<link rel="canonical" href="">', ""),
+        ('<link rel="canonical" href="javascript:/1">', ""),
+        ('<!-- <link rel="canonical" href="/1"> -->', ""),
+        ('<a rel="canonical" href="/1">1</a>', ""),
+        ('<head></head><body><link rel="canonical" href="/1">', ""),
+    ],
+)
+def test_the_pages_own_address_is_a_link_of_its_head(html: str, canonical: str) -> None:
+    assert _read(html).canonical == canonical
+
+
 def test_articles_come_before_the_page_and_the_surest_tag_first() -> None:
     page = {"@type": "WebPage", "datePublished": "2020-01-01"}
     article = {"@type": "Article", "datePublished": "2021-01-01"}

@@ -57,6 +57,7 @@ def document(url: str, text: str, **facts: Any) -> Row:
         "date": "",
         "author": "",
         "licence": "",
+        "canonical": "",
         "text": text,
         "extractor": "tests",
         "language": "en",

@@ -16,7 +16,7 @@ from storage.parquet import write_rows
 from storage.records import DOCUMENT, DUPLICATE
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.methods import Exact, MinHash
+from tasks.dedup.methods import Exact, MinHash, SameUrl
 from tasks.dedup.signing import read_keys, sign_shard
 from tasks.dedup.work import DedupWork, deduplicate
 from tests.tasks.dedup.conftest import Dedup, Deduped, Row, document
@@ -125,6 +125,7 @@ def _evidence(done: Deduped) -> bytes:
         (("best_quality",), "http://a/s"),
         (("newest",), "http://a/longest"),
         (("oldest",), "http://a/s"),
+        (("canonical", "longest"), "http://a/least"),
         (({"kind": "source", "urls": ["//b/", "least"]},), "http://a/least"),
     ],
 )
@@ -135,6 +136,8 @@ def test_the_keep_rules_count_in_order(dedup: Dedup, keep: tuple[Any, ...], url:
         document("http://a/least", text, quality=-1.0),
         document("http://a/longest", text, num_words=51, repeated_share=0.5, date="2025-01-01"),
     ]
+    for row in rows[0], rows[2]:
+        row["canonical"] = "http://a/least"
     done = dedup(rows, DedupConfig.model_validate({"keep": keep}))
     assert done.kept_urls == {url}
     assert {row["kept_url"] for row in done.dropped} == {url}
@@ -196,6 +199,23 @@ def test_the_first_method_that_found_a_pair_is_named(dedup: Dedup) -> None:
     for methods in ((Exact(), MinHash()), (MinHash(), Exact())):
         done = dedup(rows, DedupConfig(methods=methods))
         assert done.dropped[0]["method"] == methods[0].kind
+
+
+def test_a_stated_address_is_believed_where_the_texts_agree(dedup: Dedup) -> None:
+    words = VOCABULARY[:60]
+    page = document("http://a/1", " ".join(words))
+    printed = document("http://a/print?id=1", " ".join([*words[8:], "back", "to", "the", "page"]))
+    other = document("http://a/2", " ".join(VOCABULARY[100:160]))
+    for row in printed, other:  # the other's template gives one address for every page
+        row["canonical"] = page["url"]
+    config = DedupConfig(methods=(SameUrl(),), keep=("canonical",))
+    done = dedup([printed, other, page], config)
+    assert done.kept_urls == {page["url"], other["url"]}
+    (dropped,) = done.dropped
+    assert (dropped["kept_url"], dropped["method"]) == (page["url"], "url")
+    assert dropped["similarity"] == _jaccard(_shingles(page["text"]), _shingles(printed["text"]))
+    alone = DedupConfig(methods=(SameUrl(canonical=False),), keep=("canonical",))
+    assert not dedup([printed, other, page], alone).dropped
 
 
 def test_vietnamese_words_that_differ_in_tone_are_different(dedup: Dedup) -> None:

@@ -30,6 +30,7 @@ def _documents(*texts: str, size: int = 3) -> Documents:
         {
             "document_id": [f"{n:032x}" for n in range(len(texts))],
             "url": ["http://a/one"] * len(texts),
+            "canonical": [""] * len(texts),
             "text": list(texts),
         }
     )
@@ -146,5 +147,15 @@ def test_other_addresses(url: str) -> None:
     assert plain_url(url) != "a.org/x?a=1&b=2"
 
 
-def test_urls_meet() -> None:
-    assert SameUrl().keys_of(_documents("a", "b"), 0.8).tolist()[0][0] > 0
+def test_pages_meet_by_the_address_that_they_give_as_their_own() -> None:
+    urls = ["http://a.org/print?id=1", "http://a.org/1", "https://www.a.org/1/", "http://a.org/2"]
+    stated = ["http://a.org/1", "", "http://b.org/1", ""]
+    table = pa.table({"url": urls, "canonical": stated})
+    by_url, by_statement = SameUrl().keys_of(Documents.of_table(table, Shingles()), 0.8).tolist()
+    assert by_url[1] == by_url[2]
+    assert len(set(by_url)) == 3
+    assert by_statement[0] == by_statement[1] == by_url[1]
+    assert len(set(by_statement)) == 3
+    (alone,) = SameUrl(canonical=False).keys_of(Documents.of_table(table, Shingles()), 0.8).tolist()
+    assert alone == by_url
+    assert SameUrl(canonical=False).basis(0.8) != SameUrl().basis(0.8)
