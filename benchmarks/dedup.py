@@ -1,13 +1,14 @@
 """Dedup's speed on real documentation: signatures beside three peers, and the whole stage.
 
 `python -m benchmarks.dedup FOLDER --datatrove PYTHON --rensa PYTHON`, with peers in virtual
-environments of their own (`datatrove[processing]==0.10.1`; `rensa`). Documents: sections of what
-stands in Debian's /usr/share/doc and a copy of each, see `benchmarks.dedup_documents`; 60 000 of
-them, about 220 MB.
+environments of their own (`datatrove[processing]==0.10.1 spacy`; `rensa pyarrow`). Documents:
+sections of what stands in Debian's /usr/share/doc and a copy of each, see
+`benchmarks.dedup_documents`; 60 000 of them, about 220 MB.
 
 Signatures: 112 permutations, word 5-grams, one core, from text in memory, CPU seconds. Each peer
 takes as many documents as it needs some seconds for, next to a pass of phusa's over all of them, in
-turn; the median ratio counts. datatrove is given words, by `split`, in place of its tokenizer.
+turn; the median ratio counts. datatrove is run as it comes, and once more with words by `split` in
+place of its own tokenizer.
 Whole stage: Parquet to Parquet, every pair measured, two threads. The kernels are compiled before.
 """
 
@@ -43,7 +44,12 @@ COMMAND = "python -m benchmarks.dedup FOLDER --datatrove PATH --rensa PATH"
 PEER = Path(__file__).with_name("dedup_peer.py")
 _SHARDS = 8
 # Bytes of text that each takes some seconds for.
-_MOST = {"datatrove": 2_000_000, "datasketch": 20_000_000, "rensa": 60_000_000}
+_MOST = {
+    "datatrove": 1_000_000,
+    "datatrove, given words": 2_000_000,
+    "datasketch": 20_000_000,
+    "rensa": 60_000_000,
+}
 
 
 def make(folder: Path, num_documents: int) -> tuple[Path, ...]:
@@ -135,7 +141,12 @@ def main() -> None:
     text = pa.concat_tables([pq.read_table(path, columns=["text"]) for path in files])["text"]
     texts = given.folder / "texts.json"
     texts.write_text(json.dumps(text.slice(0, len(text) // 3).to_pylist()))
-    peers = {"datasketch": Path(sys.executable), "datatrove": given.datatrove, "rensa": given.rensa}
+    peers = {
+        "datasketch": Path(sys.executable),
+        "datatrove": given.datatrove,
+        "datatrove, given words": given.datatrove,
+        "rensa": given.rensa,
+    }
     for peer, python in peers.items():
         if python:
             race(peer, python, text, texts, given.repeats)

@@ -1,9 +1,9 @@
 """datatrove's filters on documents from standard input: what `benchmarks.filters` compares with.
 
-Runs in datatrove's own environment. Its word and sentence tokenizers (NLTK, spaCy) need models that
-must be downloaded; in their place stand phusa's words and sentences, so that both sides judge the
-same ones: `str.split`, or for scripts without spaces the words that are sent along. datatrove
-keeps the last five texts' words, so its filters share them as phusa's do.
+Runs in datatrove's own environment. With `own`, as it comes: with its own tokenizers, spaCy's.
+Else in their place stand phusa's words and sentences, so that both sides judge the same ones:
+`str.split`, or for scripts without spaces the words that are sent along. datatrove keeps the last
+five texts' words, so its filters share them as phusa's do.
 
 Reads lines of JSON: first the filters and the number of documents, then one document a line, then
 commands; answers each with a line of JSON.
@@ -77,7 +77,8 @@ class Peer:
 
 def main() -> None:
     tokens: Any = Tokens()
-    word_tokenizers.load_word_tokenizer = lambda _language: tokens
+    if sys.argv[1:] != ["own"]:
+        word_tokenizers.load_word_tokenizer = lambda _language: tokens
     given = json.loads(sys.stdin.readline())
     rules = [getattr(filters, name)(**arguments) for name, arguments in given["rules"]]
     for rule in rules:
