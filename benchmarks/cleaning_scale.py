@@ -3,9 +3,9 @@
 `python -m benchmarks.cleaning_scale`, with HTML under /usr/share/doc (Debian: libstdc++-12-doc,
 postgresql-doc-15, python3.11-doc, debian-handbook, installation-guide-amd64). The crawl is made of
 these pages once, in shards; each run cleans it anew with the recipe's defaults. A worker is a
-thread with its own sandbox, as the flow places them. CPU counts all processes.
+process with its own sandbox, as the flow places shards of this size. CPU counts all processes.
 
-Memory is the peak of resident memory of the process that cleans, and the highest of the sandbox's
+Memory is the peak of resident memory of the process that cleans, and the highest of its sandbox's
 children (VmHWM of /proc: getrusage tells a child's parent's, before its exec), for crawls of more
 and more pages in shards of the same size: bounded memory is flat. A shard's rows are held until all
 are there; `--shard-pages` shows what that takes, and whether a child that serves more pages grows.
@@ -27,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,14 @@ import psutil
 
 from benchmarks.ledger import record
 from storage.workspace import Workspace
+from tasks.children import call_in_child
 from tasks.clean.clean import CleanPaths, PageShard, clean_shard
 from tasks.clean.config import CleanConfig
 from tests.tasks.clean.conftest import Page, write_crawl_shard
 
 COMMAND = "python -m benchmarks.cleaning_scale"
 DOCUMENTATION = Path("/usr/share/doc")
-SHARD_PAGES = 500
-SAMPLED_EVERY = 20  # pages
+SHARD_PAGES = 1000
 _MOST_BYTES = 1_000_000
 
 
@@ -67,17 +68,18 @@ def crawl(num: int, folder: Path, shard_pages: int = SHARD_PAGES) -> None:
 
 
 class Peaks:
-    """The highest resident memory, in MB, of this process's children."""
+    """The highest resident memory, in MB, of workers and of their children."""
 
     def __init__(self) -> None:
-        self.child_mb = 0.0
-        self._pages = itertools.count()
+        self.worker_mb = self.child_mb = 0.0
 
-    def tick(self) -> None:
-        """After each page."""
-        if next(self._pages) % SAMPLED_EVERY == 0:
-            children = psutil.Process().children()
-            self.child_mb = max([self.child_mb, *(peak_mb(child.pid) for child in children)])
+    def tick(self, _pages: int) -> None:
+        """Some times a second."""
+        for worker in psutil.Process().children():
+            self.worker_mb = max(self.worker_mb, peak_mb(worker.pid))
+            with suppress(psutil.NoSuchProcess):
+                children = [peak_mb(child.pid) for child in worker.children()]
+                self.child_mb = max([self.child_mb, *children])
 
 
 def peak_mb(pid: int) -> float:
@@ -100,7 +102,7 @@ def clean(folder: Path, workers: int) -> dict[str, Any]:
             data = crawls[number] / "data"
             shard = PageShard(data / "pages.parquet", data / "fetches.parquet", data / "warc")
             paths = CleanPaths.of(number, len(crawls))
-            clean_shard(shard, CleanConfig(), workspace, paths, peaks.tick)
+            call_in_child(clean_shard, shard, CleanConfig(), workspace, paths, advance=peaks.tick)
 
         begun, cpu = time.perf_counter(), _cpu()
         with ThreadPoolExecutor(workers) as pool:
@@ -109,7 +111,7 @@ def clean(folder: Path, workers: int) -> dict[str, Any]:
     return {
         "seconds": taken,
         "cpu": _cpu() - cpu,
-        "parent_mb": peak_mb(os.getpid()),
+        "worker_mb": peaks.worker_mb,
         "child_mb": peaks.child_mb,
     }
 
@@ -155,12 +157,13 @@ def memory(sizes: list[int], shard_pages: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             crawl(num, Path(folder), shard_pages)
             runs.append((num, measured(Path(folder), 1)))
-    print("| pages | parent, MB | child, MB | pages/s |\n|---|---|---|---|")
+    print("| pages | worker, MB | child, MB | pages/s |\n|---|---|---|---|")
     for num, run in runs:
         speed = num / run["seconds"]
-        print(f"| {num:,} | {run['parent_mb']:.0f} | {run['child_mb']:.0f} | {speed:,.0f} |")
-    told = "; ".join(f"{run['parent_mb']:.0f} + {run['child_mb']:.0f} MB" for _, run in runs)
-    what = f"peak memory, parent + child, {', '.join(f'{num:,}' for num, _ in runs)} manual pages"
+        print(f"| {num:,} | {run['worker_mb']:.0f} | {run['child_mb']:.0f} | {speed:,.0f} |")
+    told = "; ".join(f"{run['worker_mb']:.0f} + {run['child_mb']:.0f} MB" for _, run in runs)
+    sizes_told = ", ".join(f"{num:,}" for num, _ in runs)
+    what = f"peak memory of a worker and its child, {sizes_told} manual pages"
     record("cleaning memory", f"{what} in shards of {shard_pages:,}", told, "-", "-", COMMAND)
 
 

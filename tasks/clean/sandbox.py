@@ -5,35 +5,24 @@ trafilatura and lxml can loop for minutes or ask for terabytes on hostile pages 
 is the end of the pipe, so that no answer can be overtaken. Pebble 5.2 was tried: its pool looks for
 dead children in one thread and reads their messages in another, and a child that died before its
 message was read broke the whole pool (BrokenProcessPool, "All workers expired"; each time where
-reading was 0.5 s late). `subprocess`, and not `multiprocessing`: that refuses to start a child
-where it runs in a daemon itself, as in a Dask worker, and imports the main module once more.
+reading was 0.5 s late).
 """
 
 from __future__ import annotations
 
-import json
 import resource
 import signal
-import subprocess
-import sys
 from dataclasses import asdict, replace
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from types import TracebackType
 
 from storage.errors import RunError
+from tasks.children import Child
 from tasks.clean.config import Sandbox
 from tasks.clean.extractors import Extraction, Extractor
 from tasks.clean.extractors.metadata import read_metadata
 from tasks.clean.filters import Verdict
 from tasks.clean.text import decode
-
-_CHILD = """
-import json, sys
-sys.path[:] = json.loads(sys.argv[1])
-from tasks.clean.sandbox import serve
-serve(int(sys.argv[2]))
-"""
 
 
 class ExtractionSandbox:
@@ -45,7 +34,7 @@ class ExtractionSandbox:
     def __init__(self, extractor: Extractor, limits: Sandbox) -> None:
         self._extractor = extractor
         self._limits = limits
-        self._child: _Child | None = None
+        self._child: Child | None = None
 
     def __enter__(self) -> ExtractionSandbox:
         return self
@@ -65,7 +54,7 @@ class ExtractionSandbox:
         """
         if self._child is None or self._child.has_ended():  # one that idles may be killed, too
             self._stop()
-            self._child = _Child(self._extractor, self._limits)
+            self._child = _started(self._extractor, self._limits)
         try:
             self._child.pipe.send((body, charset, url))
             if not self._child.pipe.poll(self._limits.timeout_s):
@@ -86,52 +75,36 @@ class ExtractionSandbox:
         return None if child is None else child.end()
 
 
-class _Child:
-    """The running process and this side of its pipe."""
-
-    def __init__(self, extractor: Extractor, limits: Sandbox) -> None:
-        self.pipe, theirs = Pipe()
-        with theirs:
-            words = ("-c", _CHILD, json.dumps(sys.path), str(theirs.fileno()))
-            self._process = subprocess.Popen(
-                [sys.executable, *words], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
-            )
-        try:
-            self.pipe.send((extractor, limits.memory_bytes))
-            self.pipe.recv()  # imports are not the first page's time
-        except (EOFError, OSError) as error:
-            raise RunError(
-                f"the process that extracts text ended with exit code {self.end()} before its "
-                "first page; expected it to wait for one. See what it wrote to the standard error "
-                f"stream; clean.sandbox.memory_bytes, {limits.memory_bytes}, may be too small."
-            ) from error
-        except BaseException:
-            self.end()
-            raise
-
-    def has_ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def end(self) -> int:
-        """Kill it, unless it is dead or dying: that keeps its exit code."""
-        self.pipe.close()
-        self._process.kill()
-        return self._process.wait()
+def _started(extractor: Extractor, limits: Sandbox) -> Child:
+    """A child that waits for a page: imports are not the first page's time."""
+    child = Child(serve)
+    try:
+        child.pipe.send((extractor, limits.memory_bytes))
+        child.pipe.recv()
+    except (EOFError, OSError) as error:
+        raise RunError(
+            f"the process that extracts text ended with exit code {child.end()} before its "
+            "first page; expected it to wait for one. See what it wrote to the standard error "
+            f"stream; clean.sandbox.memory_bytes, {limits.memory_bytes}, may be too small."
+        ) from error
+    except BaseException:
+        child.end()
+        raise
+    return child
 
 
-def serve(descriptor: int) -> None:
+def serve(pipe: Connection) -> None:
     """Runs in the child: extract page after page, until the parent closes its end of the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; no page's failure
-    with Connection(descriptor) as pipe:
-        extractor, memory_bytes = pipe.recv()
-        _limit_memory(memory_bytes)
-        pipe.send(None)
-        while True:
-            try:
-                page = pipe.recv()
-            except EOFError:
-                return
-            pipe.send(extract_page(extractor, *page))
+    extractor, memory_bytes = pipe.recv()
+    _limit_memory(memory_bytes)
+    pipe.send(None)
+    while True:
+        try:
+            page = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(extract_page(extractor, *page))
 
 
 def _limit_memory(num_bytes: int) -> None:

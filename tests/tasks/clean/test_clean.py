@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from storage.errors import DamagedArtifact
 from storage.identities import document_id
 from storage.records import DOCUMENT, ORIGIN, REJECT
 from storage.workspace import Workspace
+from tasks.children import call_in_child
+from tasks.clean import task
 from tasks.clean.clean import (
     TABLES,
     CleanPaths,
@@ -188,6 +190,31 @@ def test_progress_counts_every_page(shard: PageShard, tmp_path: Path) -> None:
     counted: list[int] = []
     clean_shard(shard, CONFIG, Workspace(tmp_path / "o"), PATHS, lambda: counted.append(1))
     assert len(counted) == len(PAGES)
+
+
+def test_a_large_shard_is_cleaned_in_a_process_of_its_own(
+    shard: PageShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the same task, with the same result."""
+    told: list[int] = []
+
+    def call(*args: Any, advance: Callable[[int], object], **kwargs: Any) -> None:
+        call_in_child(*args, advance=told.append, **kwargs)
+
+    monkeypatch.setattr(task, "call_in_child", call)
+    made = {}
+    for worth in (len(PAGES) + 1, len(PAGES)):
+        monkeypatch.setattr(task, "_WORTH_A_PROCESS", worth)
+        root = tmp_path / str(worth)
+        documents = task.clean_pages.fn(1, 1, shard, CONFIG, root)
+        assert documents == root / "data" / CleanPaths.of(0, 1).documents
+        made[worth] = {
+            path.relative_to(root): path.read_bytes() for path in root.rglob("*.parquet")
+        }
+        assert sum(told) == (0 if worth > len(PAGES) else len(PAGES))
+    here, there = made.values()
+    assert here == there
+    assert len(here) == len(TABLES)
 
 
 def test_an_empty_shard_gives_empty_files(write_shard: WriteShard, tmp_path: Path) -> None:

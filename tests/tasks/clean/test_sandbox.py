@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-import tasks.clean.sandbox as module
+import tasks.children as module
 from storage.errors import RunError
 from tasks.clean.config import Sandbox
 from tasks.clean.extractors import Extraction
