@@ -144,9 +144,10 @@ def _web_source(asked: str, source: Source | None, contact: str | None) -> WebSo
         return WebSource.model_validate(knobs)
     except ValidationError as error:
         said = "; ".join(details["msg"] for details in error.errors())
-        expected = "an e-mail address or URL, by which a site's owner can reach you"
+        found, _, expected = said.removeprefix("Value error, ").partition("; expected ")
+        expected = expected or "an e-mail address or URL, by which a site's owner can reach you"
         remedy = "Add --contact you@example.org, or --recipe with a crawl that has one."
-        raise RequestError(Fault("--contact", said, expected, remedy)) from error
+        raise RequestError(Fault("--contact", found, expected, remedy)) from error
 
 
 def _remedy(reason: str) -> str:
