@@ -32,9 +32,16 @@ class Item:
 
 
 class EvalSet(Config):
-    """A file of evaluation items: JSONL, Parquet, or plain text with an item a line (UTF-8)."""
+    """A file of evaluation items: JSONL, Parquet, or plain text with an item a line (UTF-8).
 
-    name: str = knob(..., "what it is called in the evidence", min_length=1)
+    Its path alone is short for all of it: `sets: [quiz.txt]`.
+    """
+
+    name: str = knob(
+        ...,
+        "what it is called in the evidence; left out: as the file is, without suffix",
+        min_length=1,
+    )
     path: str = knob(..., "where it lies: *.jsonl, *.parquet or *.txt", identity=False)
     digest: str = knob("", "xxh3-128 of the file, in hex. Empty: found when the recipe is read")
     columns: tuple[str, ...] = knob(
@@ -47,6 +54,9 @@ class EvalSet(Config):
     @model_validator(mode="before")
     @classmethod
     def _find_digest(cls, given: Any) -> Any:
+        given = {"path": given} if isinstance(given, str) else given
+        if isinstance(given, dict) and given.get("path"):
+            given = {"name": Path(str(given["path"])).stem, **given}
         if isinstance(given, dict) and given.get("path") and not given.get("digest"):
             path = Path(str(given["path"])).expanduser()
             if path.suffix not in _FORMATS:

@@ -188,6 +188,12 @@ def test_the_content_of_a_set_is_part_of_the_identity(tmp_path: Path) -> None:
         list(first.items())
 
 
+def test_a_path_is_enough(tmp_path: Path) -> None:
+    one = _txt(tmp_path, ITEM)
+    config = Decontamination.model_validate({"sets": [one.path]})
+    assert config.sets == (EvalSet(name=Path(one.path).stem, path=one.path),)
+
+
 def test_what_cannot_be_a_set(tmp_path: Path) -> None:
     for path, says in ((tmp_path / "none.txt", "cannot read"), (tmp_path / "a.csv", "expected")):
         with pytest.raises(ValueError, match=re.escape(says)):
