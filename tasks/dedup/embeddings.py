@@ -7,28 +7,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from storage.errors import Fault, RequestError
-from storage.identities import file_digest
+from tasks.config import knob
 from tasks.dedup.documents import Documents, Rows
+from tasks.pinned import PinnedFile
 
 _ROWS_AT_ONCE = 4096
 
 
-class _File(Protocol):
-    @property
-    def path(self) -> str: ...
-    @property
-    def digest(self) -> str: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def column(self) -> str: ...
+class Embeddings(PinnedFile):
+    """A Parquet or JSONL file with an embedding for each of some documents."""
+
+    key: Literal["document_id", "url"] = knob(
+        "document_id", "column that says which document it is of; ids are those of the clean stage"
+    )
+    column: str = knob("embedding", "column of the vectors, lists of numbers", min_length=1)
+
+    what: ClassVar[str] = "embeddings"
+    suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Vectors:
     vectors: npt.NDArray[np.float32]
 
 
-def read_vectors(files: Sequence[_File], documents: Documents) -> Vectors:
+def read_vectors(files: Sequence[Embeddings], documents: Documents) -> Vectors:
     """The vectors of those of the documents that the files have one of.
 
     Raises RequestError for a file that has changed or lacks a column, and for vectors of other
@@ -57,66 +58,56 @@ def read_vectors(files: Sequence[_File], documents: Documents) -> Vectors:
             vector = _unit(file, where, values)
             other = next(iter(found.values()), vector)
             if other.size != vector.size:
-                raise _error(
-                    file, f"{where}: {vector.size} numbers", f"{other.size}, as the others have"
+                raise file.fault(
+                    f"{where}: {vector.size} numbers", f"{other.size}, as the others have"
                 )
             if row in found:
-                raise _error(file, f"{where}: a second vector", "one for each document")
+                raise file.fault(f"{where}: a second vector", "one for each document")
             found[row] = vector
     ordered = sorted(found)
     vectors = [found[row] for row in ordered] or [np.empty(0, np.float32)]
     return Vectors(np.array(ordered, np.int64), np.stack(vectors)[: len(ordered)])
 
 
-def _unit(file: _File, where: str, values: Any) -> npt.NDArray[np.float32]:
+def _unit(file: Embeddings, where: str, values: Any) -> npt.NDArray[np.float32]:
     try:
         vector = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
-        raise _error(file, f"{where}: {error}", "a list of numbers") from error
+        raise file.fault(f"{where}: {error}", "a list of numbers") from error
     if vector.ndim != 1 or not np.isfinite(vector).all():
-        raise _error(file, f"{where}: NaN, infinite, or no list", "a list of finite numbers")
+        raise file.fault(f"{where}: NaN, infinite, or no list", "a list of finite numbers")
     length = np.linalg.norm(vector)
     if length == 0:
-        raise _error(file, f"{where}: a vector without length", "one that points somewhere")
+        raise file.fault(f"{where}: a vector without length", "one that points somewhere")
     return (vector / length).astype(np.float32)
 
 
-def _entries(file: _File) -> Iterator[tuple[int, str, Any]]:
+def _entries(file: Embeddings) -> Iterator[tuple[int, str, Any]]:
     """Row (from 1), key and vector of each embedding of a file."""
-    path = Path(file.path).expanduser()
-    try:
-        digest = file_digest(path)
-    except OSError as error:
-        raise _error(file, str(error), "a file that can be read") from error
-    if digest != file.digest:
-        raise _error(file, f"the digest {digest}", f"the file whose digest is {file.digest}")
+    file.require_unchanged()
+    path = file.place
     number = 0
     for rows in _parquet(file, path) if path.suffix == ".parquet" else _lines(file, path):
         for row in rows:
             number += 1
             if not isinstance(row, dict) or not {file.key, file.column} <= set(row):
-                raise _error(file, f"row {number}: no {file.key} and {file.column}", "both")
+                raise file.fault(f"row {number}: no {file.key} and {file.column}", "both")
             yield number, row[file.key], row[file.column]
 
 
-def _parquet(file: _File, path: Path) -> Iterator[list[dict[str, Any]]]:
+def _parquet(file: Embeddings, path: Path) -> Iterator[list[dict[str, Any]]]:
     with pq.ParquetFile(path) as table:
         missing = sorted({file.key, file.column} - set(table.schema_arrow.names))
         if missing:
-            raise _error(file, f"no column {missing}", ", ".join(table.schema_arrow.names))
+            raise file.fault(f"no column {missing}", ", ".join(table.schema_arrow.names))
         for batch in table.iter_batches(_ROWS_AT_ONCE, columns=[file.key, file.column]):
             yield batch.to_pylist()
 
 
-def _lines(file: _File, path: Path) -> Iterator[list[Any]]:
+def _lines(file: Embeddings, path: Path) -> Iterator[list[Any]]:
     with path.open(encoding="utf-8-sig") as lines:
         while some := list(islice(lines, _ROWS_AT_ONCE)):
             try:
                 yield [json.loads(line) for line in some if line.strip()]
             except ValueError as error:
-                raise _error(file, str(error), "a JSON object on each line") from error
-
-
-def _error(file: _File, found: str, expected: str) -> RequestError:
-    remedy = "Make the file again, or set `key`, `column` and `path` as it is."
-    return RequestError(Fault(f"dedup.methods: semantic: {file.path}", found, expected, remedy))
+                raise file.fault(str(error), "a JSON object on each line") from error

@@ -1,8 +1,4 @@
-"""Evaluation sets, as files: what a model is measured by must not be in what it learns from.
-
-A file is known by its content's digest, which is part of the fingerprint; so another version of a
-set is another configuration, and where the file lies is not.
-"""
+"""Evaluation sets, as files: what a model is measured by must not be in what it learns from."""
 
 from __future__ import annotations
 
@@ -10,16 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import pyarrow.parquet as pq
 from pydantic import model_validator
 
-from storage.errors import Fault, RequestError
-from storage.identities import file_digest
 from tasks.config import Config, knob
-
-_FORMATS = (".jsonl", ".parquet", ".txt")
+from tasks.pinned import PinnedFile
 
 
 @dataclass(frozen=True)
@@ -31,7 +24,7 @@ class Item:
     text: str
 
 
-class EvalSet(Config):
+class EvalSet(PinnedFile):
     """A file of evaluation items: JSONL, Parquet, or plain text with an item a line (UTF-8).
 
     Its path alone is short for all of it: `sets: [quiz.txt]`.
@@ -42,8 +35,6 @@ class EvalSet(Config):
         "what it is called in the evidence; left out: as the file is, without suffix",
         min_length=1,
     )
-    path: str = knob(..., "where it lies: *.jsonl, *.parquet or *.txt", identity=False)
-    digest: str = knob("", "xxh3-128 of the file, in hex. Empty: found when the recipe is read")
     columns: tuple[str, ...] = knob(
         ("text",),
         "columns (keys) whose texts are items, each by itself: texts, or lists of texts. Of no "
@@ -51,32 +42,22 @@ class EvalSet(Config):
         min_length=1,
     )
 
+    what: ClassVar[str] = "set"
+    suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".parquet", ".txt")
+
     @model_validator(mode="before")
     @classmethod
-    def _find_digest(cls, given: Any) -> Any:
+    def _named_as_its_file(cls, given: Any) -> Any:
         given = {"path": given} if isinstance(given, str) else given
         if isinstance(given, dict) and given.get("path"):
-            given = {"name": Path(str(given["path"])).stem, **given}
-        if isinstance(given, dict) and given.get("path") and not given.get("digest"):
-            path = Path(str(given["path"])).expanduser()
-            if path.suffix not in _FORMATS:
-                raise ValueError(f"a file {path.suffix or 'without a suffix'}; expected {_FORMATS}")
-            try:
-                return {**given, "digest": file_digest(path)}
-            except OSError as error:
-                raise ValueError(f"cannot read the set ({error}); expected a file") from error
+            return {"name": Path(str(given["path"])).stem, **given}
         return given
 
     def items(self) -> Iterator[Item]:
         """All of them, in the file's order. Raises RequestError if it is not that file any more, or
         has no such columns."""
-        path = Path(self.path).expanduser()
-        try:
-            found = file_digest(path)
-        except OSError as error:
-            raise self._error(str(error), "a file that can be read") from error
-        if found != self.digest:
-            raise self._error(f"the digest {found}", f"the file whose digest is {self.digest}")
+        self.require_unchanged()
+        path = self.place
         for number, row in enumerate(self._rows(path), 1):
             if isinstance(row, str):
                 yield Item(self.name, f"line {number}", row)
@@ -91,7 +72,7 @@ class EvalSet(Config):
                 missing = sorted(set(self.columns) - set(file.schema_arrow.names))
                 if missing:
                     names = ", ".join(file.schema_arrow.names)
-                    raise self._error(f"no column {missing}", f"some of {names}")
+                    raise self.fault(f"no column {missing}", f"some of {names}")
                 for batch in file.iter_batches(columns=list(self.columns)):
                     yield from batch.to_pylist()
             return
@@ -106,26 +87,20 @@ class EvalSet(Config):
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise self._error(f"line {number}: {error}", "a JSON object on each line") from error
+            raise self.fault(f"line {number}: {error}", "a JSON object on each line") from error
         if not isinstance(row, dict):
-            raise self._error(f"line {number}: {type(row).__name__}", "a JSON object on each line")
+            raise self.fault(f"line {number}: {type(row).__name__}", "a JSON object on each line")
         return row
 
     def _texts(self, row: dict[str, Any], column: str, number: int) -> list[str]:
         if column not in row:
-            raise self._error(f"row {number} without {column!r}", f"some of {', '.join(row)}")
+            raise self.fault(f"row {number} without {column!r}", f"some of {', '.join(row)}")
         value = row[column]
         texts = value if isinstance(value, list) else [] if value is None else [value]
         if not all(isinstance(text, str) for text in texts):
             kind = f"row {number}: {column!r} is of {type(value).__name__}"
-            raise self._error(kind, "a text, or a list of texts")
+            raise self.fault(kind, "a text, or a list of texts")
         return texts
-
-    def _error(self, found: str, expected: str) -> RequestError:
-        remedy = (
-            "Set `columns` and `path` as the file is, or start the run again if it has changed."
-        )
-        return RequestError(Fault(f"dedup.decontaminate: {self.path}", found, expected, remedy))
 
 
 class Decontamination(Config):

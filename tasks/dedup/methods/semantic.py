@@ -7,42 +7,15 @@ measured. Source: Charikar, STOC 2002 (planes); SemDeDup, arXiv:2303.09540 (what
 from __future__ import annotations
 
 from math import acos, pi
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import xxhash
-from pydantic import model_validator
 
-from storage.identities import file_digest
 from tasks.config import Config, knob
 from tasks.dedup.documents import Documents
-from tasks.dedup.embeddings import Vectors, read_vectors
+from tasks.dedup.embeddings import Embeddings, Vectors, read_vectors
 from tasks.dedup.shingles import Hashes
-
-
-class Embeddings(Config):
-    """A Parquet or JSONL file with an embedding for each of some documents."""
-
-    path: str = knob(..., "where it lies: *.parquet or *.jsonl", identity=False)
-    digest: str = knob("", "xxh3-128 of the file, in hex. Empty: found when the recipe is read")
-    key: Literal["document_id", "url"] = knob(
-        "document_id", "column that says which document it is of; ids are those of the clean stage"
-    )
-    column: str = knob("embedding", "column of the vectors, lists of numbers", min_length=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _find_digest(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("path") and not given.get("digest"):
-            path = Path(str(given["path"])).expanduser()
-            if path.suffix not in (".parquet", ".jsonl"):
-                raise ValueError(f"a file {path.name!r}; expected *.parquet or *.jsonl")
-            try:
-                return {**given, "digest": file_digest(path)}
-            except OSError as error:
-                raise ValueError(f"cannot read the embeddings ({error})") from error
-        return given
 
 
 class Semantic(Config):

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import xxhash
-from pydantic import model_validator
 
-from storage.errors import Fault, RequestError
-from tasks.config import Config, knob
-from tasks.quality.examples.files import digest_of
+from tasks.config import knob
+from tasks.pinned import Pinned, digest_of
 
 MODEL_FILES = ("evaluation.json", "model.json", "model.safetensors")
 
 
-class Trained(Config):
+class Trained(Pinned):
     """Train once, score every night: the model of an earlier artifact, known by its content."""
 
     kind: Literal["trained"] = "trained"
@@ -25,29 +23,17 @@ class Trained(Config):
         "`phusa export quality@VERSION FOLDER` writes, or the artifact's own data folder",
         min_length=1,
     )
-    digest: str = knob("", "xxh3-128 of these files, in hex. Empty: found when the recipe is read")
 
-    @model_validator(mode="before")
+    what: ClassVar[str] = "model"
+
     @classmethod
-    def _find_digest(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("path") and not given.get("digest"):
-            return {**given, "digest": _digest(str(given["path"]))}
-        return given
+    def content_digest(cls, where: Any) -> str:
+        return _digest(str(where))
 
     def folder(self) -> Path:
         """The folder; raises RequestError unless it holds the same model as when it was read."""
-        try:
-            found = _digest(self.path)
-        except ValueError as error:
-            raise RequestError(self._fault(str(error))) from error
-        if found != self.digest:
-            raise RequestError(self._fault(f"the digest {found}"))
+        self.require_unchanged()
         return Path(self.path).expanduser()
-
-    def _fault(self, found: str) -> Fault:
-        expected = f"the model whose digest is {self.digest}, as when the recipe was read"
-        remedy = "Put it back, or start the run again (a deployment: deploy again)."
-        return Fault(self.path, found, expected, remedy)
 
 
 def _digest(path: str) -> str:

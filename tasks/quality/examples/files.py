@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import xxhash
 from pydantic import model_validator
 
-from storage.errors import Fault, RequestError
-from storage.identities import file_digest
 from tasks.config import Config, knob
+from tasks.pinned import Pinned, digest_of
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ".txt", ".md")
 
 
-class ExampleFiles(Config):
+class ExampleFiles(Pinned):
     """Texts of one side. Their content is part of the fingerprint: a changed file trains again."""
 
     paths: tuple[str, ...] = knob(
@@ -25,37 +24,31 @@ class ExampleFiles(Config):
         "They stay in the manifest, so that a takedown can train again",
         min_length=1,
     )
-    digest: str = knob("", "xxh3-128 over all files, in hex. Empty: found when the recipe is read")
     text_column: str = knob(
         "text",
         "the column with the text; columns `url` and `language` are read where there are any",
         min_length=1,
     )
 
+    where: ClassVar[str] = "paths"
+    what: ClassVar[str] = "set of examples"
+
     @model_validator(mode="before")
     @classmethod
-    def _find_digest(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("paths") and not given.get("digest"):
-            paths = given["paths"]
-            listed = [paths] if isinstance(paths, str) else [str(path) for path in paths]
-            return {**given, "paths": listed, "digest": _digest(find_files(listed))}
+    def _listed(cls, given: Any) -> Any:
+        """One path alone is a list of one."""
+        if isinstance(given, dict) and isinstance(given.get("paths"), str):
+            return {**given, "paths": [given["paths"]]}
         return given
+
+    @classmethod
+    def content_digest(cls, where: Any) -> str:
+        return _digest(find_files([str(path) for path in where]))
 
     def files(self) -> list[Path]:
         """The files, sorted by their content; raises RequestError unless they are as they were."""
-        try:
-            found = find_files(self.paths)
-            digest = _digest(found)
-        except ValueError as error:
-            raise RequestError(self._fault(str(error))) from error
-        if digest != self.digest:
-            raise RequestError(self._fault(f"the digest {digest}"))
-        return sorted(found, key=digest_of)
-
-    def _fault(self, found: str) -> Fault:
-        expected = f"the files whose digest is {self.digest}, as when the recipe was read"
-        remedy = "Put the files back, or start the run again (a deployment: deploy again)."
-        return Fault(", ".join(self.paths), found, expected, remedy)
+        self.require_unchanged()
+        return sorted(find_files(self.paths), key=digest_of)
 
 
 class FileExamples(Config):
@@ -86,14 +79,6 @@ def find_files(paths: tuple[str, ...] | list[str]) -> list[Path]:
             raise ValueError(f"{odd[0]} is of no known kind; expected {', '.join(SUFFIXES)}")
         found |= dict.fromkeys(hit.resolve() for hit in hits)
     return list(found)
-
-
-def digest_of(path: Path) -> str:
-    """`file_digest`, as a recipe is told of it: raises ValueError if the file cannot be read."""
-    try:
-        return file_digest(path)
-    except OSError as error:
-        raise ValueError(f"cannot read {path} ({error}); expected a file") from error
 
 
 def _digest(files: list[Path]) -> str:

@@ -57,7 +57,7 @@ def test_a_recipe_may_be_read_again_where_the_file_is_not(words: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="cannot read the list"):
+    with pytest.raises(ValidationError, match=r"cannot read .*expected a file"):
         CleanConfig.model_validate(
             {"filters": [{"kind": "word_blocklist", "terms": [{"path": str(tmp_path / "none")}]}]}
         )
