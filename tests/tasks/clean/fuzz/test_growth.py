@@ -1,8 +1,7 @@
 """Twice the text takes twice the time: no text makes a step wait for minutes.
 
-Only extraction is stopped by the sandbox; whatever reads the text after that has to be
-quick by itself.
-`make fuzz` tries more pieces, drawn at random, besides these.
+Only extraction is stopped by the sandbox; whatever reads the text after that has to be quick by
+itself. `make fuzz` tries more pieces of text, drawn at random, besides these.
 """
 
 from __future__ import annotations
@@ -31,12 +30,15 @@ HTML = (
     *("<x/>", "\x00", "<font color=a>", "<h1>a"),
 )
 INDENTED = "<ul><li>a"
-"""resiliparse indents an item by its depth, so the text itself grows too fast: the sandbox stops
-that, and `test_nested_lists_are_not_mostly_spaces` what is left of it."""
+"""resiliparse, which reads what is nested deeper than others go, indents an item by its depth, so
+the text itself grows too fast: the sandbox stops that, and
+`test_nested_lists_are_not_mostly_spaces` what is left of it."""
 
 SAMPLED = 2
 MOST = 1_600_000 if LONG else 200_000
-"""Pieces of each step in an ordinary run; `make fuzz` takes all, and as many again of chance."""
+"""Pieces of each step in an ordinary run; `make fuzz` takes all, and of texts as many again of
+chance. Not of HTML: parsers reopen what was left open for each paragraph, as the standard asks
+(`<svg><p><form>a<article>a` 200 000 characters long takes 36 ms, four times as much 870)."""
 
 
 def _drawn(pieces: tuple[str, ...], name: str) -> list[str]:
@@ -44,6 +46,8 @@ def _drawn(pieces: tuple[str, ...], name: str) -> list[str]:
     if not LONG:
         return chance.sample(pieces, SAMPLED)
     parts = (*pieces, *PERSONAL, *"aA1 .-@\n")
+    if pieces is HTML:
+        return [*pieces]
     mixed = ["".join(chance.choices(parts, k=chance.randrange(2, 5))) for _ in pieces]
     return [*pieces, *mixed]
 
@@ -58,7 +62,8 @@ def test_texts(name: str, work: Work) -> None:
 @pytest.mark.timeout(0 if LONG else 300)
 @pytest.mark.parametrize(("name", "work"), list(html_works()))
 def test_pages(name: str, work: Work) -> None:
-    pieces = [p for p in _drawn(HTML, name) if p != INDENTED or not name.startswith("resili")]
+    extracts = name not in ("decode", "closed")
+    pieces = [p for p in _drawn(HTML, name) if p != INDENTED or not extracts]
     found = [superlinear(work, piece, MOST) for piece in pieces]
     assert not any(found), "\n".join(filter(None, found))
 
@@ -76,5 +81,5 @@ def test_quadratic_time_is_noticed() -> None:
         for _ in range(len(text) // 400):
             text.count("b")
 
-    assert superlinear(work, "a")
+    assert any(superlinear(work, "a") for _ in range(3))  # a busy machine hides it once
     assert not superlinear(lambda text: text.count("b"), "a")
