@@ -77,7 +77,7 @@ def call_in_child(
                 raise value
             else:
                 return value  # type: ignore[no-any-return]
-    except EOFError as error:
+    except (EOFError, ConnectionError) as error:
         raise RunError(
             f"the process that ran {function.__name__} ended with exit code {child.end()}; "
             "expected it to finish. -9 is what the system does when memory is short: take fewer "
