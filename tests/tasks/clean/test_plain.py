@@ -51,7 +51,7 @@ def test_text_is_taken_as_it_is(write_shard: WriteShard, tmp_path: Path) -> None
 def test_no_child_is_started_for_text(
     write_shard: WriteShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "_Child", None)
+    monkeypatch.setattr(sandbox, "Child", None)
     page = Page("file:///1.txt", PROSE.encode(), "utf-8", "text/plain")
     assert len(_documents(write_shard, tmp_path / "out", page)) == 1
 
