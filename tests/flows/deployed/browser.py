@@ -36,19 +36,24 @@ class Browser:
     def open(self, url: str) -> None:
         self.driver.get(url)
 
-    def click(self, text: str, within: str = "") -> None:
-        """Click a button, link, tab or menu item by what it says; `within` an element of a role."""
+    def click(self, text: str, within: str = "", until: str = "") -> None:
+        """Click a button, link, tab or menu item by what it says; `within` an element of a role.
+
+        A form that was just opened may not listen yet: click again `until` the page shows that.
+        """
         exact = f"normalize-space(.)='{text}'"
         place = f"//*[@role='{within}']" if within else ""
         path = f"{place}//*[self::a or self::button or @role='tab' or @role='menuitem'][{exact}]"
 
         def clicked(driver: webdriver.Chrome) -> bool:
+            if until and until in driver.find_element(By.TAG_NAME, "body").text:
+                return True
             shown = [e for e in driver.find_elements(By.XPATH, path) if e.is_displayed()]
             if shown:
                 shown[0].click()
-            return bool(shown)
+            return bool(shown) and not until
 
-        self._wait.until(clicked, f"nothing to click says {text!r}")
+        self._wait.until(clicked, f"nothing to click says {text!r}, or no {until!r}")
 
     def shows(self, *texts: str) -> str:
         """Wait until the page shows all of these; returns its text."""

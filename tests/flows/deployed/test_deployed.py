@@ -198,7 +198,7 @@ def test_one_stage_again_in_three_clicks(prefect: PrefectSite, store: Store, ui:
     ui.shows("Configuration")
     ui.click("Run")
     ui.click("Quick run", within="menu")
-    ui.click("Run", within="dialog")
+    ui.click("Run", within="dialog", until="Flow run created")
     run = wait_for(lambda: prefect.runs(deployment_id=deployment)[before:], 180, "a run")[0]
     prefect.wait_until(run["id"], "COMPLETED")
     assert store.resolve("tokenizer").inputs["dedup"].version == store.resolve("dedup").version
@@ -210,7 +210,7 @@ def test_the_form_of_a_stage(prefect: PrefectSite, ui: Browser) -> None:
     ui.open(f"{prefect.url}/v2/deployments/deployment/{ids['dedup']}/run")
     ui.shows("Force (Optional)", "build again even if there is an artifact to reuse")
     ui.shows("which clean: latest (of the recipe), a version, or an alias such as @prod")
-    ui.shows("Threshold (Optional)", "exact Jaccard similarity of word shingles", "MinHash")
+    ui.shows("Threshold (Optional)", "exact Jaccard similarity of shingles", "MinHash")
     ui.open(f"{prefect.url}/v2/deployments/deployment/{ids['manual']}/run")
     ui.shows("run this stage alone", "stages to build again", "use this tokenizer and do not run")
 
