@@ -26,3 +26,8 @@ def _characters(ranges: str) -> frozenset[str]:
 
 TERMINAL = _characters(_RANGES)
 """Full stops, question and exclamation marks: 172 characters."""
+
+C4_ENDS = frozenset(".?!\"'")
+ENDS_OF_ANY_SCRIPT = C4_ENDS | TERMINAL | frozenset("”’»」』")  # noqa: RUF001
+"""What a line may end with, to C4 (arXiv:1910.10683 §2.2), and the same with the marks and closing
+quotes of all scripts."""

@@ -10,10 +10,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from tasks.clean.filters.terminal import TERMINAL
+from tasks.clean.filters.terminal import C4_ENDS, ENDS_OF_ANY_SCRIPT, TERMINAL
 from tasks.clean.kernels import scan
 from tasks.clean.kernels.scan import Classes, Codes
-from tasks.clean.trims.c4_lines import ENDS, ENDS_OF_ANY_SCRIPT
 from tasks.words import UNSPACED_RANGES
 
 _NUM = 0x110000
@@ -49,7 +48,7 @@ def classes() -> Classes:
         table[ord(ends[0]) : ord(ends[-1]) + 1] |= scan.UNSPACED
     sets: dict[int, Iterable[str]] = {
         scan.TERMINAL: TERMINAL,
-        scan.C4_END: ENDS,
+        scan.C4_END: C4_ENDS,
         scan.ANY_END: ENDS_OF_ANY_SCRIPT,
         scan.MARK: scan.MARKS,
     }

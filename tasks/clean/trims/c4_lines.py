@@ -11,15 +11,12 @@ from functools import lru_cache
 from itertools import compress
 from typing import Literal
 
-from tasks.clean.filters.terminal import TERMINAL
 from tasks.clean.text import compose
 from tasks.clean.trims.trimmed import Trimmed, without
 from tasks.config import Config, knob
 
 _CITATION = re.compile(r"\[(?:\d*|edit|citation needed)\]")  # begun by one character: sought by it
 _CITED_NO_ASCII = re.compile(_CITATION.pattern + r"[^\x00-\x7f]")
-ENDS = frozenset(".?!\"'")
-ENDS_OF_ANY_SCRIPT = ENDS | TERMINAL | frozenset("”’»」』")  # noqa: RUF001
 _POLICY = (
     "terms of use",
     "privacy policy",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tasks.clean.filters import C4, Candidate, FineWeb, GopherQuality, Length
 from tasks.clean.filters.c4 import count_sentences
 from tasks.clean.filters.stop_words import STOP_WORDS
-from tasks.clean.filters.terminal import TERMINAL
+from tasks.clean.filters.terminal import C4_ENDS, ENDS_OF_ANY_SCRIPT, TERMINAL
 from tasks.clean.kernels import characters, repeats, scan
 from tasks.clean.trims import C4Lines
 from tasks.words import is_unspaced, split_words
@@ -112,7 +112,7 @@ def _reason(line: str, rule: C4Lines) -> str | None:
         return None
     if max(map(len, words)) > rule.max_word_characters:
         return "long_word_line"
-    ends = characters.ENDS_OF_ANY_SCRIPT if rule.any_script else characters.ENDS
+    ends = ENDS_OF_ANY_SCRIPT if rule.any_script else C4_ENDS
     if rule.ended and (stripped[-1] not in ends or stripped.endswith("...")):
         return "unended_line"
     if len(words) < rule.min_words:
