@@ -6,6 +6,7 @@ lies is not. A stage that finds other content than the recipe was read with does
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,9 +26,9 @@ class Pinned(Config):
     what: ClassVar[str] = "file"
 
     @classmethod
+    @abstractmethod
     def content_digest(cls, where: Any) -> str:
         """Of what lies there now. Raises ValueError if that cannot be what is named."""
-        raise NotImplementedError
 
     @model_validator(mode="before")
     @classmethod

@@ -32,8 +32,8 @@ MARKS = "#.!?{…。！？" + UNEVEN_CASE  # noqa: RUF001
 NUMBER_SIGNS, ELLIPSES, CURLY_BRACKETS, INNER_SENTENCE_ENDS, UNEVEN, NUM_COUNTS = range(6)
 """Where `count_marks` counts what."""
 
-REASONS = (None, "unended_line", "long_word_line", "short_line")
-"""Why `c4_lines` drops a line, by its number."""
+REASONS = ("", "unended_line", "long_word_line", "short_line", "javascript_line", "policy_line")
+"""Why C4's rules drop a line, by its number; the last two are not the kernel's to find."""
 NUM_REASONS = len(REASONS)
 
 

@@ -12,7 +12,7 @@ from itertools import compress
 from typing import Literal
 
 from tasks.clean.text import compose
-from tasks.clean.trims.trimmed import Trimmed, without
+from tasks.clean.trims.trimmed import Trimmed
 from tasks.config import Config, knob
 
 _CITATION = re.compile(r"\[(?:\d*|edit|citation needed)\]")  # begun by one character: sought by it
@@ -55,18 +55,15 @@ class C4Lines(Config):
         asked = (self.ended, mark, self.max_word_characters, self.min_words)
         numbers = scan.c4_lines(codes, characters.classes(), *asked)
         present = tuple(compress(phrases, characters.count_strings(text, codes, phrases)))
-        if not present:  # as almost always
-            # Most lines stay, and those that follow each other are one piece: a third of the time.
-            runs, counts = scan.kept_lines(codes, numbers)
-            kept = "\n".join([text[start:end] for start, end in runs.tolist()]).rstrip("\n")
-            pairs = zip(scan.REASONS, counts.tolist(), strict=True)
-            return Trimmed(kept, {reason: num for reason, num in pairs if reason and num})
-        lines, reasons = text.split("\n"), [scan.REASONS[n] for n in numbers.tolist()]
-        reasons = [
-            reason or _notice(line.lower(), present)
-            for line, reason in zip(lines, reasons, strict=True)
-        ]
-        return without(lines, reasons)
+        if present:  # almost never
+            for number, line in enumerate(text.split("\n")):
+                if not numbers[number]:
+                    numbers[number] = scan.REASONS.index(_notice(line.lower(), present))
+        # Most lines stay, and those that follow each other are one piece: a third of the time.
+        runs, counts = scan.kept_lines(codes, numbers)
+        kept = "\n".join([text[start:end] for start, end in runs.tolist()]).rstrip("\n")
+        pairs = zip(scan.REASONS, counts.tolist(), strict=True)
+        return Trimmed(kept, {reason: num for reason, num in pairs if reason and num})
 
     def without_citations(self, text: str) -> str:
         """The text without Wikipedia's marks, if they are to go."""
@@ -85,8 +82,8 @@ def _phrases(policy: tuple[str, ...], javascript: bool) -> tuple[str, ...]:
     return (*["javascript"] * javascript, *filter(None, map(str.lower, policy)))
 
 
-def _notice(lowered: str, phrases: tuple[str, ...]) -> str | None:
+def _notice(lowered: str, phrases: tuple[str, ...]) -> str:
     found = next((phrase for phrase in phrases if phrase in lowered), None)
     if found is None:
-        return None
+        return ""
     return "javascript_line" if found == "javascript" else "policy_line"

@@ -45,9 +45,9 @@ def _drawn(pieces: tuple[str, ...], name: str) -> list[str]:
     chance = random.Random(f"{SEED}:{name}")
     if not LONG:
         return chance.sample(pieces, SAMPLED)
-    parts = (*pieces, *PERSONAL, *"aA1 .-@\n")
     if pieces is HTML:
         return [*pieces]
+    parts = (*pieces, *PERSONAL, *"aA1 .-@\n")
     mixed = ["".join(chance.choices(parts, k=chance.randrange(2, 5))) for _ in pieces]
     return [*pieces, *mixed]
 
