@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from storage.aliases import Register
 from storage.errors import PhusaError
-from storage.layout import data_key
+from storage.layout import data_key, label_of
 from storage.leaning import by_label, used, with_ancestors
 from storage.manifest import Manifest, utc_now
 from storage.sealing import bury, quarantined, withdraw
@@ -101,7 +101,7 @@ def _empty_references(store: Store) -> None:
     paths = [path for path, size in store.backend.sizes("refs/recipes").items() if size]
     keys = [f"refs/recipes/{path}" for path in paths]
     for path, key, version in zip(paths, keys, store.backend.read_all(keys), strict=True):
-        if version and f"{path.partition('/')[0]}/{version.decode(errors='replace')}" in gone:
+        if version and label_of(version, path.partition("/")[0]).replace("@", "/") in gone:
             store.backend.swap(key, b"", version)
 
 

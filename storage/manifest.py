@@ -14,12 +14,13 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from storage.errors import DamagedArtifact, Fault, RequestError
 
 FINGERPRINT_SCHEMA = 1
-MANIFEST_SCHEMA = 2  # 1 had neither checks nor takedowns, and is still read
+MANIFEST_SCHEMA = 3
+"""1 had neither checks nor takedowns, 2 neither stage nor type; both are still read."""
 
 
 class _Record(BaseModel):
@@ -90,8 +91,10 @@ class Manifest(_Record):
     """The commit record of an artifact: written last, create-only."""
 
     schema_version: int = MANIFEST_SCHEMA
-    name: str
+    name: str = Field(description="the instance of a recipe that it was made for")
     version: str
+    stage: str = Field(description="the kind of work that made it")
+    type: str = Field("", description="what it is; empty in manifests of schema 2")
     fingerprint: str
     digest: str
     config: dict[str, JsonValue]
@@ -109,9 +112,23 @@ class Manifest(_Record):
     created: datetime
     seconds: float = Field(description="wall time of the build, all attempts together")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_as_its_stage(cls, raw: Any) -> Any:
+        """Until schema 3 an artifact had the name of its stage."""
+        if isinstance(raw, dict) and "stage" not in raw and "name" in raw:
+            return {**raw, "stage": raw["name"]}
+        return raw
+
     @property
     def label(self) -> str:
         return f"{self.name}@{self.version}"
+
+    @property
+    def reference(self) -> bytes:
+        """What the reference of its fingerprint holds; of an instance with its stage's name, the
+        version alone, as it always was."""
+        return (self.version if self.name == self.stage else self.label).encode()
 
     @property
     def num_bytes(self) -> int:

@@ -39,6 +39,8 @@ class Draft:
     """Everything about an artifact but its files and its version."""
 
     name: str
+    stage: str
+    type: str
     fingerprint: str
     config: Mapping[str, JsonValue]
     inputs: Mapping[str, InputRef]
@@ -62,7 +64,7 @@ def commit(store: Store, workspace: Workspace, draft: Draft, *, replace: bool = 
     """
     while True:
         manifest = _manifest_of(workspace, draft)
-        winner = None if replace else store.find(draft.name, draft.fingerprint)
+        winner = None if replace else store.find(draft.stage, draft.fingerprint)
         if winner is not None:
             break
         key = layout.manifest_key(manifest.name, manifest.version)
@@ -107,9 +109,9 @@ def quarantined(store: Store, name: str | None = None) -> list[Manifest]:
     return found
 
 
-def find_quarantined(store: Store, name: str, fingerprint: str) -> Manifest | None:
+def find_quarantined(store: Store, fingerprint: str) -> Manifest | None:
     """The newest whole build of this fingerprint that is in quarantine."""
-    builds = [m for m in quarantined(store, name) if m.fingerprint == fingerprint]
+    builds = [m for m in quarantined(store) if m.fingerprint == fingerprint]
     return next((m for m in reversed(builds) if store.is_whole(m)), None)
 
 
@@ -164,8 +166,9 @@ def bury(store: Store, name: str, version: str, why: str) -> None:
     stone = {"why": why, "at": utc_now().isoformat()}
     store.backend.create(layout.tombstone_key(name, version), json.dumps(stone).encode())
     with contextlib.suppress(UnknownArtifact, DamagedArtifact):
-        fingerprint = store.manifest(name, version).fingerprint
-        store.backend.swap(layout.recipe_key(name, fingerprint), b"", version.encode())
+        taken = store.manifest(name, version)
+        key = layout.recipe_key(taken.stage, taken.fingerprint)
+        store.backend.swap(key, b"", taken.reference)
     store.backend.delete(layout.quarantine_key(name, version))
     store.backend.delete(layout.data_key(name, version))
 
@@ -215,17 +218,17 @@ def _publish(store: Store, manifest: Manifest, replace: bool) -> Manifest | None
     content, which a stage that is not deterministic gives, is kept to be looked at. None if gc took
     the version before the reference named it.
     """
-    key = layout.recipe_key(manifest.name, manifest.fingerprint)
+    key = layout.recipe_key(manifest.stage, manifest.fingerprint)
     while True:
         present = store.backend.read(key)
-        winner = store.find(manifest.name, manifest.fingerprint) if present else None
+        winner = store.find(manifest.stage, manifest.fingerprint) if present else None
         if winner is not None and not replace and _yields(store, manifest, winner):
             return winner
-        if store.backend.swap(key, manifest.version.encode(), present):
+        if store.backend.swap(key, manifest.reference, present):
             break
     if store.backend.read(layout.tombstone_key(manifest.name, manifest.version)) is None:
         return manifest  # whoever buries it from now on finds the reference, and empties it
-    store.backend.swap(key, b"", manifest.version.encode())
+    store.backend.swap(key, b"", manifest.reference)
     return None
 
 
@@ -235,7 +238,7 @@ def _yields(store: Store, loser: Manifest, winner: Manifest) -> bool:
     False if gc is taking the winner, or something leans on the loser already: it takes the
     reference then. Decided beside the aliases, as by gc, so that never both go.
     """
-    if winner.version == loser.version or winner.digest != loser.digest:
+    if winner.label == loser.label or winner.digest != loser.digest:
         return True
     run = uuid.uuid4().hex
 
@@ -266,6 +269,8 @@ def _manifest_of(workspace: Workspace, draft: Draft) -> Manifest:
     return Manifest(
         name=draft.name,
         version=new_version(draft.place or created),
+        stage=draft.stage,
+        type=draft.type,
         fingerprint=draft.fingerprint,
         digest=content_digest(files),
         config=dict(draft.config),

@@ -47,13 +47,13 @@ class Store:
 
     # --- looking up ---------------------------------------------------------------------------
 
-    def find(self, name: str, fingerprint: str) -> Manifest | None:
+    def find(self, stage: str, fingerprint: str) -> Manifest | None:
         """The sealed artifact of this fingerprint, or None if there is none that is whole."""
-        version = self.backend.read(layout.recipe_key(name, fingerprint))
-        if not version:  # emptied where gc took the version
+        reference = self.backend.read(layout.recipe_key(stage, fingerprint))
+        if not reference:  # emptied where gc took the version
             return None
         try:
-            manifest = self.manifest(name, version.decode())
+            manifest = self.manifest(*layout.label_of(reference, stage).split("@", 1))
         except (UnknownArtifact, DamagedArtifact, ValueError):  # ValueError: no version's name
             return None
         return manifest if self.is_whole(manifest) else None
@@ -204,7 +204,7 @@ class Store:
     @contextmanager
     def building(
         self,
-        name: str,
+        stage: str,
         fingerprint: str,
         uses: Sequence[str] = (),
         waiting: Callable[[str], None] = lambda holder: None,
@@ -215,10 +215,10 @@ class Store:
         caller asks `find` again once inside. `uses` are the labels of the versions that it reads,
         which gc leaves alone meanwhile. Raises UnknownArtifact if gc has begun to take one.
         """
-        folder = self.work / name
+        folder = self.work / stage
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / f"{fingerprint}.lock")
-        key = layout.lease_key(name, fingerprint)
+        key = layout.lease_key(stage, fingerprint)
         said = set[str]()
 
         def say(holder: str) -> None:

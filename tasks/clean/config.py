@@ -7,18 +7,17 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks.artifacts.documents import DOCUMENTS
+from tasks.artifacts.pages import PAGES
 from tasks.checks import CHECKS_SAY, with_defaults
-from tasks.clean.checks import DEFAULTS, CleanCheck
+from tasks.clean.checks import DEFAULTS, CleanCheck, measures
 from tasks.clean.extractors import Auto, Extractor
 from tasks.clean.filters import Filter, GopherQuality, Length, Repetition
 from tasks.clean.language_codes import plain_code, whole_language
 from tasks.clean.pii import BankAccount, Email, IpAddress, NationalId, PaymentCard, Phone, Pii
 from tasks.clean.trims import Trim
 from tasks.config import Config, Pattern, knob
-
-VERSION = 4
-INPUTS = ("crawl",)
-
+from tasks.stage import Job, Outcome, Port, Stage
 
 LanguageCode = Annotated[str, AfterValidator(plain_code)]
 LanguageScore = Annotated[float, Field(ge=0, le=1)]
@@ -130,3 +129,24 @@ class CleanConfig(Config):
     checks: Annotated[tuple[CleanCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
     )
+
+
+def _build(job: Job) -> Outcome:
+    from tasks.clean.task import build  # Prefect: 1.3 s, and only wanted where it runs
+
+    return build(job)
+
+
+STAGE = Stage(
+    name="clean",
+    says="extract text, detect its language, drop poor pages, each with its reason",
+    config=CleanConfig,
+    version=4,
+    output=DOCUMENTS,
+    build=_build,
+    measures=measures,
+    ports=(Port("pages", PAGES, recorded_as="crawl"),),
+    selects=True,
+    leaves_out=True,
+    maps=True,
+)

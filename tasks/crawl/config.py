@@ -6,13 +6,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from tasks.artifacts.pages import PAGES
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
-from tasks.crawl.checks import DEFAULTS, CrawlCheck
+from tasks.crawl.checks import DEFAULTS, CrawlCheck, measures
 from tasks.crawl.sources import Source
-
-VERSION = 2
-INPUTS: tuple[str, ...] = ()
+from tasks.stage import Job, Outcome, Stage
 
 
 class CrawlConfig(Config):
@@ -32,3 +31,23 @@ class CrawlConfig(Config):
     checks: Annotated[tuple[CrawlCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
     )
+
+
+def _build(job: Job) -> Outcome:
+    from tasks.crawl.task import build  # Prefect: 1.3 s, and only wanted where it runs
+
+    return build(job)
+
+
+STAGE = Stage(
+    name="crawl",
+    says="fetch pages from the web or read them from files, and index them",
+    config=CrawlConfig,
+    version=2,
+    output=PAGES,
+    build=_build,
+    measures=measures,
+    takes="URLs asked for",
+    selects=True,
+    leaves_out=True,
+)

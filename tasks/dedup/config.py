@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks.artifacts.documents import DOCUMENTS
+from tasks.artifacts.scores import SCORES
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, Pattern, knob
-from tasks.dedup.checks import DEFAULTS, DedupCheck
+from tasks.dedup.checks import DEFAULTS, DedupCheck, measures
 from tasks.dedup.evaluation import Decontamination
 from tasks.dedup.methods import Exact, Method, MinHash, PairMethod, TextMethod
 from tasks.dedup.shingles import Shingles
-
-VERSION = 2
-INPUTS = ("clean", "quality")
+from tasks.stage import Job, Outcome, Port, Stage
 
 PlainRule = Literal[
     "longest",
@@ -140,3 +140,28 @@ class DedupConfig(Config):
     def basis_text(self) -> str:
         """The same as text, for the files that hold keys."""
         return json.dumps(self.basis(), sort_keys=True)
+
+
+def _build(job: Job) -> Outcome:
+    from tasks.dedup.task import build  # Prefect: 1.3 s, and only wanted where it runs
+
+    return build(job)
+
+
+STAGE = Stage(
+    name="dedup",
+    says="keep the best document of each cluster of duplicates",
+    config=DedupConfig,
+    version=2,
+    output=DOCUMENTS,
+    build=_build,
+    measures=measures,
+    ports=(
+        Port("documents", DOCUMENTS, recorded_as="clean"),
+        Port("scores", SCORES, recorded_as="quality"),
+        Port("against", DOCUMENTS, "many", names=True),
+    ),
+    selects=True,
+    drops={"duplicates": "duplicate", "already_there": "in an earlier corpus"},
+    maps=True,
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from tasks.checks import Check, Made, Measure, change, growth, stat
+from tasks.checks import Check, Made, Measure, change, stat
 from tasks.config import knob
 
 _ABOUT = {
@@ -57,7 +57,10 @@ def measures(made: Made, last: Made | None) -> dict[str, float | None]:
     """All measures of a fine-tuned model, beside those of the last version if there is one."""
     score = stat(made, "held_out_bits_per_byte")
     return {
-        "growth": growth(made, last),
+        "growth": change(
+            stat(made, "trainable_parameters"),
+            None if last is None else stat(last, "trainable_parameters"),
+        ),
         "pairs_growth": change(made.rows_in, None if last is None else last.rows_in),
         "held_out_bits_per_byte": score,
         "gain": stat(made, "held_out_bits_per_byte_before") - score,

@@ -6,16 +6,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from tasks.artifacts.adapter import ADAPTER
+from tasks.artifacts.documents import DOCUMENTS
+from tasks.artifacts.model import MODEL
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.finetune.adapters import Adapter, Lora
-from tasks.finetune.checks import DEFAULTS, FinetuneCheck
+from tasks.finetune.checks import DEFAULTS, FinetuneCheck, measures
 from tasks.finetune.pairs import Definitions, PairSource
 from tasks.lm.config import ComputeConfig
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
-
-VERSION = 2
-INPUTS = ("dedup", "pretrain")
+from tasks.stage import Job, Outcome, Port, Stage
 
 
 class FinetuneConfig(Config):
@@ -43,3 +44,29 @@ class FinetuneConfig(Config):
     checks: Annotated[tuple[FinetuneCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
     )
+
+
+def _build(job: Job) -> Outcome:
+    from tasks.finetune.task import build  # Prefect: 1.3 s, and only wanted where it runs
+
+    return build(job)
+
+
+STAGE = Stage(
+    name="finetune",
+    says="train an adapter on instruction pairs from the documents, and merge it",
+    config=FinetuneConfig,
+    version=2,
+    output=ADAPTER,
+    build=_build,
+    measures=measures,
+    ports=(
+        Port("documents", DOCUMENTS, recorded_as="dedup"),
+        Port("model", MODEL, recorded_as="pretrain"),
+    ),
+    score="held_out_bits_per_byte",
+    takes="pairs",
+    parts={"pairs": "pairs to train on", "held_out_pairs": "pairs held out"},
+    grows=False,
+    trains=True,
+)

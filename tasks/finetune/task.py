@@ -12,6 +12,20 @@ from prefect.cache_policies import NO_CACHE
 
 from storage.workspace import Workspace
 from tasks.finetune.config import FinetuneConfig
+from tasks.stage import Job, Outcome, handed, results
+
+
+def build(job: Job) -> Outcome:
+    """Make pairs of the documents and train on them; one adapter comes out."""
+    pairs = build_pairs.submit(job.files("documents", "documents/"), job.config, job.work)
+    base = job.input("model")
+    root = base.type.root  # of a tuned model its merged weights
+    trained = train_adapter.submit(
+        job.config, base.folder(root) / root, handed(pairs), job.tracking
+    )
+    results([pairs])
+    stats = trained.result()
+    return Outcome(stats["pairs"] + stats["held_out_pairs"], 1, stats)
 
 
 @task(task_run_name="build instruction pairs", cache_policy=NO_CACHE)

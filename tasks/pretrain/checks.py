@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from tasks.checks import Check, Made, Measure, growth, stat
+from tasks.checks import Check, Made, Measure, change, stat
 from tasks.config import knob
 
 _ABOUT = {
@@ -63,7 +63,9 @@ def measures(made: Made, last: Made | None) -> dict[str, float | None]:
     """All measures of a base model, beside those of the last version if there is one."""
     score = stat(made, "validation_bits_per_byte")
     return {
-        "growth": growth(made, last),
+        "growth": change(
+            stat(made, "parameters"), None if last is None else stat(last, "parameters")
+        ),
         "validation_bits_per_byte": score,
         "last_loss": stat(made, "last_loss"),
         "gain_over_unigram": stat(made, "unigram_bits_per_byte") - score,

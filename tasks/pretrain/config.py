@@ -6,15 +6,16 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from tasks.artifacts.model import MODEL
+from tasks.artifacts.sequences import SEQUENCES
+from tasks.artifacts.tokenizer import TOKENIZER
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.lm.config import ComputeConfig, OptimizerConfig
 from tasks.lm.models import Model, Qwen3
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
-from tasks.pretrain.checks import DEFAULTS, PretrainCheck
-
-VERSION = 1
-INPUTS = ("shard", "tokenizer")
+from tasks.pretrain.checks import DEFAULTS, PretrainCheck, measures
+from tasks.stage import Job, Outcome, Port, Stage
 
 
 class PretrainConfig(Config):
@@ -33,3 +34,27 @@ class PretrainConfig(Config):
     checks: Annotated[tuple[PretrainCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
     )
+
+
+def _build(job: Job) -> Outcome:
+    from tasks.pretrain.task import build  # Prefect: 1.3 s, and only wanted where it runs
+
+    return build(job)
+
+
+STAGE = Stage(
+    name="pretrain",
+    says="train a base model within a token budget; a stopped run goes on from its checkpoint",
+    config=PretrainConfig,
+    version=1,
+    output=MODEL,
+    build=_build,
+    measures=measures,
+    ports=(
+        Port("sequences", SEQUENCES, recorded_as="shard"),
+        Port("tokenizer", TOKENIZER),
+    ),
+    score="validation_bits_per_byte",
+    grows=False,
+    trains=True,
+)

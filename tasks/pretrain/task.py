@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.pretrain.config import PretrainConfig
+from tasks.stage import Job, Outcome, count_rows
+
+
+def build(job: Job) -> Outcome:
+    """Train on the sequences; one model comes out."""
+    sharded = job.input("sequences").manifest
+    train, validation = (job.files("sequences", f"{side}/") for side in ("train", "validation"))
+    facts = {
+        "sequence_length": cast("int", sharded.config["sequence_length"]),
+        "validation_bytes": cast("int", sharded.stats["validation_bytes"]),
+    }
+    tokenizer, tracking = job.folder("tokenizer"), job.tracking
+    trained = train_base.submit(job.config, train, validation, facts, tokenizer, job.work, tracking)
+    stats = trained.result()
+    stats["unigram_bits_per_byte"] = sharded.stats["unigram_bits_per_byte"]  # to be beaten
+    return Outcome(count_rows(train), 1, stats)
 
 
 @task(task_run_name="pretrain on {config.tokens} tokens", cache_policy=NO_CACHE)

@@ -6,13 +6,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks.artifacts.documents import DOCUMENTS
+from tasks.artifacts.scores import SCORES
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
-from tasks.quality.checks import DEFAULTS, QualityCheck
+from tasks.quality.checks import DEFAULTS, QualityCheck, measures
 from tasks.quality.classifiers import Classifier
-
-VERSION = 1
-INPUTS = ("clean",)
+from tasks.stage import Job, Outcome, Port, Stage
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 EVEN = 0.5
@@ -79,3 +79,23 @@ class QualityConfig(Config):
 
     def _sets(self, name: str) -> bool:
         return dict(self)[name] not in (None, {})
+
+
+def _build(job: Job) -> Outcome:
+    from tasks.quality.task import build  # Prefect: 1.3 s, and only wanted where it runs
+
+    return build(job)
+
+
+STAGE = Stage(
+    name="quality",
+    says="score documents by a classifier; those that score low go no further",
+    config=QualityConfig,
+    version=1,
+    output=SCORES,
+    build=_build,
+    measures=measures,
+    ports=(Port("documents", DOCUMENTS, recorded_as="clean"),),
+    selects=True,
+    maps=True,
+)

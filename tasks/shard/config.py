@@ -6,12 +6,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from tasks.artifacts.documents import DOCUMENTS
+from tasks.artifacts.sequences import SEQUENCES
+from tasks.artifacts.tokenizer import TOKENIZER
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
-from tasks.shard.checks import DEFAULTS, ShardCheck
-
-VERSION = 1
-INPUTS = ("dedup", "tokenizer")
+from tasks.shard.checks import DEFAULTS, ShardCheck, measures
+from tasks.stage import Job, Outcome, Port, Stage
 
 
 class ShardConfig(Config):
@@ -29,3 +30,27 @@ class ShardConfig(Config):
     checks: Annotated[tuple[ShardCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
     )
+
+
+def _build(job: Job) -> Outcome:
+    from tasks.shard.task import build  # Prefect: 1.3 s, and only wanted where it runs
+
+    return build(job)
+
+
+STAGE = Stage(
+    name="shard",
+    says="tokenize documents, split them by document, pack them into sequences",
+    config=ShardConfig,
+    version=1,
+    output=SEQUENCES,
+    build=_build,
+    measures=measures,
+    ports=(
+        Port("documents", DOCUMENTS, recorded_as="dedup"),
+        Port("tokenizer", TOKENIZER),
+    ),
+    parts={"train_tokens": "tokens to train on", "validation_tokens": "tokens held out"},
+    leaves_out=True,
+    maps=True,
+)

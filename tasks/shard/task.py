@@ -18,6 +18,21 @@ from tasks.lm.tokens import load_tokenizer
 from tasks.progress import track
 from tasks.shard.config import ShardConfig
 from tasks.shard.shard import ShardPaths, measure_baselines, shard_documents
+from tasks.stage import Job, Outcome, count_rows, handed, results
+
+
+def build(job: Job) -> Outcome:
+    """Tokenize shard by shard, and measure what simple models make of the held-out documents."""
+    documents, tokenizer = job.files("documents", "documents/"), job.folder("tokenizer")
+    config, work, forgotten = job.config, job.work, job.forgotten
+    futures = [
+        tokenize.submit(number, len(documents), path, tokenizer, config, work, forgotten)
+        for number, path in enumerate(documents, 1)
+    ]
+    shards = [handed(future) for future in futures]
+    measured = baselines.submit(documents, shards, tokenizer, config, forgotten)
+    packed = [path for pair in results(futures) for path in pair]
+    return Outcome(count_rows(documents), count_rows(packed), measured.result())
 
 
 @task(task_run_name="tokenize shard {number} of {count}", cache_policy=NO_CACHE)

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from tasks.artifacts.documents import DOCUMENTS
+from tasks.artifacts.tokenizer import TOKENIZER
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.lm.tokens import SPECIAL_TOKENS, Split
-from tasks.tokenizer.checks import DEFAULTS, TokenizerCheck
-
-VERSION = 1
-INPUTS = ("dedup",)
+from tasks.stage import Job, Outcome, Port, Stage
+from tasks.tokenizer.checks import DEFAULTS, TokenizerCheck, measures
 
 SMALLEST_VOCABULARY = 256 + len(SPECIAL_TOKENS)
 
@@ -31,3 +31,21 @@ class TokenizerConfig(Config):
     checks: Annotated[tuple[TokenizerCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
     )
+
+
+def _build(job: Job) -> Outcome:
+    from tasks.tokenizer.task import build  # Prefect: 1.3 s, and only wanted where it runs
+
+    return build(job)
+
+
+STAGE = Stage(
+    name="tokenizer",
+    says="train a byte-level BPE on the documents",
+    config=TokenizerConfig,
+    version=1,
+    output=TOKENIZER,
+    build=_build,
+    measures=measures,
+    ports=(Port("documents", DOCUMENTS, recorded_as="dedup"),),
+)

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from storage.workspace import Workspace
 from tasks.progress import Bar, track
+from tasks.stage import Job, Outcome
 from tasks.tokenizer.config import TokenizerConfig
 from tasks.tokenizer.train import (
     bytes_per_token,
@@ -22,6 +23,12 @@ from tasks.tokenizer.train import (
 )
 
 _SAMPLE_BYTES = 1 << 20  # half a second to encode
+
+
+def build(job: Job) -> Outcome:
+    """Train on all documents at once."""
+    seen = train_bpe.submit(job.files("documents", "documents/"), job.config, job.work).result()
+    return Outcome(seen.pop("documents"), job.config.vocab_size, seen)
 
 
 @task(task_run_name="train BPE of {config.vocab_size} entries", cache_policy=NO_CACHE)

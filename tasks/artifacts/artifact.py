@@ -1,0 +1,254 @@
+"""What a kind of artifact is: its unit, its tables, and how people and tools look into it.
+
+Stages declare what they take and make by these types, and everything that asks about artifacts
+(listing, trace, diff, export, takedown, pages in the UI) loops over types, never over stages. What
+a type does not answer is answered here, plainly: an artifact of a type that nothing is known of
+still has a row, a page and a lineage.
+
+Types are imported by every command, so pyarrow, torch and the rest are imported inside methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from storage.manifest import FileEntry, InputRef, Manifest
+
+if TYPE_CHECKING:
+    from storage.store import Store
+    from storage.takedown import Forgotten
+
+TRAIN = "train"
+"""The split of a table that has no other."""
+
+Form = Literal["dataset", "tokenizer", "model"]
+"""What an artifact is to its ecosystem: what loads it once it is exported."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of an artifact: for each split a Parquet file, or a folder (`name/`) of them."""
+
+    name: str
+    splits: Mapping[str, str]
+    says: str
+
+    def rows(self, manifest: Manifest) -> dict[str, int]:
+        """Count the rows of each split that has any."""
+        counts = {
+            split: sum(entry.rows or 0 for entry in manifest.files if _lies_in(entry, place))
+            for split, place in self.splits.items()
+        }
+        return {split: count for split, count in counts.items() if count}
+
+
+def _lies_in(entry: FileEntry, place: str) -> bool:
+    return entry.path.startswith(place) if place.endswith("/") else entry.path == place
+
+
+def table(name: str, place: str, says: str) -> Table:
+    """Describe a table of one split."""
+    return Table(name, {TRAIN: place}, says)
+
+
+class Finding(Protocol):
+    """What one artifact knows of a page or a document: a frozen dataclass; its fields are its JSON."""
+
+    def lines(self) -> Iterator[str]:
+        """Tell it to people, a line for each fact."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure by which models are compared, in bits per byte: less is better.
+
+    `text` says what was measured, `subject` who reached it; `own` is the model that is asked about,
+    the others are what it is to beat.
+    """
+
+    text: str
+    subject: str
+    value: float
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class Held:
+    """What of a takedown one artifact holds: ids of pages or documents, and rows in its unit."""
+
+    ids: frozenset[str] = frozenset()
+    amount: int = 0
+
+
+@dataclass(frozen=True)
+class Saw:
+    """What a model saw of a takedown. None: it was not counted, or cannot be any more.
+
+    A tokenizer saw `documents`, a model `tokens` of documents, an adapter `pairs` and, through its
+    `base`, tokens.
+    """
+
+    documents: int | None = None
+    tokens: int | None = None
+    pairs: int | None = None
+    base: str | None = None
+
+
+class Artifact:
+    """A sealed artifact in its store, as its type sees it: its files, and what it was made from."""
+
+    def __init__(
+        self,
+        store: Store,
+        manifest: Manifest,
+        kind: ArtifactType,
+        opener: Callable[[Store, Manifest], Artifact],
+    ) -> None:
+        self.store, self.manifest, self.type = store, manifest, kind
+        self._opener = opener
+
+    @property
+    def label(self) -> str:
+        return self.manifest.label
+
+    def has(self, prefix: str) -> bool:
+        """Say whether it has a file at, or under, `prefix`."""
+        return any(entry.path.startswith(prefix) for entry in self.manifest.files)
+
+    def files(self, prefix: str) -> list[Path]:
+        """List its files under `prefix`, fetched where the store is remote, sorted."""
+        return self.store.files(self.manifest, prefix)
+
+    def folder(self, prefix: str = "") -> Path:
+        """Name the local folder that holds at least its files under `prefix`."""
+        return self.store.folder(self.manifest, prefix)
+
+    def open(self, reference: InputRef) -> Artifact:
+        """Open one of its inputs. Raises UnknownArtifact or DamagedArtifact."""
+        found = self.store.manifest(reference.name, reference.version)
+        return self._opener(self.store, found)
+
+    def inputs(self, kind: ArtifactType | None = None) -> Iterator[Artifact]:
+        """Open those of its inputs that can serve as `kind` and whose manifests can be read."""
+        from storage.errors import DamagedArtifact, UnknownArtifact
+
+        for reference in self.manifest.inputs.values():
+            try:
+                found = self.open(reference)
+            except (UnknownArtifact, DamagedArtifact):
+                continue
+            if kind is None or found.type.serves(kind):
+                yield found
+
+    def input(self, kind: ArtifactType) -> Artifact:
+        """Open the first input that can serve as `kind`. Raises UnknownArtifact if none is left."""
+        from storage.errors import Fault, UnknownArtifact
+
+        found = next(self.inputs(kind), None)
+        if found is None:
+            names = ", ".join(r.label for r in self.manifest.inputs.values()) or "nothing"
+            remedy = "Run the recipe again: it builds what is gone."
+            what = f"no {kind.name} that it was made from"
+            raise UnknownArtifact(Fault(self.label, what, f"one of {names}", remedy))
+        return found
+
+
+class Walk(Protocol):
+    """What a trace has found so far, as the types ask it: later artifacts build on earlier ones."""
+
+    urls: set[str]
+    ids: set[str]
+
+    def key(self) -> tuple[Literal["url", "document_id"], set[str]]:
+        """Name the column that is looked for, and its values."""
+
+    def learn(self, documents: Iterable[tuple[str, str]]) -> None:
+        """Add (document id, URL) pairs to what is looked for from here on."""
+
+    def knows(self, artifact: Artifact) -> bool:
+        """Say whether that artifact was asked already, and could be read."""
+
+    def known(self, artifact: Artifact, kind: ArtifactType) -> Finding | None:
+        """Give what its input of `kind` knew. Raises InputGone if that could not be asked."""
+
+
+class InputGone(Exception):
+    """What an artifact was made from cannot be read, so what it saw is not known."""
+
+
+class TakedownSearch(Protocol):
+    """What was taken down, as the types ask it; docs/takedown.md has the whole."""
+
+    @property
+    def forgotten(self) -> Forgotten:
+        """Give the takedowns that are looked for."""
+
+    @property
+    def documents(self) -> frozenset[str]:
+        """Give the ids of all documents that are covered, as far as their URLs are known."""
+
+    def held(self, artifact: Artifact) -> Held:
+        """Give what an artifact holds; each content is read once."""
+
+
+@dataclass(frozen=True)
+class ArtifactType:
+    """A kind of artifact of which nothing is known but its tables; known kinds override more.
+
+    `unit` names its rows, or what the stat `counted_in` counts. `form` says what loads it once it
+    is exported. Whatever lies under `root` goes to the top of an exported folder. `also` names
+    types that it can serve as. What is trained has learnt from content that cannot be taken out.
+    """
+
+    name: str
+    unit: str = "rows"
+    tables: tuple[Table, ...] = ()
+    form: ClassVar[Form] = "dataset"
+    counted_in: ClassVar[str] = ""
+    root: ClassVar[str] = ""
+    also: ClassVar[tuple[str, ...]] = ()
+    is_trained: ClassVar[bool] = False
+
+    def serves(self, kind: ArtifactType) -> bool:
+        """Say whether it can be given where `kind` is asked for."""
+        return kind.name in (self.name, *self.also)
+
+    def amount(self, manifest: Manifest) -> str:
+        """Say how much it holds, in its unit."""
+        found = manifest.stats.get(self.counted_in)
+        return f"{found if isinstance(found, int) else manifest.rows_out:,} {self.unit}"
+
+    # --- looking into it --------------------------------------------------------------------------
+
+    def samples(self, artifact: Artifact, prompts: Sequence[str]) -> Iterator[str]:
+        """Give a few pieces of what is in it, as plain text; models answer `prompts`."""
+        return iter(())
+
+    def scores(self, artifact: Artifact) -> list[Score]:
+        """Give what a model was measured to reach, beside what it is to beat."""
+        return []
+
+    # --- following a page through it --------------------------------------------------------------
+
+    def trace(self, artifact: Artifact, walk: Walk) -> Finding | None:
+        """Tell what it knows of the page that is followed, or None."""
+        return None
+
+    # --- taking content out of it -----------------------------------------------------------------
+
+    def held(self, artifact: Artifact, search: TakedownSearch) -> Held:
+        """Find what was taken down in it."""
+        return Held()
+
+    def saw(
+        self, artifact: Artifact, search: TakedownSearch, earlier: Mapping[str, Saw]
+    ) -> Saw | None:
+        """Count what it learnt from; `earlier` has, by label, what models before it saw."""
+        return None
+
+
+PLAIN = ArtifactType("artifact")
+"""The type of what no registered stage made, in a store that another phusa has written."""

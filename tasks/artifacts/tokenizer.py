@@ -1,0 +1,17 @@
+"""Tokenizers: one tokenizer.json, as transformers loads it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tasks.artifacts.artifact import ArtifactType, Form
+
+
+class Tokenizer(ArtifactType):
+    """A vocabulary with its merges."""
+
+    form: ClassVar[Form] = "tokenizer"
+    is_trained: ClassVar[bool] = True
+
+
+TOKENIZER = Tokenizer("tokenizer", "entries")
