@@ -128,7 +128,7 @@ class Stage:
 
     `leaves_out`: a run of it drops content that was taken down; other stages take only inputs
     without any. `rewrite` seals a version anew without such content, where building it again would
-    fetch, extract or train again. `pages` makes parts of its run's page that its type does not know.
+    fetch, extract or train again. `sections` makes parts of its run's page that its type lacks.
 
     `grows`: its memory follows its inputs' size. `maps`: its tasks are shards that a cluster can
     take. `trains`: it is work for a GPU.
@@ -149,7 +149,7 @@ class Stage:
     parts: Mapping[str, str] = field(default_factory=dict)
     leaves_out: bool = False
     rewrite: Callable[..., Any] | None = None
-    pages: Callable[..., Any] | None = None
+    sections: Callable[..., Any] | None = None
     grows: bool = True
     maps: bool = False
     trains: bool = False
@@ -185,7 +185,7 @@ class Stage:
 
 @cache
 def _source_sha256(module: str) -> str:
-    """Digest the folder of a stage's config and the modelling library, without gates: they judge."""
+    """Digest the folder of a stage's config and the modelling library, without gates."""
     folder = Path(cast("str", sys.modules[module].__file__)).parent
     digest = hashlib.sha256()
     for root in (folder, Path(__file__).parent / "lm"):

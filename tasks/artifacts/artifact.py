@@ -55,7 +55,7 @@ def table(name: str, place: str, says: str) -> Table:
 
 
 class Finding(Protocol):
-    """What one artifact knows of a page or a document: a frozen dataclass; its fields are its JSON."""
+    """What one artifact knows of a page or a document; its fields are the JSON of a trace."""
 
     def lines(self) -> Iterator[str]:
         """Tell it to people, a line for each fact."""
