@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -28,8 +27,9 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelling
 
-from flows.parameters import INPUTS, RunOptions, StageInputs, StageResult
-from flows.stage_run import find_made, fingerprint_of
+from flows.parameters import RunOptions, StageInputs, StageResult
+from flows.stage_run import StageRun
+from flows.stages import STAGES
 from storage.errors import Fault, RequestError, WorkerRunFailed
 from tasks.config import Config
 
@@ -37,17 +37,16 @@ _POLL_S = 2.0
 _SAY_WAITING_AFTER_S = 30.0
 
 
-@task(task_run_name="{name} on the gpu pool", cache_policy=NO_CACHE)
+@task(task_run_name="{options.instance} on the gpu pool", cache_policy=NO_CACHE)
 def build_on_gpu_worker(
-    name: str, config: Config, options: RunOptions, inputs: Mapping[str, StageResult | str]
+    name: str, config: Config, options: RunOptions, inputs: StageInputs
 ) -> StageResult:
     """Have a worker of the gpu pool build a stage, and wait for it.
 
     The run is known by the stage's fingerprint and the store: a pipeline that wants what another
     one has ordered waits for that run. Raises WorkerRunFailed if it does not end well.
     """
-    chosen = INPUTS[name].model_validate(inputs)
-    order = _Order(name, config, options, chosen)
+    order = _Order(name, config, options, inputs)
     with get_client(sync_client=True) as client:
         try:
             ended = _run_of(client, order)
@@ -55,7 +54,8 @@ def build_on_gpu_worker(
             _cancel_with_pipeline(client)
             raise
     _require_completed(name, ended)
-    made = find_made(name, config, chosen, options.model_copy(update={"force": False}))
+    unforced = options.model_copy(update={"force": False})
+    made = StageRun(STAGES[name], config, inputs, unforced).find()
     if made is None:
         raise WorkerRunFailed(
             f"run {ended.name} built {name}, but it is not in the store {options.store} as this "
@@ -85,8 +85,8 @@ class _Order:
     @cached_property
     def tag(self) -> str:
         """The same for all who want the same; one that is forced is its pipeline's own."""
-        fingerprint = fingerprint_of(self.name, self.config, self.inputs, self.options)
-        wanted = [fingerprint, self.options.store]
+        run = StageRun(STAGES[self.name], self.config, self.inputs, self.options)
+        wanted = [run.key, self.options.store]
         if self.options.force:
             wanted.append(str(this_run.get_id()))
         digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
@@ -136,7 +136,7 @@ def _place(client: SyncPrefectClient, order: _Order) -> FlowRun:
             "options": order.options.model_dump(mode="json"),
             "inputs": order.inputs.model_dump(mode="json"),
         },
-        flow_run_name=f"{order.name} for {order.options.recipe}",
+        flow_run_name=f"{order.options.instance or order.name} for {order.options.recipe}",
         tags=["phusa", order.tag],
         idempotency_key=f"{order.tag}-{attempt}",
         timeout=0,

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from flows.runners import Runner, Threads
+from flows.stages import STAGES
+from tasks.stage import Port, Stage
 
 if TYPE_CHECKING:
     from flows.recipe import Recipe
-
-StageName = Literal[
-    "crawl", "clean", "quality", "dedup", "tokenizer", "shard", "pretrain", "finetune"
-]
-AnyStage = Literal[
-    "", "crawl", "clean", "quality", "dedup", "tokenizer", "shard", "pretrain", "finetune"
-]
-"""A stage, or none: a plain select in the form, where `None` would be a second control."""
 
 
 class Form(BaseModel):
@@ -33,29 +27,29 @@ class RunOptions(Form):
     force: bool = Field(False, description="build again even if there is an artifact to reuse")
     store: str = Field(description="the artifact store: a folder, or s3://bucket/prefix")
     recipe: str = Field(description="name of the recipe that the artifacts are made for")
+    instance: str = Field("", description="name of the artifacts; empty: the stage's own")
     workers: int = Field(2, ge=1, le=256, description="shards worked on at once")
     runner: Runner = Field(Threads(), description="where mapped shard tasks run")
     prompts: tuple[str, ...] = Field((), description="shown on a model's page, answered by it")
 
     @classmethod
-    def of(cls, recipe: Recipe, store: str, *, force: bool = False) -> RunOptions:
-        """Those of a recipe's own runs."""
-        return cls(
-            force=force,
-            store=store,
-            recipe=recipe.name,
-            workers=recipe.workers,
-            runner=recipe.runner,
-            prompts=recipe.prompts,
-        )
+    def of(cls, recipe: Recipe, store: str, **changes: Any) -> RunOptions:
+        """Give those of a recipe's own runs, with `changes`."""
+        same = {name: getattr(recipe, name) for name in ("workers", "runner", "prompts")}
+        return cls(store=store, recipe=recipe.name, **(same | changes))
 
 
 class StageResult(BaseModel):
-    """The artifact that a stage flow ends with, made or reused; the next one is given it."""
+    """The artifact that a stage flow ends with, made or reused; the next one is given it.
+
+    `name` is the artifact's; one that is reused may have been made for another instance.
+    """
 
     model_config = ConfigDict(frozen=True)
 
+    instance: str
     stage: str
+    name: str
     version: str
     digest: str
     reused: bool
@@ -65,109 +59,66 @@ class StageResult(BaseModel):
     num_bytes: int
     seconds: float
 
-
-def _which(name: str) -> Any:
-    says = f"which {name}: latest (of the recipe), a version, or an alias such as @prod"
-    return Field("latest", min_length=1, description=says)
+    @property
+    def label(self) -> str:
+        return f"{self.name}@{self.version}"
 
 
 class StageInputs(Form):
-    """Which upstream artifacts a stage is made from. A pipeline hands its stages' results in."""
+    """By port, which artifacts a stage is made from. A pipeline hands its stages' results in."""
 
     @model_validator(mode="before")
     @classmethod
-    def _versions(cls, given: Any) -> Any:
+    def _labels(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        return {
-            name: value.version if isinstance(value, StageResult) else value
-            for name, value in given.items()
-        }
+        return {port: _label(value) for port, value in given.items()}
 
-    def named(self) -> dict[str, str]:
-        """The reference of each input, by stage."""
-        return dict(self)
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        """Give the references by port; empty ones are none."""
+        found = {name: (of,) if isinstance(of, str) else of for name, of in dict(self).items()}
+        return {name: tuple(filter(None, of)) for name, of in found.items()}
 
 
-class CrawlInputs(StageInputs):
-    """Nothing: a crawl is where the river begins."""
+def _label(value: Any) -> Any:
+    if isinstance(value, StageResult):
+        return value.label
+    return [_label(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-class CleanInputs(StageInputs):
-    """What is cleaned."""
-
-    crawl: str = _which("crawl")
-
-
-class QualityInputs(StageInputs):
-    """What is scored."""
-
-    clean: str = _which("clean")
+_WHICH = (
+    "NAME (the recipe's newest), NAME@VERSION or an alias such as NAME@prod; a version or @prod "
+    "alone is one of {name}"
+)
 
 
-class DedupInputs(StageInputs):
-    """What is deduplicated, and how it was scored."""
-
-    clean: str = _which("clean")
-    quality: str = _which("quality")
-
-
-class TokenizerInputs(StageInputs):
-    """What the tokenizer is trained on."""
-
-    dedup: str = _which("dedup")
-
-
-class ShardInputs(StageInputs):
-    """What is tokenized, and by what."""
-
-    dedup: str = _which("dedup")
-    tokenizer: str = _which("tokenizer")
-
-
-class PretrainInputs(StageInputs):
-    """What a base model is trained on."""
-
-    shard: str = _which("shard")
-    tokenizer: str = _which("tokenizer")
+def _inputs_model(stage: Stage) -> type[StageInputs]:
+    fields: dict[str, Any] = {}
+    for port in stage.ports:
+        if port.names:  # a knob of the stage has them
+            continue
+        says = f"{port.type.name}: {_WHICH.format(name=port.key)}"
+        if port.how == "many":
+            fields[port.name] = (tuple[str, ...], Field((), description=says))
+        else:
+            default = "" if port.how == "optional" else port.key
+            fields[port.name] = (str, Field(default, description=says))
+    made: type[StageInputs] = create_model(
+        f"{stage.name.capitalize()}Inputs",
+        __base__=StageInputs,
+        __doc__=f"What {stage.name} is made from." if fields else "Nothing: it begins here.",
+        **fields,
+    )
+    return made
 
 
-class FinetuneInputs(StageInputs):
-    """What is tuned, and on what."""
-
-    dedup: str = _which("dedup")
-    pretrain: str = _which("pretrain")
+INPUTS: dict[str, type[StageInputs]] = {s.name: _inputs_model(s) for s in STAGES.values()}
 
 
-INPUTS: dict[str, type[StageInputs]] = {
-    "crawl": CrawlInputs,
-    "clean": CleanInputs,
-    "quality": QualityInputs,
-    "dedup": DedupInputs,
-    "tokenizer": TokenizerInputs,
-    "shard": ShardInputs,
-    "pretrain": PretrainInputs,
-    "finetune": FinetuneInputs,
-}
-
-
-def _instead(name: str) -> Any:
-    says = f"use this {name} and do not run the stage: latest, a version, or @prod; empty: run it"
-    return Field("", description=says)
-
-
-class PipelineInputs(Form):
-    """Artifacts that are used instead of running their stages."""
-
-    crawl: str = _instead("crawl")
-    clean: str = _instead("clean")
-    quality: str = _instead("quality")
-    dedup: str = _instead("dedup")
-    tokenizer: str = _instead("tokenizer")
-    shard: str = _instead("shard")
-    pretrain: str = _instead("pretrain")
-    finetune: str = _instead("finetune")
-
-    def named(self) -> dict[str, str]:
-        """The references that are given, by stage."""
-        return {name: reference for name, reference in dict(self).items() if reference}
+def whole_reference(port: Port, reference: str) -> str:
+    """Write a reference out: a bare version, `latest` or alias is one of the port's usual name."""
+    name, at, version = reference.partition("@")
+    if at:
+        return f"{name or port.key}@{version}"
+    is_version = reference[:1].isdigit() or reference == "latest"
+    return f"{port.key}@{reference}" if is_version else reference

@@ -1,116 +1,147 @@
-"""The whole river as one Prefect flow: each stage is a flow of its own, handed its inputs."""
+"""A whole recipe as one Prefect flow: each instance is a flow run of its own, handed its inputs."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+import inspect
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Literal, cast
 
 from prefect import Flow, flow
 from prefect.runtime import deployment
 from prefect.states import Cancelled
+from pydantic import Field, create_model
 
-from flows.clean import clean
-from flows.crawl import crawl
-from flows.dedup import dedup
-from flows.finetune import finetune
 from flows.gpu_pool import build_on_gpu_worker, cancel_children
+from flows.graph import Instance, graph_of, is_artifact
 from flows.overlap import earlier_run
-from flows.parameters import INPUTS, AnyStage, PipelineInputs, RunOptions, StageName, StageResult
-from flows.plan import Selection, given_inputs, plan
+from flows.parameters import INPUTS, Form, RunOptions, StageInputs, StageResult
+from flows.plan import Chosen, Selection, plan
 from flows.preflight import check_room
-from flows.pretrain import pretrain
 from flows.promotion import promote_together
-from flows.quality import quality
-from flows.recipe import Recipe
+from flows.recipe import RECIPE, Recipe
 from flows.run_page import publish_summary
-from flows.shard import shard
-from flows.stage_run import find_made
-from flows.stages import STAGES
-from flows.tokenizer import tokenizer
+from flows.stage_flows import FLOWS
+from flows.stage_run import StageRun
+from flows.stopping import StoppableReporter, StopRequest, stopping_tasks
+from storage.errors import BranchesFailed, Interrupted
 from storage.store import Store
+from tasks.progress import note, reporter_in_hand, reporting_to
 
-FLOWS: dict[str, Flow[Any, StageResult]] = {
-    "crawl": crawl,
-    "clean": clean,
-    "quality": quality,
-    "dedup": dedup,
-    "tokenizer": tokenizer,
-    "shard": shard,
-    "pretrain": pretrain,
-    "finetune": finetune,
-}
+Pipeline = Flow[Any, list[StageResult]]
+
+_TRAINING = threading.Lock()
+"""One training at a time in one process: torch's random state and threads are the process's own."""
 
 
-@flow(name="pipeline", flow_run_name="{recipe.name}", on_cancellation=[cancel_children])
-def pipeline(
-    *,
-    only: AnyStage = "",
-    from_stage: AnyStage = "",
-    force: tuple[StageName, ...] = (),
-    inputs: PipelineInputs = PipelineInputs(),
-    promote: str = "",
-    recipe: Recipe,
-    store: str,
-) -> list[StageResult]:
-    """Run the chosen stages of a recipe in order; returns their results.
-
-    Versions of artifacts that come from the store are resolved once, here, and passed on. Where a
-    worker runs it, training goes to the workers of the gpu pool; from the command line, it runs in
-    this process.
-
-    Args:
-        only: run this stage alone, from its latest inputs
-        from_stage: run this stage and all after it
-        force: stages to build again even if there is an artifact to reuse
-        inputs: artifacts to use instead of running their stages
-        promote: an alias, such as prod, that everything made here is given at the end, if all of
-            it is sound and no worse than what the alias means now
-        recipe: every knob of every stage
-        store: the artifact store: a folder, or s3://bucket/prefix
-    """
-    before = earlier_run()
-    if before is not None:
-        skipped: Any = Cancelled(message=f"skipped: {before.name}, begun earlier, is still going")
-        return cast("list[StageResult]", skipped)  # Prefect takes it as the state of this run
-    selection = Selection(only or None, from_stage or None, frozenset(force), inputs.named())
-    run = _River(recipe, Store(store), selection)
-    try:
-        run.carry_out()
-        moved = promote_together(run.store, [f"{r.stage}@{r.version}" for r in run.made], promote)
-    except Exception as error:
-        publish_summary(run.store, recipe.name, run.made, failure=error)
-        raise
-    publish_summary(run.store, recipe.name, run.made, moved=moved)
-    return run.made
-
-
-class _River:
-    """One run of a recipe: what was chosen, and what was made so far."""
+class PipelineRun:
+    """One run of a recipe: what was chosen, what was made so far, and what failed."""
 
     def __init__(self, recipe: Recipe, store: Store, selection: Selection) -> None:
         self.store, self.made = store, list[StageResult]()
+        self.failed: dict[str, Exception] = {}
         self._recipe, self._selection = recipe, selection
 
     def carry_out(self) -> None:
-        """Run the chosen stages in order."""
-        self._selection.check()
+        """Run the chosen instances, each as soon as its inputs are there.
+
+        A failed one stops what is made from it and nothing else; a request to stop stops all.
+        Raises its error at the end, or BranchesFailed where several failed.
+        """
+        graph = graph_of(self._recipe)
+        chosen = self._selection.of(graph)
         if is_deployed():
             self._check_room()
-        given = given_inputs(self._recipe, self.store, self._selection)
-        known: dict[str, StageResult | str] = {name: m.version for name, m in given.items()}
-        for name in self._selection.stages():
-            inputs = {key: known[key] for key in STAGES[name].inputs}
-            result = self._run(name, inputs)
-            known[name] = result
-            self.made.append(result)
+        given = chosen.resolve(self.store, self._recipe.name)
+        self._known: dict[str, StageResult | str] = {n: m.label for n, m in given.items()}
+        stop = StopRequest()
+        with reporting_to(StoppableReporter(reporter_in_hand(), stop)):
+            self._run_all(chosen, stop)
+        order = list(chosen.running)
+        self.made.sort(key=lambda result: order.index(result.instance))
+        skipped = [n for n in order if n not in self._known and n not in self.failed]
+        if self.failed and skipped:
+            note(f"not run, for what they are made from failed: {', '.join(skipped)}")
+        errors = list(self.failed.values())
+        if len(errors) > 1 and not self._is_stopped():
+            raise BranchesFailed(
+                f"{len(errors)} instances failed; expected all to end well:\n"
+                + "\n".join(f"{name}: {error}" for name, error in self.failed.items())
+            )
+        if errors:
+            raise next((e for e in errors if isinstance(e, Interrupted)), errors[0])
 
-    def _run(self, name: str, inputs: dict[str, StageResult | str]) -> StageResult:
-        config, forced = self._recipe.stage(name), name in self._selection.force
-        options = RunOptions.of(self._recipe, self.store.address, force=forced)
-        if STAGES[name].trains and is_deployed():
-            chosen = INPUTS[name].model_validate(inputs)
-            if find_made(name, config, chosen, options) is None:
-                return build_on_gpu_worker(name, config, options, inputs)
-        return FLOWS[name](options=options, inputs=inputs, config=config)
+    def _is_stopped(self) -> bool:
+        return any(isinstance(error, Interrupted) for error in self.failed.values())
+
+    def _run_all(self, chosen: Chosen, stop: StopRequest) -> None:
+        waiting, going = list(chosen.running), dict[Future[StageResult], str]()
+        # Left by an exception, the inner block asks the branches to stop before the outer waits.
+        with ThreadPoolExecutor(self._recipe.workers, "branch") as pool, stopping_tasks(stop):
+            while True:
+                ready = [n for n in waiting if self._known.keys() >= {*chosen.graph[n].upstream}]
+                ready = ready[: self._recipe.workers - len(going)] if not self._is_stopped() else []
+                waiting = [name for name in waiting if name not in ready]
+                branches = len(ready) + len(going)
+                if len(ready) == 1 and not going:  # in this thread: nothing runs beside it
+                    self._settle(ready[0], _called(partial(self._run, chosen, ready[0], 1)))
+                    continue
+                for name in ready:
+                    context = copy_context()
+                    future = pool.submit(context.run, self._run, chosen, name, branches)
+                    going[future] = name
+                if not going:
+                    return
+                for future in wait(going, return_when=FIRST_COMPLETED).done:
+                    self._settle(going.pop(future), future)
+
+    def _settle(self, name: str, done: Future[StageResult]) -> None:
+        error = done.exception()
+        if error is None:
+            self._known[name] = done.result()
+            self.made.append(done.result())
+        elif isinstance(error, Exception):
+            self.failed[name] = error
+            note(f"{name}: failed ({type(error).__name__})")
+        else:
+            raise error
+
+    def _run(self, chosen: Chosen, name: str, branches: int) -> StageResult:
+        instance, recipe = chosen.graph[name], self._recipe
+        workers = max(1, recipe.workers // branches)
+        options = RunOptions.of(
+            recipe,
+            self.store.address,
+            force=name in chosen.forced,
+            instance=name,
+            workers=workers,
+        )
+        inputs = self._inputs(instance)
+        if not instance.stage.trains:
+            return self._run_here(instance, options, inputs)
+        if is_deployed():
+            found = StageRun(instance.stage, instance.config, inputs, options).find()
+            if found is None:
+                return build_on_gpu_worker(instance.stage.name, instance.config, options, inputs)
+        with _TRAINING:
+            return self._run_here(instance, options, inputs)
+
+    def _run_here(
+        self, instance: Instance, options: RunOptions, inputs: StageInputs
+    ) -> StageResult:
+        return FLOWS[instance.stage.name](options=options, inputs=inputs, config=instance.config)
+
+    def _inputs(self, instance: Instance) -> StageInputs:
+        found: dict[str, Any] = {}
+        for port in instance.stage.ports:
+            sources = instance.sources[port.name]
+            of = [s if is_artifact(s) else self._known[s] for s in sources]
+            if not port.names:
+                found[port.name] = of if port.how == "many" else (of[0] if of else "")
+        return INPUTS[instance.stage.name].model_validate(found)
 
     def _check_room(self) -> None:
         """What trains elsewhere needs no room here."""
@@ -118,6 +149,132 @@ class _River:
         check_room(self.store, [step for step in steps if not step.stage.trains])
 
 
+def _called(run: Callable[[], StageResult]) -> Future[StageResult]:
+    """The outcome of a call in this thread, as a future has it; what ends the process is raised."""
+    done: Future[StageResult] = Future()
+    try:
+        done.set_result(run())
+    except Exception as error:
+        done.set_exception(error)
+    return done
+
+
 def is_deployed() -> bool:
-    """Whether a worker runs this, on behalf of a deployment."""
+    """Say whether a worker runs this, on behalf of a deployment."""
     return deployment.id is not None
+
+
+def made_before(error: BaseException) -> list[StageResult]:
+    """Give what a pipeline had made before it ended with this error."""
+    found: list[StageResult] = getattr(error, "made_before", [])
+    return found
+
+
+def _carry_out(run: PipelineRun, recipe: Recipe, promote: str) -> list[StageResult]:
+    """Run, promote, and put the summary on the run's page, whatever came of it."""
+    try:
+        run.carry_out()
+        moved = promote_together(run.store, [result.label for result in run.made], promote)
+    except Exception as error:
+        publish_summary(run.store, recipe.name, run.made, failure=error)
+        error.made_before = run.made  # type: ignore[attr-defined]
+        raise
+    publish_summary(run.store, recipe.name, run.made, moved=moved)
+    return run.made
+
+
+def make_pipeline(form: type[Any] = RECIPE, names: Sequence[str] = ()) -> Pipeline:
+    """Make the flow, with a form for any recipe, or for one whose instances have these `names`."""
+
+    def pipeline(
+        *,
+        only: str = "",
+        from_stage: str = "",
+        to_stage: str = "",
+        force: tuple[str, ...] = (),
+        inputs: Any = None,
+        promote: str = "",
+        recipe: Recipe,
+        store: str,
+    ) -> list[StageResult]:
+        """Run the chosen instances of a recipe; returns their results.
+
+        Versions of artifacts that come from the store are resolved once, here, and passed on. Where
+        a worker runs it, training goes to the workers of the gpu pool; from the command line, it
+        runs in this process.
+
+        Args:
+            only: run this instance alone, from its latest inputs
+            from_stage: run this instance and all that is made from it
+            to_stage: run this instance and all that it is made from
+            force: instances to build again even if there is an artifact to reuse
+            inputs: artifacts to use instead of running their instances
+            promote: an alias, such as prod, that everything made here is given at the end, if all
+                of it is sound and no worse than what the alias means now
+            recipe: every knob of every instance
+            store: the artifact store: a folder, or s3://bucket/prefix
+        """
+        before = earlier_run()
+        if before is not None:
+            skipped: Any = Cancelled(
+                message=f"skipped: {before.name}, begun earlier, still goes on"
+            )
+            return cast("list[StageResult]", skipped)  # Prefect takes it as the state of this run
+        given = {name: of for name, of in dict(inputs or {}).items() if of}
+        selection = Selection(
+            only=tuple(only.split()),
+            from_=tuple(from_stage.split()),
+            to=tuple(to_stage.split()),
+            force=tuple(force),
+            inputs=given,
+        )
+        return _carry_out(PipelineRun(recipe, Store(store), selection), recipe, promote)
+
+    types = _types(form, names)
+    pipeline.__annotations__ = types
+    pipeline.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            one.replace(annotation=types[name], default=_default(types[name], one.default))
+            for name, one in inspect.signature(pipeline).parameters.items()
+        ],
+        return_annotation=list[StageResult],
+    )
+    made: Pipeline = flow(
+        name="pipeline", flow_run_name="{recipe.name}", on_cancellation=[cancel_children]
+    )(pipeline)
+    return made
+
+
+def _types(form: type[Any], names: Sequence[str]) -> dict[str, Any]:
+    """The annotations of a pipeline's parameters; known names make selects of the UI's fields."""
+    one: Any = Literal[("", *names)] if names else str
+    known: Any = Literal[tuple(names)] if names else str
+    given: Any = _instead_model(names) if names else dict[str, str]
+    return {
+        "only": one,
+        "from_stage": one,
+        "to_stage": one,
+        "force": tuple[known, ...],
+        "inputs": given,
+        "promote": str,
+        "recipe": form,
+        "store": str,
+    }
+
+
+def _default(kind: Any, default: Any) -> Any:
+    return kind() if default is None else default
+
+
+def _instead_model(names: Sequence[str]) -> type[Any]:
+    fields: dict[str, Any] = {
+        name: (str, Field("", description=f"use this {name}: {_INSTEAD}")) for name in names
+    }
+    doc = "Artifacts that are used instead of running their instances."
+    made: type[Any] = create_model("PipelineInputs", __base__=Form, __doc__=doc, **fields)
+    return made
+
+
+_INSTEAD = "latest, a version, @prod, or NAME@… of another instance; empty: run it"
+
+pipeline = make_pipeline()

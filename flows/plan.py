@@ -1,209 +1,298 @@
-"""What a run would do, and why: decided from manifests and fingerprints alone, without Prefect."""
+"""What becomes of each instance of a recipe, and why: reused, built, or blocked.
+
+`decide` is asked by the plan and by the run alike, from manifests and fingerprints alone. No
+Prefect here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
-from flows.against import named_inputs
-from flows.gates import blocking, judge_hit, judge_made
+from flows.gates import age_h, blocking, is_too_old, judge_hit, judge_made
+from flows.graph import Graph, Instance, graph_of, is_artifact
+from flows.inputs import Given, record, resolve, whole
 from flows.recipe import Recipe
-from flows.stages import STAGES, Stage, age_h, is_too_old, source_sha256
+from flows.stages import type_of
 from flows.takedown import check_forgotten
 from storage import takedown
 from storage.errors import Fault, RequestError
 from storage.manifest import CheckResult, Manifest
 from storage.sealing import find_quarantined
 from storage.store import Store
-from storage.takedown import Takedowns
+from storage.takedown import Forgotten, Takedowns
 from tasks.checks import Made
 from tasks.config import Config, identity
+from tasks.stage import Stage
 
 Action = Literal["reuse", "run", "given", "blocked"]
 
 
+# --- what was asked for ---------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Selection:
-    """Which stages of a recipe take part.
+    """Which instances of a recipe take part, by names and globs.
 
-    `only` one stage, or `from_stage` and all after it; `force` rebuilds a stage even if it is a
-    hit; `inputs` gives a stage's artifact instead of running it.
+    `only` these, or these and all that is made from them (`from_`), or these and all that they are
+    made from (`to`); `force` rebuilds an instance even if it is a hit; `inputs` gives an artifact
+    in the place of an instance.
     """
 
-    only: str | None = None
-    from_stage: str | None = None
-    force: frozenset[str] = frozenset()
+    only: tuple[str, ...] = ()
+    from_: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
+    force: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
 
-    def stages(self) -> tuple[str, ...]:
-        """The names of the stages to run, in order."""
-        names = tuple(STAGES)
-        if self.only is not None:
-            names = (self.only,)
-        elif self.from_stage is not None:
-            names = names[names.index(self.from_stage) :]
-        return tuple(name for name in names if name not in self.inputs)
-
-    def check(self) -> None:
-        """Raise RequestError for stages that do not exist or exclude each other."""
-        named: dict[str, Sequence[str | None]] = {
-            "--only": [self.only],
-            "--from": [self.from_stage],
-            "--force": sorted(self.force),
-            "--input": sorted(self.inputs),
-        }
-        faults = [
-            Fault(
-                option,
-                f"unknown stage `{name}`",
-                f"one of {', '.join(STAGES)}",
-                "Name a stage of the recipe.",
+    def of(self, graph: Graph) -> Chosen:
+        """Choose from a graph. Raises RequestError, with all faults at once."""
+        meant: dict[str, set[str]] = {}
+        faults: list[Fault] = []
+        options = {"only": self.only, "from": self.from_, "to": self.to, "force": self.force}
+        for option, patterns in {**options, "input": tuple(self.inputs)}.items():
+            meant[option], wrong = graph.match(f"--{option}", patterns)
+            faults += wrong
+        if self.only and (self.from_ or self.to):
+            other = "--from" if self.from_ else "--to"
+            faults.append(
+                Fault(f"--only, {other}", "both", "at most one", "Leave one of them out.")
             )
-            for option, names in named.items()
-            for name in names
-            if name is not None and name not in STAGES
-        ]
-        if self.only is not None and self.from_stage is not None:
-            faults.append(Fault("--only, --from", "both", "at most one", "Leave one of them out."))
-        if not faults:
-            faults += [
-                Fault(
-                    "--force",
-                    f"`{name}`, which does not run here",
-                    f"one of {', '.join(self.stages()) or 'no stage'}",
-                    "Leave it out.",
-                )
-                for name in sorted(self.force.difference(self.stages()))
-            ]
+        given = meant["input"]
+        running = graph.above((i.name for i in graph if i.is_named), given) - given
+        if self.only:
+            running = meant["only"] - given
+        if self.from_:
+            running &= graph.below(meant["from"])
+        if self.to:
+            running &= graph.above(meant["to"], given)
+        idle = sorted(meant["force"] - running)
+        names = [i.name for i in graph if i.name in running]
+        if idle and not faults:
+            found = f"{', '.join(f'`{name}`' for name in idle)}, which does not run here"
+            expected = f"one of {', '.join(names) or 'no instance'}"
+            faults.append(Fault("--force", found, expected, "Leave it out."))
         if faults:
             raise RequestError(faults)
+        forced = frozenset(meant["force"])
+        return Chosen(graph, tuple(names), forced, {n: self.inputs[n] for n in self.inputs})
 
 
 @dataclass(frozen=True)
-class Step:
-    """What becomes of one stage. `artifact` is what is reused, given or blocked, or the last made.
+class Chosen:
+    """The instances that run, in order, those that are forced, and artifacts given for others."""
 
-    A stage is blocked if what it made before does not pass the gates of today.
-    """
+    graph: Graph
+    running: tuple[str, ...]
+    forced: frozenset[str]
+    given: Mapping[str, str]
 
-    stage: Stage
-    action: Action
-    reason: str
-    artifact: Manifest | None
+    def needed(self) -> list[Instance]:
+        """List the instances whose artifacts come from the store: needed, or given, and not run."""
+        used = {source for name in self.running for source in self.graph[name].upstream}
+        return [i for i in self.graph if i.name in (used | self.given.keys()) - {*self.running}]
+
+    def resolve(self, store: Store, recipe: str) -> dict[str, Manifest]:
+        """Find those artifacts: versions, once. Raises RequestError with all faults at once.
+
+        An instance that an equal one has served has made nothing itself; its fingerprint finds it.
+        """
+        found: dict[str, Manifest] = {}
+        faults: list[Fault] = []
+        for instance in self.needed():
+            wanted = self.given.get(instance.name)
+            try:
+                if wanted is not None:
+                    found[instance.name] = _given(store, instance, wanted)
+                else:
+                    found[instance.name] = store.resolve(instance.name, recipe)
+            except RequestError as error:
+                equal = None if wanted else _find_equal(store, self.graph, instance.name, recipe)
+                if equal is None:
+                    faults += error.faults
+                else:
+                    found[instance.name] = equal
+        if faults:
+            raise RequestError(faults)
+        return found
+
+    def inputs(
+        self, store: Store, name: str, recipe: str, made: Mapping[str, Manifest]
+    ) -> dict[str, tuple[Manifest, ...]]:
+        """Give an instance's inputs by port, from what is `made` by name, and from the store."""
+        return _inputs(store, self.graph[name], recipe, made)
 
 
-def given_inputs(recipe: Recipe, store: Store, selection: Selection) -> dict[str, Manifest]:
-    """The artifacts that come from the store because their stages do not run: versions, once.
-
-    Raises RequestError, with all faults at once, if one is not there.
-    """
-    running = selection.stages()
-    needed = {name for stage in running for name in STAGES[stage].inputs}.difference(running)
-    found: dict[str, Manifest] = {}
-    faults: list[Fault] = []
-    for name in (n for n in STAGES if n in needed or n in selection.inputs):
-        wanted = selection.inputs.get(name)
-        try:
-            found[name] = (
-                store.resolve(f"{name}@{wanted.removeprefix('@')}")
-                if wanted is not None
-                else store.resolve(name, recipe.name)
-            )
-        except RequestError as error:
-            faults += error.faults
-    if faults:
-        raise RequestError(faults)
+def _given(store: Store, instance: Instance, reference: str) -> Manifest:
+    """The artifact that takes an instance's place: VERSION, latest, @ALIAS or NAME@… of another."""
+    owner, at, version = reference.partition("@")
+    found = store.resolve(
+        f"{owner or instance.name}@{version}" if at else f"{instance.name}@{owner}"
+    )
+    wanted = instance.stage.output
+    if not type_of(found).serves(wanted):
+        what = f"{found.label}, which is {type_of(found).name}"
+        remedy = f"Name an artifact that is {wanted.name}: `phusa artifacts` lists all."
+        raise RequestError(Fault(f"--input {instance.name}", what, wanted.name, remedy))
     return found
 
 
-def plan(recipe: Recipe, store: Store, selection: Selection) -> list[Step]:
-    """What `phusa run` would do now, stage by stage.
+def _inputs(
+    store: Store, instance: Instance, recipe: str, made: Mapping[str, Manifest]
+) -> dict[str, tuple[Manifest, ...]]:
+    found: dict[str, tuple[Manifest, ...]] = {}
+    for port in instance.stage.ports:
+        where = f"{instance.where}.inputs.{port.name}"
+        found[port.name] = tuple(
+            resolve(store, port, source, recipe, where) if is_artifact(source) else made[source]
+            for source in instance.sources[port.name]
+        )
+    return found
 
-    Downstream of a stage that runs nothing is certain: if its output comes out the same, the next
-    stage is reused after all.
-    """
-    selection.check()
-    given = given_inputs(recipe, store, selection)
-    steps = {
-        name: Step(STAGES[name], "given", _given_reason(name, selection), manifest)
-        for name, manifest in given.items()
-    }
+
+def _find_equal(store: Store, graph: Graph, name: str, recipe: str) -> Manifest | None:
+    """The artifact that an instance would reuse now, made for whichever instance."""
+    made: dict[str, Manifest] = {}
     takedowns = takedown.read(store.backend)
-    for name in selection.stages():
-        forced = name in selection.force
-        steps[name] = _step(recipe, store, STAGES[name], steps, takedowns, forced)
-    return [steps[name] for name in STAGES if name in steps]
+    for instance in graph:
+        if instance.name not in graph.above([name]):
+            continue
+        try:
+            target = Target.of(store, instance, _inputs(store, instance, recipe, made), recipe)
+            hit = store.find(instance.stage.name, target.key(takedowns))
+        except (RequestError, KeyError):
+            return None
+        if hit is None:
+            return None
+        made[instance.name] = hit
+    return made[name]
 
 
-def _given_reason(name: str, selection: Selection) -> str:
-    return "chosen with --input" if name in selection.inputs else "its latest version"
+# --- the decision ---------------------------------------------------------------------------------
 
 
-def _step(
-    recipe: Recipe,
-    store: Store,
-    stage: Stage,
-    steps: Mapping[str, Step],
-    takedowns: Takedowns,
-    forced: bool,
-) -> Step:
-    last = store.latest(stage.name, recipe.name)
-    running = [name for name in stage.inputs if steps[name].action in ("run", "blocked")]
-    if running and not forced:
-        reason = f"waits for {', '.join(running)}; reused if its inputs come out unchanged"
-        return Step(stage, "run", reason, last)
-    config = recipe.stage(stage.name)
-    inputs = {name: steps[name].artifact for name in stage.inputs}
-    whole = {name: manifest for name, manifest in inputs.items() if manifest is not None}
-    whole |= named_inputs(store, stage, config, recipe.name)
-    left_out = check_forgotten(stage, whole, takedowns).rules
-    if forced:
-        return Step(stage, "run", "forced", last)
-    digests = {name: manifest.digest for name, manifest in whole.items()}
-    key = stage.fingerprint(config, digests, left_out)
+@dataclass(frozen=True)
+class Target:
+    """What is to be made: a stage with its knobs and inputs, for an instance of a recipe."""
+
+    instance: str
+    stage: Stage
+    config: Config
+    recipe: str
+    given: Given
+
+    @classmethod
+    def of(cls, store: Store, instance: Instance, given: Given, recipe: str) -> Target:
+        """Take an instance with the artifacts that it is given, and those that its knobs name."""
+        stage, config = instance.stage, instance.config
+        inputs = whole(store, stage, config, given, recipe)
+        return cls(instance.name, stage, config, recipe, inputs)
+
+    @cached_property
+    def inputs(self) -> dict[str, Manifest]:
+        """The inputs by the names that they are recorded under."""
+        return record(self.stage, self.given)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        return {key: manifest.digest for key, manifest in self.inputs.items()}
+
+    def left_out(self, takedowns: Takedowns) -> Forgotten:
+        """Give the takedowns that the inputs hold content of. Raises RequestError if the stage
+        cannot leave them out."""
+        return check_forgotten(self.stage, self.inputs, takedowns)
+
+    def key(self, takedowns: Takedowns) -> str:
+        """Give the fingerprint."""
+        rules = self.left_out(takedowns).rules
+        return self.stage.fingerprint(self.config, self.digests, rules)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of a target.
+
+    `artifact` is what is reused, or in the way, or the last that its recipe made; `held` says that
+    it lies in quarantine. `replaces`: a build takes the place of a whole artifact.
+    """
+
+    action: Action
+    reason: str
+    key: str
+    left_out: Forgotten
+    artifact: Manifest | None
+    checks: tuple[CheckResult, ...] = ()
+    held: bool = False
+    replaces: bool = False
+
+    @property
+    def label(self) -> str:
+        """Name the artifact that the checks were made of."""
+        label = "" if self.artifact is None else self.artifact.label
+        return f"{label}, built before and in quarantine," if self.held else label
+
+
+def decide(store: Store, target: Target, takedowns: Takedowns, *, force: bool = False) -> Decision:
+    """Decide whether a target is reused, built, or blocked by the gates of today.
+
+    Raises RequestError if an input holds what was taken down and the stage cannot leave it out.
+    """
+    stage, config, recipe = target.stage, target.config, target.recipe
+    left_out = target.left_out(takedowns)
+    key = stage.fingerprint(config, target.digests, left_out.rules)
+    last = store.latest(target.instance, recipe)
+    if force:
+        return Decision("run", "forced", key, left_out, last, replaces=True)
     hit = store.find(stage.name, key)
     if hit is not None and is_too_old(config, hit):
-        return Step(stage, "run", age_reason(config, hit), hit)
+        return Decision("run", _age_reason(config, hit), key, left_out, hit, replaces=True)
     if hit is not None:
-        checks = judge_hit(store, stage, config, hit, recipe.name)
-        return _judged(stage, hit, checks, hit_reason(stage, hit))
-    held = find_quarantined(store, stage.name, key)
+        checks = judge_hit(store, stage, config, hit, recipe)
+        return _judged(Decision("reuse", _hit_reason(target, hit), key, left_out, hit, checks))
+    held = find_quarantined(store, key)
     if held is not None and not is_too_old(config, held):
         checks = judge_made(stage, config, Made.of(held), last)
-        return _judged(stage, held, checks, f"{held.version} is released from quarantine")
-    return Step(stage, "run", run_reason(stage, identity(config), digests, left_out, last), last)
+        reason = "from quarantine: its checks hold now"
+        return _judged(Decision("reuse", reason, key, left_out, held, checks, held=True))
+    reason = _run_reason(stage, identity(config), target.digests, left_out.rules, last)
+    return Decision("run", reason, key, left_out, last)
 
 
-def _judged(stage: Stage, there: Manifest, checks: Iterable[CheckResult], reason: str) -> Step:
-    failed = blocking(checks)
-    if failed:
-        return Step(stage, "blocked", f"{there.label}: {' '.join(failed)}", there)
-    return Step(stage, "reuse", reason, there)
+def _judged(found: Decision) -> Decision:
+    failed = blocking(found.checks)
+    if not failed or found.artifact is None:
+        return found
+    reason = f"{found.artifact.label}: {' '.join(failed)}"
+    return Decision(
+        "blocked", reason, found.key, found.left_out, found.artifact, found.checks, found.held
+    )
 
 
-def age_reason(config: Config, hit: Manifest) -> str:
-    """Why a stage runs although the same artifact is there."""
+def _age_reason(config: Config, hit: Manifest) -> str:
     allowed = dict(config)["max_age_h"]
     return f"{hit.version} is {age_h(hit):.1f} h old; {allowed:g} h are allowed (max_age_h)"
 
 
-def hit_reason(stage: Stage, hit: Manifest) -> str:
-    """Why a stage is reused; names drift of its code, which the fingerprint leaves out."""
-    reason = f"same configuration and inputs as {hit.version} (fingerprint {hit.fingerprint[:8]})"
-    if hit.code.source_sha256 != source_sha256(stage.name):
-        reason += f"; its code changed since: --force {stage.name} rebuilds it"
+def _hit_reason(target: Target, hit: Manifest) -> str:
+    """Say why an artifact is reused; names drift of code, which the fingerprint leaves out."""
+    same = hit.version if hit.name == target.instance else hit.label
+    reason = f"same configuration and inputs as {same} (fingerprint {hit.fingerprint[:8]})"
+    if hit.code.source_sha256 != target.stage.source_sha256:
+        reason += f"; its code changed since: --force {target.instance} rebuilds it"
     return reason
 
 
-def run_reason(
+def _run_reason(
     stage: Stage,
     config: Mapping[str, Any],
     digests: Mapping[str, str],
     left_out: Sequence[str],
     last: Manifest | None,
 ) -> str:
-    """Why a stage runs: what differs from the last one that this recipe made."""
+    """What differs from the last one that this recipe made."""
     if last is None:
         return "never made by this recipe"
     changes = [
@@ -222,7 +311,7 @@ def run_reason(
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The leaves in which two JSON values differ, with their dotted paths."""
+    """Find the leaves in which two JSON values differ, with their dotted paths."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*old, *(key for key in new if key not in old)]:
             yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
@@ -236,3 +325,70 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, 
 def _brief(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+# --- the plan -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Step:
+    """What becomes of one instance. `artifact` is what is reused, given or blocked, or the last."""
+
+    instance: Instance
+    action: Action
+    reason: str
+    artifact: Manifest | None
+
+    @property
+    def stage(self) -> Stage:
+        return self.instance.stage
+
+
+def plan(recipe: Recipe, store: Store, selection: Selection) -> list[Step]:
+    """Plan what `phusa run` would do now, instance by instance.
+
+    Downstream of an instance that runs nothing is certain: if its output comes out the same, the
+    next one is reused after all.
+    """
+    graph = graph_of(recipe)
+    chosen = selection.of(graph)
+    known = chosen.resolve(store, recipe.name)
+    steps = {
+        name: Step(graph[name], "given", _given_reason(name, chosen), manifest)
+        for name, manifest in known.items()
+    }
+    takedowns = takedown.read(store.backend)
+    for name in chosen.running:
+        steps[name] = _step(store, chosen, name, recipe.name, known, steps, takedowns)
+        artifact = steps[name].artifact
+        if steps[name].action == "reuse" and artifact is not None:
+            known[name] = artifact
+    return [steps[i.name] for i in graph if i.name in steps]
+
+
+def _given_reason(name: str, chosen: Chosen) -> str:
+    return "chosen with --input" if name in chosen.given else "its latest version"
+
+
+def _step(
+    store: Store,
+    chosen: Chosen,
+    name: str,
+    recipe: str,
+    known: Mapping[str, Manifest],
+    steps: Mapping[str, Step],
+    takedowns: Takedowns,
+) -> Step:
+    instance, forced = chosen.graph[name], name in chosen.forced
+    uncertain: Iterable[str] = [s for s in instance.upstream if steps[s].action in _UNCERTAIN]
+    if uncertain:
+        last = store.latest(name, recipe)
+        reason = f"waits for {', '.join(uncertain)}; reused if its inputs come out unchanged"
+        return Step(instance, "run", "forced" if forced else reason, last)
+    given = chosen.inputs(store, name, recipe, known)
+    target = Target.of(store, instance, given, recipe)
+    found = decide(store, target, takedowns, force=forced)
+    return Step(instance, found.action, found.reason, found.artifact)
+
+
+_UNCERTAIN = frozenset({"run", "blocked"})

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from flows.plan import Step
 from flows.render import size
 from flows.resources import free_disk, free_memory
+from flows.stages import inputs_by
 from storage.errors import Fault, NotEnoughRoom, PhusaError
 from storage.manifest import Manifest
 from storage.store import Store
@@ -18,9 +19,9 @@ from storage.store import Store
 
 @dataclass(frozen=True)
 class Need:
-    """What building one stage would take: `kept_bytes` of it stay as the artifact."""
+    """What building one instance would take: `kept_bytes` of it stay as the artifact."""
 
-    stage: str
+    instance: str
     work_bytes: int
     kept_bytes: int
     memory_bytes: int
@@ -32,17 +33,17 @@ def estimate(store: Store, steps: Sequence[Step]) -> list[Need]:
 
     Disk follows the size of the inputs; so does memory, but for training, whose batches do not.
     """
-    sizes = {s.stage.name: s.artifact.num_bytes for s in steps if s.artifact is not None}
+    sizes = {s.instance.name: s.artifact.num_bytes for s in steps if s.artifact is not None}
     needs = []
     for step in steps:
         last = step.artifact
         if step.action != "run" or last is None:
             continue
-        growth = _growth(store, last, sizes)
-        sizes[step.stage.name] = int(last.num_bytes * growth)
+        growth = _growth(store, step, last, sizes)
+        sizes[step.instance.name] = int(last.num_bytes * growth)
         needs.append(
             Need(
-                stage=step.stage.name,
+                instance=step.instance.name,
                 work_bytes=int((last.run.work_bytes or last.num_bytes) * growth),
                 kept_bytes=int(last.num_bytes * growth),
                 memory_bytes=int(
@@ -54,17 +55,22 @@ def estimate(store: Store, steps: Sequence[Step]) -> list[Need]:
     return needs
 
 
-def _growth(store: Store, last: Manifest, sizes: Mapping[str, int]) -> float:
-    """How much larger the inputs are now than when `last` was built."""
+def _growth(store: Store, step: Step, last: Manifest, sizes: Mapping[str, int]) -> float:
+    """How much larger the inputs are now than when `last` was built.
+
+    Artifacts of the store, such as earlier corpora, are the same now as then.
+    """
     before = now = 0
-    for name, reference in last.inputs.items():
+    for name in step.instance.upstream:
+        if name not in sizes:
+            return 1.0
+        now += sizes[name]
+    own = (port for port in step.stage.ports if not port.names)
+    for reference in (ref for port in own for ref in inputs_by(last, port.name)):
         try:
             before += store.manifest(reference.name, reference.version).num_bytes
         except PhusaError:  # gone: nothing to compare with
             return 1.0
-        if name not in sizes:
-            return 1.0
-        now += sizes[name]
     return now / before if before and now else 1.0
 
 
@@ -80,7 +86,7 @@ def check_room(store: Store, steps: Sequence[Step]) -> None:
         if largest.memory_bytes > free:
             faults.append(
                 Fault(
-                    f"memory for {largest.stage}",
+                    f"memory for {largest.instance}",
                     f"{size(free)} free",
                     f"{size(largest.memory_bytes)}, as {largest.basis} took for inputs of its size",
                     "Close other programs or take a larger machine; --no-preflight runs anyway.",
@@ -102,7 +108,7 @@ def _disk_fault(store: Store, needs: Sequence[Need]) -> Fault | None:
     free = free_disk(store.work)
     if most <= free:
         return None
-    stages = ", ".join(f"{need.stage} {size(need.work_bytes)}" for need in needs)
+    stages = ", ".join(f"{need.instance} {size(need.work_bytes)}" for need in needs)
     return Fault(
         f"disk of {store.work}",
         f"{size(free)} free",

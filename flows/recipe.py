@@ -1,40 +1,44 @@
-"""A recipe: one YAML file that holds every knob of every stage.
+"""A recipe: one YAML file with the knobs of every stage that it names.
 
-Everything wrong with it is found at once, before any work, and said with where, what was found,
-what was expected and the remedy.
+A top-level key that is a stage's name is the instance of that name; `stages` holds further
+instances. `flows/graph.py` connects them. Everything wrong with a recipe is found at once, before
+any work, and said with where, what was found, what was expected and the remedy.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Union, cast
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model, model_validator
 from pydantic_core import ErrorDetails
 
 from flows.runners import Runner, Threads
+from flows.stages import STAGES
 from storage.errors import Fault, RequestError
-from tasks.clean.config import CleanConfig
-from tasks.config import Config, knob
-from tasks.crawl.config import CrawlConfig
-from tasks.dedup.config import DedupConfig
-from tasks.finetune.config import FinetuneConfig
-from tasks.pretrain.config import PretrainConfig
-from tasks.quality.config import QualityConfig
-from tasks.shard.config import ShardConfig
-from tasks.tokenizer.config import TokenizerConfig
+from tasks.config import Config, kind_of, knob, models_in
+from tasks.stage import Stage
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+FURTHER = "stages"
+"""The key under which further instances stand."""
+
+_INPUTS_SAY = (
+    "by port, what this is made from where there is more than one candidate: the name of an "
+    "instance, or an artifact of the store (NAME@VERSION, NAME@ALIAS); a list for a port that "
+    "takes many"
+)
 
 
 class Recipe(Config):
-    """From a crawl to a fine-tuned model."""
+    """From a source of pages to models."""
 
-    name: str = knob(
-        ..., "names the recipe's artifacts in the store", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$"
-    )
+    name: str = knob(..., "names the recipe in the store", pattern=NAME)
     workers: int = knob(
         2,
         "shards worked on at once; the output does not depend on it",
@@ -54,22 +58,128 @@ class Recipe(Config):
         identity=False,
     )
     prompts: tuple[str, ...] = knob(
-        (), "shown at the end of a run, answered by the base and the tuned model", identity=False
+        (), "shown at the end of a run, answered by the models", identity=False
     )
-    crawl: CrawlConfig = knob(..., "fetch pages")
-    clean: CleanConfig = knob(CleanConfig(), "pages to documents")
-    quality: QualityConfig = knob(QualityConfig(), "score documents, drop poor ones")
-    dedup: DedupConfig = knob(DedupConfig(), "drop duplicates")
-    tokenizer: TokenizerConfig = knob(TokenizerConfig(), "train a byte-level BPE")
-    shard: ShardConfig = knob(ShardConfig(), "documents to token sequences")
-    pretrain: PretrainConfig = knob(PretrainConfig(), "train a base model")
-    finetune: FinetuneConfig = knob(FinetuneConfig(), "train an adapter")
 
-    def stage(self, name: str) -> Config:
-        """The configuration of one stage."""
-        config = dict(self)[name]
-        assert isinstance(config, Config), f"{name} is not a stage"
-        return config
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        expanded, faults = expand_likes(raw)
+        if faults:
+            raise ValueError("; ".join(map(str, faults)))
+        return expanded
+
+    def named(self) -> Iterator[tuple[str, Stage, Config, Mapping[str, tuple[str, ...]]]]:
+        """Give each instance that the recipe names: its name, stage, knobs, and inputs by port."""
+        for name, stage in STAGES.items():
+            config = dict(self).get(name)
+            if config is not None:
+                yield name, stage, config, {}
+        for name, instance in (dict(self).get(FURTHER) or {}).items():
+            knobs = dict(instance)
+            stage, given = STAGES[knobs.pop("stage")], knobs.pop("inputs")
+            inputs = {
+                port: (of,) if isinstance(of, str) else tuple(of) for port, of in given.items()
+            }
+            yield name, stage, stage.config.model_validate(knobs), inputs
+
+    def config(self, stage: Stage) -> Config:
+        """Give the knobs of the instance of a stage's own name; its defaults if it is not named."""
+        found = dict(self).get(stage.name)
+        return cast("Config", found) if found is not None else stage.config()
+
+
+def further_model(stage: Stage, *, with_stage: bool = True) -> type[Config]:
+    """Make the model of an instance under `stages`: the stage's knobs, and how it is connected."""
+    fields: dict[str, Any] = {}
+    if with_stage:
+        fields["stage"] = (Literal[stage.name], knob(..., "the kind of work", identity=False))
+    one_or_many = dict[str, str | tuple[str, ...]]
+    fields["inputs"] = (one_or_many, knob({}, _INPUTS_SAY, identity=False))
+    name = f"Further{stage.config.__name__}"
+    made = create_model(name, __base__=stage.config, __doc__=stage.config.__doc__, **fields)
+    return cast("type[Config]", made)
+
+
+def _complete() -> type[Recipe]:
+    """Make the recipe's model with a field for every registered stage."""
+    fields: dict[str, Any] = {
+        name: (stage.config | None, knob(None, stage.says)) for name, stage in STAGES.items()
+    }
+    members: Any = tuple(further_model(stage) for stage in STAGES.values())
+    member = Annotated[Union[members], Field(discriminator="stage")]  # noqa: UP007
+    instance = Annotated[str, Field(pattern=NAME)]
+    fields[FURTHER] = (
+        dict[instance, member],
+        knob({}, "further instances by name: their stage, knobs and inputs (`like`: another's)"),
+    )
+    made: type[Recipe] = create_model("Recipe", __base__=Recipe, __doc__=Recipe.__doc__, **fields)
+    return made
+
+
+RECIPE = _complete()
+"""The whole model: what YAML files, forms and flows are validated by."""
+
+
+# --- `like` ---------------------------------------------------------------------------------------
+
+
+def expand_likes(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+    """Write out what an instance takes over from the one it is `like`, and what is wrong with it.
+
+    Mappings are merged, knob by knob; one whose `kind` is another is taken whole.
+    """
+    further = raw.get(FURTHER)
+    if not isinstance(further, Mapping) or not any(
+        isinstance(of, Mapping) and "like" in of for of in further.values()
+    ):
+        return dict(raw), []
+    faults: list[Fault] = []
+
+    def expand(name: str, seen: tuple[str, ...]) -> Any:
+        own = further.get(name)
+        if own is None and name in STAGES:
+            return {"stage": name, **(raw.get(name) or {})}
+        if not isinstance(own, Mapping) or "like" not in own:
+            return own
+        other, where = own["like"], f"{FURTHER}.{name}.like"
+        if other in seen or other == name:
+            chain = " → ".join((*seen, name, str(other)))
+            faults.append(Fault(where, chain, "an instance that is not like it", "Mend one."))
+            return None
+        if other not in further and other not in STAGES:
+            known = [n for n in (*further, *(s for s in STAGES if raw.get(s))) if n != name]
+            faults.append(Fault(where, repr(other), *_one_of(str(other), known)))
+            return None
+        base = expand(str(other), (*seen, name))
+        rest = {key: value for key, value in own.items() if key != "like"}
+        return _merged(base, rest) if isinstance(base, Mapping) else None
+
+    expanded = {name: expand(name, ()) for name in further}
+    kept = {name: of for name, of in expanded.items() if of is not None or further[name] is None}
+    return {**raw, FURTHER: kept}, faults
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        before = merged.get(key)
+        if _is_same_kind(before, value):
+            merged[key] = _merged(dict(before or {}), value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _is_same_kind(before: Any, value: Any) -> bool:
+    if not (isinstance(before, Mapping) and isinstance(value, Mapping)):
+        return False
+    return bool(value.get("kind", before.get("kind")) == before.get("kind"))
+
+
+# --- reading --------------------------------------------------------------------------------------
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -81,16 +191,14 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def check_recipe(raw: dict[str, Any], overrides: Sequence[str], path: Path) -> Recipe:
-    """The recipe in a mapping that was read from `path`, with overrides; as `load_recipe`."""
-    faults = []
-    for override in overrides:
-        fault = _apply(raw, override)
-        if fault is not None:
-            faults.append(fault)
+    """Check a mapping that was read from `path`, with overrides; as `load_recipe`."""
+    faults = [fault for override in overrides for fault in _apply(raw, override)]
+    expanded, unlike = expand_likes(raw)
+    faults += [Fault(f"{path}: {f.where}", f.found, f.expected, f.remedy) for f in unlike]
     try:
-        recipe = Recipe.model_validate(raw)
+        recipe = RECIPE.model_validate(expanded)
     except ValidationError as error:
-        faults += [_fault(path, details, raw) for details in error.errors()]
+        faults += [_fault(path, details, expanded) for details in error.errors()]
     if faults:
         raise RequestError(faults)
     return recipe
@@ -98,7 +206,7 @@ def check_recipe(raw: dict[str, Any], overrides: Sequence[str], path: Path) -> R
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         found = ", ".join(str(p) for p in sorted(path.parent.glob("*.yaml"))) or "no recipe there"
         raise RequestError(
@@ -116,74 +224,127 @@ def _read(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _apply(raw: dict[str, Any], override: str) -> Fault | None:
-    """Set one dotted path in the raw recipe; list items go by index."""
+class _Loader(yaml.SafeLoader):
+    """Reads a stage's key with nothing behind it as that stage with its defaults.
+
+    `pretrain:` asks for a model; `finetune: null` says that there is to be none. To YAML itself
+    both are null.
+    """
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            node.value = [(key, self._of_stage(key, value)) for key, value in node.value]
+        return super().construct_document(node)
+
+    @staticmethod
+    def _of_stage(key: yaml.Node, value: yaml.Node) -> yaml.Node:
+        is_bare = isinstance(value, yaml.ScalarNode) and not value.value and not value.style
+        if is_bare and key.value in STAGES:
+            return yaml.MappingNode("tag:yaml.org,2002:map", [])
+        return value
+
+
+def _apply(raw: dict[str, Any], override: str) -> list[Fault]:
+    """Set one dotted path in the raw recipe; list items go by index, instances by name or glob."""
     path, equals, text = override.partition("=")
     fault = Fault(
         "--set",
         repr(override),
         "PATH=VALUE, such as dedup.threshold=0.8",
-        "Name a knob by its path in the recipe (docs/recipes.md); list items go by their index.",
+        "Name a knob by its path in the recipe (docs/recipes.md), beginning with the name of an "
+        "instance; list items go by their index.",
     )
-    if not equals or not all(path.split(".")):
-        return fault
+    first, *rest = path.split(".")
+    if not equals or not all((first, *rest)):
+        return [fault]
+    starts = _instances(raw, first) if rest else [[first]]
+    if not starts:
+        known = ", ".join(
+            (*(s for s in STAGES if raw.get(s) is not None), *(raw.get(FURTHER) or {}))
+        )
+        return [Fault("--set", repr(override), f"an instance of {known}", fault.remedy)]
     try:
         value = yaml.safe_load(text)
-        node: Any = raw
-        *parents, last = path.split(".")
-        for part in parents:
-            node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
-        if isinstance(node, list):
-            node[int(last)] = value
-        else:
-            node[last] = value
+        for start in starts:
+            _put(raw, [*start, *rest], value)
     except (yaml.YAMLError, ValueError, IndexError, AttributeError, TypeError):
-        return fault
-    return None
+        return [fault]
+    return []
+
+
+def _instances(raw: Mapping[str, Any], pattern: str) -> list[list[str]]:
+    """Where the instances that a name or a glob means stand in the raw recipe."""
+    further = raw.get(FURTHER) or {}
+    if not any(mark in pattern for mark in "*?["):
+        return [[FURTHER, pattern] if pattern in further else [pattern]]
+    main = [[n] for n in STAGES if raw.get(n) is not None and fnmatchcase(n, pattern)]
+    return main + [[FURTHER, n] for n in further if fnmatchcase(n, pattern)]
+
+
+def _put(node: Any, path: Sequence[str], value: Any) -> None:
+    *parents, last = path
+    for part in parents:
+        if isinstance(node, list):
+            node = node[int(part)]
+            continue
+        if node.get(part) is None:
+            node[part] = {}
+        node = node[part]
+    if isinstance(node, list):
+        node[int(last)] = value
+    else:
+        node[last] = value
+
+
+# --- faults ---------------------------------------------------------------------------------------
 
 
 def _fault(path: Path, details: ErrorDetails, raw: Mapping[str, Any]) -> Fault:
     place = [str(part) for part in details["loc"]]
+    if place[:1] == [FURTHER] and len(place) > 2 and place[2] in STAGES:
+        del place[2]  # the tag of the union: the stage
     where = f"{path}: {'.'.join(place) or 'recipe'}"
     found = _short(details["input"])
     if details["type"] == "extra_forbidden":
-        known = _known_keys(details["loc"][:-1], raw)
-        close = difflib.get_close_matches(place[-1], known, n=1)
-        remedy = f"Did you mean `{close[0]}`?" if close else "Remove it."
-        return Fault(where, f"unknown key `{place[-1]}`", f"one of {', '.join(known)}", remedy)
+        known = _known_keys(details["loc"][:-1])
+        return Fault(where, f"unknown key `{place[-1]}`", *_one_of(place[-1], known))
     if details["type"] == "missing":
         return Fault(where, "nothing", "a value: this knob has no default", "Add it.")
+    if details["type"].startswith("union_tag"):
+        known = list(STAGES)
+        return Fault(f"{where}.stage", found, f"one of {', '.join(known)}", "Name its stage.")
     expected = details["msg"][0].lower() + details["msg"][1:]
     return Fault(where, found, expected, "docs/recipes.md describes this knob.")
 
 
-def _known_keys(place: Sequence[str | int], raw: Mapping[str, Any]) -> list[str]:
-    """The knobs that the model at `place` has; members of a union are told apart by `kind`."""
-    models: list[type[BaseModel]] = [Recipe]
+def _one_of(found: str, known: Iterable[str]) -> tuple[str, str]:
+    """What was expected and the remedy, where a name is not one of those that are known."""
+    names = list(known)
+    close = difflib.get_close_matches(found, names, n=1)
+    remedy = f"Did you mean `{close[0]}`?" if close else "Remove it."
+    return f"one of {', '.join(names)}", remedy
+
+
+def _known_keys(place: Sequence[str | int]) -> list[str]:
+    """The knobs that the model at `place` has; members of a union are told apart by their tag."""
+    models: list[type[BaseModel]] = [RECIPE]
     for part in place:
         children = [c for m in models for c in _models_at(m, part)]
         if children:
             models = children
-        elif isinstance(part, str):  # the tag of a union's member
-            models = [m for m in models if _kind(m) == part] or models
+        elif isinstance(part, str):  # the tag of a union's member, or an instance's name
+            models = [m for m in models if part in (kind_of(m), _stage_of(m))] or models
     return sorted({name for model in models for name in model.model_fields})
 
 
 def _models_at(model: type[BaseModel], part: str | int) -> list[type[BaseModel]]:
     field = model.model_fields.get(str(part))
-    return [] if field is None else models_in(field.annotation)
+    return [] if field is None else list(models_in(field.annotation))
 
 
-def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The config models in an annotation, members of unions and items of tuples included."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [m for part in getattr(annotation, "__args__", ()) for m in models_in(part)]
-
-
-def _kind(model: type[BaseModel]) -> object:
-    field = model.model_fields.get("kind")
-    return None if field is None else field.default
+def _stage_of(model: type[BaseModel]) -> object:
+    field = model.model_fields.get("stage")
+    return None if field is None else field.annotation.__args__[0]  # type: ignore[union-attr]
 
 
 def _short(value: object) -> str:

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from flows.recipe import Recipe, models_in
+from flows.recipe import FURTHER, RECIPE
 from flows.stages import STAGES
 from tasks.checks import Check
-from tasks.config import Config
+from tasks.config import Config, models_in
 
 _HEAD = """# Recipes
 
@@ -39,7 +39,7 @@ _BOUNDS = {
 
 def reference() -> str:
     """The whole page, in Markdown."""
-    parts = [_HEAD, *_section("The recipe itself", "", Recipe, own=True)]
+    parts = [_HEAD, *_section("The recipe itself", "", RECIPE, own=True)]
     for name, stage in STAGES.items():
         parts += _section(f"`{name}`", f"{name}.", stage.config)
     parts += _section("A check", "checks.", Check)
@@ -66,7 +66,7 @@ def _section(title: str, path: str, model: type[BaseModel], *, own: bool = False
         if own and name in STAGES:
             continue
         yield _row(path, name, field)
-        for member in models_in(field.annotation):
+        for member in models_in(field.annotation) if name != FURTHER else ():
             kind = member.model_fields.get("kind")
             label = f"{path}{name}" + (f" (`kind: {kind.default}`)" if kind else "")
             inner.append((f"`{path}{name}`" if not kind else label, f"{path}{name}.", member))
@@ -138,7 +138,7 @@ def _bounds(field: FieldInfo) -> str:
         if getattr(bound, key, None) is not None
     ]
     choices = [arg for arg in get_args(field.annotation) if isinstance(arg, str)]
-    if choices and not models_in(field.annotation):
+    if choices and not any(models_in(field.annotation)):
         found.append(" \\| ".join(choices))
     return ", ".join(found)
 

@@ -35,14 +35,52 @@ _ACTION_STYLES = {"reuse": "green", "given": "cyan", "run": "yellow", "blocked":
 
 
 def plan_table(steps: Sequence[Step]) -> Table:
-    """Stage, action, why, and what the last such build cost."""
-    table = Table("stage", "action", "why", "last time", title="plan", title_justify="left")
-    for step in steps:
+    """The graph, drawn beside action, why, and what the last such build cost."""
+    heads = ("instance", "action", "why", "last time")
+    table = Table("", *heads, title="plan", title_justify="left", padding=(0, 1))
+    table.columns[0].no_wrap = True
+    lanes = draw_lanes([(s.instance.name, s.instance.upstream) for s in steps])
+    for step, lane in zip(steps, lanes, strict=True):
         style = _ACTION_STYLES[step.action]
         last = step.artifact
         cost = f"{last.seconds:.1f} s, {size(last.num_bytes)}" if last else "-"
-        table.add_row(step.stage.name, f"[{style}]{step.action}[/]", escape(step.reason), cost)
+        name = step.instance.name
+        shown = name if name == step.stage.name else f"{name}\n[dim]{step.stage.name}[/]"
+        table.add_row(lane, shown, f"[{style}]{step.action}[/]", escape(step.reason), cost)
     return table
+
+
+def draw_lanes(nodes: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Draw a graph in lines, one for each node: `●` is the node, a lane goes on to what needs it.
+
+    `nodes` are names with those that they are made from, each after its own. A lane belongs to a
+    node from its line to the last one that it is given to; `├` and `┤` give and go on, `┼` passes.
+    """
+    names = {name for name, _ in nodes}
+    last = {s: at for at, (_, sources) in enumerate(nodes) for s in sources if s in names}
+    lanes: list[str | None] = []
+    drawn = []
+    for at, (name, sources) in enumerate(nodes):
+        given = [n for n, owner in enumerate(lanes) if owner in sources]
+        ending = [n for n in given if last[str(lanes[n])] == at]
+        mine = min([*ending, *(n for n, owner in enumerate(lanes) if owner is None), len(lanes)])
+        lanes += [None] * (mine + 1 - len(lanes))
+        left, right = min([*given, mine]), max([*given, mine])
+        cells = []
+        for n, owner in enumerate(lanes):
+            if n == mine:
+                mark = "●"
+            elif n in given and n < mine:
+                mark = "├" if n not in ending else "╰" if n == left else "┴"
+            elif n in given:
+                mark = "┤" if n not in ending else "╯" if n == right else "┴"
+            else:
+                mark = (" ", "│", "─", "┼")[(owner is not None) + 2 * (left < n < right)]
+            cells.append(mark + ("─" if left <= n < right else " "))
+        drawn.append("".join(cells).rstrip())
+        lanes = [None if n in ending else owner for n, owner in enumerate(lanes)]
+        lanes[mine] = name if last.get(name, at) > at else None
+    return drawn
 
 
 STATE_STYLES: Mapping[State, str] = {

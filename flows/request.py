@@ -9,14 +9,13 @@ from pathlib import Path
 from flows.plan import Selection, Step, plan
 from flows.recipe import Recipe, load_recipe
 from flows.runners import missing_packages
-from flows.stages import STAGES
 from storage.errors import Fault, RequestError
 from storage.store import Store
 
 
 @dataclass(frozen=True)
 class Request:
-    """A recipe, where its artifacts are kept, which stages are meant, and what becomes of each."""
+    """A recipe, where its artifacts are kept, which instances are meant, what becomes of each."""
 
     recipe: Recipe
     store: Store
@@ -28,10 +27,12 @@ def read_request(
     path: Path,
     store: str | None,
     overrides: Sequence[str] | None,
-    only: str | None,
-    from_stage: str | None,
-    force: Sequence[str] | None,
-    inputs: Sequence[str] | None,
+    *,
+    only: Sequence[str] | None = None,
+    from_: Sequence[str] | None = None,
+    to: Sequence[str] | None = None,
+    force: Sequence[str] | None = None,
+    inputs: Sequence[str] | None = None,
 ) -> Request:
     """Read the words of a command. Raises RequestError for whatever is wrong with them."""
     recipe = load_recipe(path, overrides or ())
@@ -39,8 +40,13 @@ def read_request(
     if lacking:
         raise RequestError(lacking)
     place = store_of(path, recipe, store)
-    given = _given(inputs or ())
-    selection = Selection(only, from_stage, frozenset(force or ()), given)
+    selection = Selection(
+        only=tuple(only or ()),
+        from_=tuple(from_ or ()),
+        to=tuple(to or ()),
+        force=tuple(force or ()),
+        inputs=_given(inputs or ()),
+    )
     return Request(recipe, place, selection, plan(recipe, place, selection))
 
 
@@ -56,9 +62,8 @@ def _given(inputs: Sequence[str]) -> dict[str, str]:
     for item in inputs:
         name, _, version = item.partition("=")
         if not version:
-            expected = "STAGE=VERSION, such as tokenizer=latest"
-            raise RequestError(
-                Fault("--input", repr(item), expected, f"Stages: {', '.join(STAGES)}.")
-            )
+            expected = "INSTANCE=VERSION, such as tokenizer=latest"
+            remedy = "`phusa plan` lists the instances of a recipe."
+            raise RequestError(Fault("--input", repr(item), expected, remedy))
         given[name] = version
     return given

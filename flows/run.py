@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import cast
 
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 
 from flows.closing import print_closing
 from flows.console import StopSignal, console_reporter
-from flows.parameters import INPUTS, AnyStage, PipelineInputs, RunOptions, StageName
-from flows.pipeline import FLOWS, pipeline
+from flows.parameters import INPUTS, RunOptions, StageResult
+from flows.pipeline import made_before, pipeline
 from flows.plan import Selection
 from flows.recipe import Recipe
+from flows.stage_flows import FLOWS
+from flows.stages import STAGES
 from flows.stopping import StoppableReporter
 from storage.manifest import Manifest
 from storage.store import Store
@@ -23,28 +24,48 @@ from tasks.progress import report_to
 
 
 def run_pipeline(console: Console, recipe: Recipe, store: Store, selection: Selection) -> None:
-    """Run the chosen stages and print what came of them."""
-    with shown_on(console):
-        results = pipeline(
-            only=cast("AnyStage", selection.only or ""),
-            from_stage=cast("AnyStage", selection.from_stage or ""),
-            force=cast("tuple[StageName, ...]", tuple(sorted(selection.force))),
-            inputs=PipelineInputs(**selection.inputs),
-            recipe=recipe,
-            store=store.address,
-        )
+    """Run the chosen instances and print what came of them, also of a run that fails."""
+    try:
+        with shown_on(console):
+            results: list[StageResult] = pipeline(
+                only=" ".join(selection.only),
+                from_stage=" ".join(selection.from_),
+                to_stage=" ".join(selection.to),
+                force=selection.force,
+                inputs=dict(selection.inputs),
+                recipe=recipe,
+                store=store.address,
+            )
+    except Exception as error:
+        made = made_before(error)
+        if made:
+            print_closing(console, recipe, store, made)
+        raise
     print_closing(console, recipe, store, results)
 
 
 def build_like(
     store: Store, old: Manifest, config: Config, inputs: Mapping[str, Manifest]
 ) -> Manifest:
-    """Run the stage of `old` alone, for its recipe, on other inputs; call it within `shown_on`."""
-    options = RunOptions(store=store.address, recipe=old.run.recipe)
-    versions = {name: manifest.version for name, manifest in inputs.items()}
-    chosen = INPUTS[old.name].model_validate(versions)
-    made = FLOWS[old.name](options=options, inputs=chosen, config=config)
-    return store.manifest(old.name, made.version)
+    """Run the stage of `old` alone, for its recipe, on other inputs; call it within `shown_on`.
+
+    `inputs` are by the names that `old` has recorded its own under.
+    """
+    stage = STAGES[old.stage]
+    options = RunOptions(store=store.address, recipe=old.run.recipe, instance=old.name)
+    sources = {
+        port.name: [inputs[key].label for key in old.inputs if port.holds(key)]
+        for port in stage.ports
+        if not port.names
+    }
+    given = {
+        port.name: sources[port.name] if port.how == "many" else next(iter(sources[port.name]), "")
+        for port in stage.ports
+        if not port.names
+    }
+    chosen = INPUTS[stage.name].model_validate(given)
+    made = FLOWS[stage.name](options=options, inputs=chosen, config=config)
+    return store.manifest(made.name, made.version)
 
 
 @contextmanager

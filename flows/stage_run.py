@@ -1,104 +1,40 @@
-"""The seam that all stage flows share: resolve inputs → hit or build → seal → tell the UI."""
+"""The seam that all stage flows share: resolve inputs → decide → build → seal → tell the UI."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
-import pyarrow.parquet as pq
-from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-from flows.against import named_inputs
-from flows.gates import blocking, judge_hit, judge_made, require_passed
-from flows.parameters import RunOptions, StageInputs, StageResult
-from flows.plan import age_reason, hit_reason, run_reason
+from flows.gates import blocking, judge_made, require_passed
+from flows.inputs import resolve, whole
+from flows.parameters import RunOptions, StageInputs, StageResult, whole_reference
+from flows.plan import Decision, Target, decide
 from flows.prefect_progress import PrefectReporter, Tee
 from flows.resources import MemoryPeak, folder_bytes
 from flows.run_page import publish_page
 from flows.runners import Threads, submitting_to
-from flows.stages import STAGES, is_too_old, source_sha256
+from flows.stages import open_artifact
 from flows.stopping import StoppableReporter, StopRequest, stopping_tasks
-from flows.takedown import check_forgotten, note_late_takedowns
+from flows.takedown import note_late_takedowns
 from storage import takedown
 from storage.errors import full_disk_named
 from storage.manifest import CheckResult, CodeRef, InputRef, Manifest, RunRef
-from storage.sealing import Draft, commit, find_quarantined, quarantine, release
+from storage.sealing import Draft, commit, quarantine, release
 from storage.store import Store
-from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.checks import Made
 from tasks.config import Config, identity
 from tasks.progress import note, reporter_in_hand, reporting_to
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a build says of its files."""
-
-    rows_in: int
-    rows_out: int
-    stats: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a build is given."""
-
-    store: Store
-    inputs: Mapping[str, Manifest]
-    workspace: Workspace
-    options: RunOptions
-    forgotten: Forgotten = NOTHING
-    """What to leave out: content that was taken down and that the inputs hold."""
-
-    @property
-    def tracking(self) -> Path:
-        """Where training leaves its TensorBoard files: they are watched while it goes on."""
-        stage, fingerprint = self.workspace.root.parts[-2:]
-        return self.store.tensorboard / self.options.recipe / f"{stage}-{fingerprint[:8]}"
-
-    def files(self, name: str, prefix: str) -> list[Path]:
-        """Files under `prefix` of the input artifact `name`, sorted."""
-        return self.store.files(self.inputs[name], prefix)
-
-    def folder(self, name: str, prefix: str = "") -> Path:
-        """The data folder of the input artifact `name`, with at least the files under `prefix`."""
-        return self.store.folder(self.inputs[name], prefix)
-
-
-def handed(future: PrefectFuture[T]) -> T:
-    """A future as the argument of a task: Prefect waits for it and hands its result over."""
-    return cast("T", future)
-
-
-def results(futures: Iterable[PrefectFuture[T]]) -> list[T]:
-    """Wait for tasks and raise the error of the first that failed.
-
-    To be asked of upstream tasks first: one that only waited for a failed task says no more than
-    that it is not ready.
-    """
-    return [future.result() for future in futures]
-
-
-def count_rows(paths: Iterable[Path]) -> int:
-    """Rows of Parquet files, from their footers."""
-    return sum(pq.read_metadata(path).num_rows for path in paths)
+from tasks.stage import Job, Outcome, Stage
 
 
 def run_stage(
-    name: str,
-    config: Config,
-    inputs: StageInputs,
-    options: RunOptions,
-    build: Callable[[Job], Outcome],
+    stage: Stage, config: Config, inputs: StageInputs, options: RunOptions
 ) -> StageResult:
     """Reuse the artifact of this configuration and inputs, or build and seal it.
 
@@ -107,170 +43,161 @@ def run_stage(
     """
     stop = StopRequest()
 
-    def build_stoppable(job: Job) -> Outcome:
+    def build(job: Job) -> Outcome:
         with stopping_tasks(stop):  # inside of the runner, which waits for its tasks
-            return build(job)
+            return stage.build(job)
 
     shown = Tee(reporter_in_hand(), PrefectReporter())
-    run = _Run(name, config, inputs, options)
+    run = StageRun(stage, config, inputs, options)
     with reporting_to(StoppableReporter(shown, stop)):
-        return run.carry_out(build_stoppable)
+        return run.carry_out(build)
 
 
-def fingerprint_of(name: str, config: Config, inputs: StageInputs, options: RunOptions) -> str:
-    """What a run of the stage would be sealed under."""
-    return _Run(name, config, inputs, options).key
-
-
-def find_made(
-    name: str, config: Config, inputs: StageInputs, options: RunOptions
-) -> StageResult | None:
-    """The artifact that a run of the stage would reuse as it is, or None if it would build.
-
-    Raises GateFailed if there is one that the gates of today do not let through.
-    """
-    return _Run(name, config, inputs, options).find()
-
-
-class _Run:
+class StageRun:
     """One stage of one run: what it was asked for, and what it found."""
 
-    def __init__(self, name: str, config: Config, inputs: StageInputs, options: RunOptions) -> None:
-        self._stage, self._config, self._options = STAGES[name], config, options
+    def __init__(
+        self, stage: Stage, config: Config, inputs: StageInputs, options: RunOptions
+    ) -> None:
+        self._stage, self._config, self._options = stage, config, options
         self._store = Store(options.store)
-        self._manifests = {
-            key: _resolve(self._store, key, reference, options)
-            for key, reference in inputs.named().items()
+        self._name = options.instance or stage.name
+        given = {
+            port.name: tuple(
+                resolve(
+                    self._store, port, whole_reference(port, reference), options.recipe, port.name
+                )
+                for reference in inputs.sources().get(port.name, ())
+            )
+            for port in stage.ports
         }
-        self._manifests |= named_inputs(self._store, self._stage, config, options.recipe)
-        self._digests = {key: manifest.digest for key, manifest in self._manifests.items()}
+        everything = whole(self._store, stage, config, given, options.recipe)
+        self._target = Target(self._name, stage, config, options.recipe, everything)
         self._takedowns = takedown.read(self._store.backend)
-        self._left_out = check_forgotten(self._stage, self._manifests, self._takedowns)
-        self.key = self._stage.fingerprint(config, self._digests, self._left_out.rules)
-
-    def carry_out(self, build: Callable[[Job], Outcome]) -> StageResult:
-        result = self._reuse()
-        if result is not None:
-            return result
-        uses = [manifest.label for manifest in self._manifests.values()]
-        name, store = self._stage.name, self._store
-        with (
-            full_disk_named(store.address),
-            store.building(name, self.key, uses, self._say_waiting) as workspace,
-        ):
-            return self._reuse() or self._released() or self._build(workspace, build)
-
-    def _say_waiting(self, holder: str) -> None:
-        name = self._stage.name
-        note(f"{name}: another run is building the same artifact ({holder}); waiting for it")
+        self.key = self._target.key(self._takedowns)
 
     def find(self) -> StageResult | None:
-        """What `carry_out` would reuse without building or sealing anything."""
-        hit = self._hit()
-        return None if hit is None else _result(*hit, reused=True)
+        """Give what `carry_out` would reuse without building or sealing anything, or None.
 
-    def _hit(self) -> tuple[Manifest, str] | None:
-        """The artifact that is there, if the gates of today let it through, and why it serves."""
-        hit = None if self._options.force else self._store.find(self._stage.name, self.key)
-        if hit is None or is_too_old(self._config, hit):
+        Raises GateFailed if there is one that the gates of today do not let through.
+        """
+        found = self._decide()
+        if found.action != "reuse" or found.held or found.artifact is None:
             return None
-        checks = judge_hit(self._store, self._stage, self._config, hit, self._options.recipe)
-        require_passed(hit.label, self._stage, checks)
-        return hit, hit_reason(self._stage, hit)
+        return self._result(found.artifact, found.reason, reused=True)
 
-    def _reuse(self) -> StageResult | None:
-        hit = self._hit()
-        return None if hit is None else self._take(*hit)
+    def carry_out(self, build: Callable[[Job], Outcome]) -> StageResult:
+        """Reuse or release what is there, or build it; others that want the same wait."""
+        found = self._decide()
+        if found.action == "reuse" and not found.held:
+            return self._take(found)
+        uses = [manifest.label for manifest in self._target.inputs.values()]
+        stage, store = self._stage.name, self._store
+        with (
+            full_disk_named(store.address),
+            store.building(stage, self.key, uses, self._say_waiting) as workspace,
+        ):
+            found = self._decide()  # another run may have made it meanwhile
+            return (
+                self._take(found)
+                if found.action == "reuse"
+                else self._build(workspace, found, build)
+            )
 
-    def _released(self) -> StageResult | None:
-        """The same build from quarantine, if its checks hold by now; it is never made twice."""
-        name, store = self._stage.name, self._store
-        held = None if self._options.force else find_quarantined(store, name, self.key)
-        if held is None or is_too_old(self._config, held):
-            return None
-        last = store.latest(name, self._options.recipe)
-        checks = judge_made(self._stage, self._config, Made.of(held), last)
-        require_passed(f"{held.label}, built before and in quarantine,", self._stage, checks)
-        return self._take(release(store, held, checks), "from quarantine: its checks hold now")
+    def _say_waiting(self, holder: str) -> None:
+        note(f"{self._name}: another run is building the same artifact ({holder}); waiting for it")
 
-    def _take(self, manifest: Manifest, reason: str) -> StageResult:
-        note(f"{self._stage.name}: reuse ({reason})")
-        return self._conclude(manifest, reason, reused=True)
+    def _decide(self) -> Decision:
+        found = decide(self._store, self._target, self._takedowns, force=self._options.force)
+        require_passed(found.label, self._name, found.checks)
+        return found
+
+    def _take(self, found: Decision) -> StageResult:
+        manifest = found.artifact
+        assert manifest is not None, "nothing to reuse"
+        if found.held:
+            manifest = release(self._store, manifest, found.checks)
+        note(f"{self._name}: reuse ({found.reason})")
+        return self._conclude(manifest, found.reason, reused=True)
 
     def _conclude(self, manifest: Manifest, reason: str, *, reused: bool) -> StageResult:
         """Show the artifact on the run's page and hand it on."""
         self._publish(manifest, "reused" if reused else "built", reason)
-        return _result(manifest, reason, reused=reused)
+        return self._result(manifest, reason, reused=reused)
 
     def _publish(self, manifest: Manifest, action: str, reason: str) -> None:
         prompts = self._options.prompts
         publish_page(self._store, manifest, action=action, reason=reason, prompts=prompts)
 
-    def _build(self, workspace: Workspace, build: Callable[[Job], Outcome]) -> StageResult:
-        stage, store = self._stage, self._store
-        last = store.latest(stage.name, self._options.recipe)
-        plain = identity(self._config)
-        outdated = store.find(stage.name, self.key)  # else it would be a hit, or this is forced
-        reason = self._why(plain, last, outdated)
-        note(f"{stage.name}: run ({reason})")
-        left_out = self._takedowns.forgotten if not stage.inputs else self._left_out
-        runner = self._options.runner if stage.maps else Threads()
-        workers = self._options.workers
-        job = Job(store, self._manifests, workspace, self._options, left_out)
-        with MemoryPeak() as memory, submitting_to(runner, workers, workspace.root):
+    def _build(
+        self, workspace: Workspace, found: Decision, build: Callable[[Job], Outcome]
+    ) -> StageResult:
+        stage, store, options = self._stage, self._store, self._options
+        note(f"{self._name}: run ({found.reason})")
+        left_out = found.left_out if stage.ports else self._takedowns.forgotten
+        job = Job(
+            stage=stage,
+            config=self._config,
+            inputs={
+                port: tuple(open_artifact(store, one) for one in of)
+                for port, of in self._target.given.items()
+            },
+            workspace=workspace,
+            store=store,
+            recipe=options.recipe,
+            instance=self._name,
+            force=options.force,
+            forgotten=left_out,
+        )
+        last = store.latest(self._name, options.recipe)
+        runner = options.runner if stage.maps else Threads()
+        with MemoryPeak() as memory, submitting_to(runner, options.workers, workspace.root):
             outcome = build(job)
         built = Made(outcome.rows_in, outcome.rows_out, outcome.stats)
         checks = judge_made(stage, self._config, built, last)
-        draft = self._draft(plain, outcome, checks, workspace, memory)
+        draft = self._draft(found, outcome, checks, workspace, memory)
         if blocking(checks):
             held = quarantine(store, workspace, draft)
             note_late_takedowns(store, held, self._takedowns)
             self._publish(held, "in quarantine", "a blocking check does not hold")
-            require_passed(f"{held.label}, kept in quarantine,", stage, checks)
+            require_passed(f"{held.label}, kept in quarantine,", self._name, checks)
         for warning in (c.says for c in checks if not c.passed):
-            note(f"{stage.name}: warning: {warning}")
-        made = commit(store, workspace, draft, replace=self._options.force or outdated is not None)
+            note(f"{self._name}: warning: {warning}")
+        made = commit(store, workspace, draft, replace=found.replaces)
         note_late_takedowns(store, made, self._takedowns)
-        return self._conclude(made, reason, reused=False)
-
-    def _why(
-        self, plain: Mapping[str, Any], last: Manifest | None, outdated: Manifest | None
-    ) -> str:
-        if self._options.force:
-            return "forced"
-        if outdated is not None:
-            return age_reason(self._config, outdated)
-        return run_reason(self._stage, plain, self._digests, self._left_out.rules, last)
+        return self._conclude(made, found.reason, reused=False)
 
     def _draft(
         self,
-        plain: Mapping[str, Any],
+        found: Decision,
         outcome: Outcome,
         checks: tuple[CheckResult, ...],
         workspace: Workspace,
         memory: MemoryPeak,
     ) -> Draft:
-        stage, recipe = self._stage, self._options.recipe
+        stage = self._stage
         return Draft(
-            name=stage.name,
-            fingerprint=self.key,
-            config=plain,
+            name=self._name,
+            stage=stage.name,
+            type=stage.output.name,
+            fingerprint=found.key,
+            config=identity(self._config),
             inputs={
-                name: InputRef(name=manifest.name, version=manifest.version, digest=manifest.digest)
-                for name, manifest in self._manifests.items()
+                key: InputRef(name=m.name, version=m.version, digest=m.digest)
+                for key, m in self._target.inputs.items()
             },
             rows_in=outcome.rows_in,
             rows_out=outcome.rows_out,
             stats=outcome.stats,
             checks=checks,
-            forgotten=self._left_out.rules,
+            forgotten=found.left_out.rules,
             code=CodeRef(
                 stage_version=stage.version,
-                source_sha256=source_sha256(stage.name),
+                source_sha256=stage.source_sha256,
                 git_commit=_git_commit(),
             ),
             run=RunRef(
-                recipe=recipe,
+                recipe=self._options.recipe,
                 host=socket.gethostname(),
                 flow_run_id=flow_run.get_id(),
                 work_bytes=folder_bytes(workspace.root),
@@ -278,26 +205,15 @@ class _Run:
             ),
         )
 
-
-def _resolve(store: Store, name: str, reference: str, options: RunOptions) -> Manifest:
-    """The artifact that an input's reference means; `latest` is that of the recipe."""
-    if reference == "latest":
-        return store.resolve(name, options.recipe)
-    return store.resolve(f"{name}@{reference.removeprefix('@')}")
-
-
-def _result(manifest: Manifest, reason: str, *, reused: bool) -> StageResult:
-    return StageResult(
-        stage=manifest.name,
-        version=manifest.version,
-        digest=manifest.digest,
-        reused=reused,
-        reason=reason,
-        rows_in=manifest.rows_in,
-        rows_out=manifest.rows_out,
-        num_bytes=manifest.num_bytes,
-        seconds=manifest.seconds,
-    )
+    def _result(self, manifest: Manifest, reason: str, *, reused: bool) -> StageResult:
+        same = ("name", "version", "digest", "rows_in", "rows_out", "num_bytes", "seconds")
+        return StageResult(
+            instance=self._name,
+            stage=manifest.stage,
+            reused=reused,
+            reason=reason,
+            **{field: getattr(manifest, field) for field in same},
+        )
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from flows.gates import check  # noqa: F401  SHIM
 from storage.manifest import InputRef, Manifest
 from storage.store import Store
 from tasks.artifacts import TYPES
@@ -62,3 +63,7 @@ def in_order(manifests: Iterable[Manifest]) -> list[Manifest]:
     """
     place = {name: at for at, name in enumerate(STAGES)}
     return sorted(manifests, key=lambda m: (place.get(m.stage, len(place)), m.version))
+
+
+def source_sha256(name: str) -> str:  # SHIM
+    return STAGES[name].source_sha256

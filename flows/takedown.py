@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flows.stages import Stage
 from storage import takedown
 from storage.errors import Fault, RequestError
 from storage.manifest import Manifest
 from storage.store import Store
 from storage.takedown import Forgotten, Takedowns
-
-LEAVE_OUT = frozenset({"crawl", "clean", "shard"})
-"""The stages that drop content that was taken down; the others take only inputs without any."""
+from tasks.artifacts.documents import DOCUMENTS
+from tasks.artifacts.pages import PAGES
+from tasks.stage import Stage
 
 
 def check_forgotten(
@@ -23,9 +22,9 @@ def check_forgotten(
     Raises RequestError if it is a stage that cannot.
     """
     found = takedowns.held_by(inputs.values())
-    if stage.name == "clean":  # where a document would come from whose URL no artifact knew
+    if _places_documents(stage):  # where one would come from whose URL no artifact knew
         return Forgotten(found.takedowns + takedowns.forgotten.unplaced)
-    if not found or stage.name in LEAVE_OUT:
+    if not found or stage.leaves_out:
         return found
     faults = [
         Fault(
@@ -38,6 +37,12 @@ def check_forgotten(
         if (of_one := takedowns.held_by([manifest]))
     ]
     raise RequestError(faults)
+
+
+def _places_documents(stage: Stage) -> bool:
+    """Whether pages become documents here."""
+    takes = {port.type.name for port in stage.ports}
+    return PAGES.name in takes and stage.output.serves(DOCUMENTS)
 
 
 def note_late_takedowns(store: Store, made: Manifest, known: Takedowns) -> None:

@@ -16,6 +16,7 @@
         ├── ClusterUnusable     a cluster does not answer, or a node of it cannot do the work
         ├── StoreUnreachable    the store does not answer, or not in time
         ├── GateFailed          a blocking check on what a stage made does not hold
+        ├── BranchesFailed      several instances of a recipe failed
         └── DamagedArtifact     sealed files are missing, truncated or unreadable
 
 A message states the value found, what was expected, and the remedy.
@@ -116,6 +117,10 @@ class StoreUnreachable(RunError):
 
 class GateFailed(RunError):
     """A blocking check on what a stage made does not hold; the build is kept in quarantine."""
+
+
+class BranchesFailed(RunError):
+    """Several instances of a recipe failed, each for a reason of its own."""
 
 
 class DamagedArtifact(RunError):

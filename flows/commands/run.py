@@ -18,12 +18,20 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="a knob, such as dedup.threshold=0.8; repeatable")
 ]
 OnlyOption = Annotated[
-    str | None, typer.Option("--only", help="run this stage alone, from its latest inputs")
+    list[str] | None,
+    typer.Option("--only", help="run these instances (names, globs) alone, from latest inputs"),
 ]
-FromOption = Annotated[str | None, typer.Option("--from", help="run this stage and all after it")]
+FromOption = Annotated[
+    list[str] | None,
+    typer.Option("--from", help="run these instances and all that is made from them"),
+]
+ToOption = Annotated[
+    list[str] | None,
+    typer.Option("--to", help="run these instances and what they are made from, no others"),
+]
 ForceOption = Annotated[
     list[str] | None,
-    typer.Option("--force", help="build this stage even if it is a hit; repeatable"),
+    typer.Option("--force", help="build these instances even if they are hits; repeatable"),
 ]
 PreflightOption = Annotated[
     bool,
@@ -34,7 +42,7 @@ PreflightOption = Annotated[
 ]
 InputOption = Annotated[
     list[str] | None,
-    typer.Option("--input", help="STAGE=VERSION: use that artifact instead of running the stage"),
+    typer.Option("--input", help="INSTANCE=VERSION: use that artifact instead of running it"),
 ]
 
 
@@ -44,6 +52,7 @@ def run(
     set_: SetOption = None,
     only: OnlyOption = None,
     from_: FromOption = None,
+    to: ToOption = None,
     force: ForceOption = None,
     input_: InputOption = None,
     preflight: PreflightOption = True,
@@ -55,7 +64,9 @@ def run(
     from flows.preflight import check_room
     from flows.request import read_request  # all stages' knobs: 0.3 s, and only wanted here
 
-    asked = read_request(recipe, store, set_, only, from_, force, input_)
+    asked = read_request(
+        recipe, store, set_, only=only, from_=from_, to=to, force=force, inputs=input_
+    )
     if preflight:
         check_room(asked.store, asked.steps)
     console = make_console()
@@ -77,24 +88,29 @@ def plan_(
     set_: SetOption = None,
     only: OnlyOption = None,
     from_: FromOption = None,
+    to: ToOption = None,
     force: ForceOption = None,
     input_: InputOption = None,
     preflight: PreflightOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a run would do, stage by stage, and why; nothing is run.
+    """Draw the graph of a recipe: what a run would do with each instance, and why.
 
-    Example: `phusa plan recipes/demo.yaml --set tokenizer.vocab_size=8192`
+    Nothing is run. Example: `phusa plan recipes/demo.yaml --set tokenizer.vocab_size=8192`
     """
     from flows.preflight import check_room, estimate
     from flows.request import read_request
 
-    asked = read_request(recipe, store, set_, only, from_, force, input_)
+    asked = read_request(
+        recipe, store, set_, only=only, from_=from_, to=to, force=force, inputs=input_
+    )
     place, steps = asked.store, asked.steps
-    needs = {need.stage: need for need in estimate(place, steps)}
+    needs = {need.instance: need for need in estimate(place, steps)}
     rows = [
         {
+            "instance": name,
             "stage": step.stage.name,
+            "inputs": {port: list(of) for port, of in step.instance.sources.items()},
             "action": step.action,
             "reason": step.reason,
             "artifact": step.artifact.version if step.artifact else None,
@@ -104,7 +120,7 @@ def plan_(
             "memory_bytes": needs[name].memory_bytes if name in needs else None,
         }
         for step in steps
-        for name in (step.stage.name,)
+        for name in (step.instance.name,)
     ]
     answer(rows, as_json, lambda console: console.print(plan_table(steps)))
     if preflight:

@@ -1,0 +1,90 @@
+"""From references to the artifacts that a stage is made from: versions, resolved once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flows.stages import inputs_by, type_of
+from storage.errors import Fault, RequestError
+from storage.manifest import Manifest
+from storage.store import Store
+from tasks.config import Config
+from tasks.stage import Port, Stage, label_inputs
+
+Given = Mapping[str, tuple[Manifest, ...]]
+"""Artifacts by the port that they are given to."""
+
+
+def record(stage: Stage, given: Given) -> dict[str, Manifest]:
+    """Give inputs the names that manifests and fingerprints know them by."""
+    return label_inputs(stage.ports, given)
+
+
+def resolve(store: Store, port: Port, reference: str, recipe: str, where: str) -> Manifest:
+    """Find the artifact that a reference means; a bare name is the newest that `recipe` made.
+
+    Raises RequestError if there is none, or if it cannot be given to the port.
+    """
+    manifest = store.resolve(reference, recipe if "@" not in reference else None)
+    if not type_of(manifest).serves(port.type):
+        found = f"{manifest.label}, which is {type_of(manifest).name}"
+        remedy = f"`phusa artifacts` lists all; name one that is {port.type.name}."
+        raise RequestError(Fault(where, found, port.type.name, remedy))
+    return manifest
+
+
+def named_by_knobs(store: Store, stage: Stage, config: Config, recipe: str, where: str) -> Given:
+    """Find the artifacts that a stage's knobs name themselves, by port, oldest first.
+
+    Each comes after all that it was given itself by the same port. A knob has recipes, whose newest
+    artifact of this stage is meant, or NAME@VERSION. `recipe` is the one that asks: it cannot mean
+    itself, for its next run would find all that it made, and keep nothing. Raises RequestError,
+    with all faults at once, if one is not there.
+    """
+    given: dict[str, tuple[Manifest, ...]] = {}
+    faults: list[Fault] = []
+    for port in stage.ports:
+        references: tuple[str, ...] = dict(config)[port.name] if port.names else ()
+        found: dict[str, Manifest] = {}
+        for reference in references:
+            place = f"{where}.{port.name}"
+            try:
+                _add(store, port, _named(store, stage, port, reference, recipe, place), found)
+            except RequestError as error:
+                faults += error.faults
+        if port.names:
+            given[port.name] = tuple(found.values())
+    if faults:
+        raise RequestError(faults)
+    return given
+
+
+def _named(
+    store: Store, stage: Stage, port: Port, reference: str, recipe: str, where: str
+) -> Manifest:
+    if reference == recipe:
+        remedy = f"Give each increment a name of its own: --set name=crawl-2 --set {where}=…"
+        found, expected = f"{reference}, this recipe itself", "the name of an earlier recipe"
+        raise RequestError(Fault(where, found, expected, remedy))
+    if "@" not in reference:
+        return store.resolve(stage.name, reference)
+    manifest = store.resolve(reference)
+    if manifest.stage != stage.name:
+        remedy = f"Name a {stage.name} artifact, or a recipe."
+        raise RequestError(Fault(where, reference, f"{stage.name}@VERSION", remedy))
+    return manifest
+
+
+def _add(store: Store, port: Port, manifest: Manifest, found: dict[str, Manifest]) -> None:
+    """Add it and, before it, all that it was given by the same port itself."""
+    for reference in inputs_by(manifest, port.name):
+        _add(store, port, store.manifest(reference.name, reference.version), found)
+    found.setdefault(manifest.label, manifest)
+
+
+def whole(store: Store, stage: Stage, config: Config, given: Given, recipe: str) -> Given:
+    """Add what the stage's knobs name to what it is given; ports without anything are empty."""
+    named = named_by_knobs(store, stage, config, recipe, stage.name)
+    return {
+        port.name: (*given.get(port.name, ()), *named.get(port.name, ())) for port in stage.ports
+    }

@@ -1,0 +1,58 @@
+"""A Prefect flow for every registered stage, each with the typed form of its inputs and knobs."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from prefect import Flow, flow
+
+from flows.parameters import INPUTS, RunOptions, StageInputs, StageResult
+from flows.stage_run import run_stage
+from flows.stages import STAGES
+from tasks.config import Config
+from tasks.stage import Stage
+
+
+def make_flow(stage: Stage) -> Flow[Any, StageResult]:
+    """Make a stage's flow. Prefect reads its form from the signature that it is given."""
+
+    def run(*, options: RunOptions, inputs: StageInputs, config: Config) -> StageResult:
+        return run_stage(stage, config, inputs, options)
+
+    def parameter(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> Any:
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default
+        )
+
+    form = INPUTS[stage.name]
+    run.__name__ = run.__qualname__ = stage.name
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            parameter("options", RunOptions),
+            parameter("inputs", form, form()),
+            parameter("config", stage.config),
+        ],
+        return_annotation=StageResult,
+    )
+    run.__annotations__ = {"options": RunOptions, "inputs": form, "config": stage.config}
+    run.__doc__ = (
+        f"{stage.says[0].upper()}{stage.says[1:]}.\n\nArgs:\n"
+        "    options: where it runs, and whether it is built again\n"
+        "    inputs: the artifacts that it is made from\n"
+        "    config: the stage's knobs, as the recipe sets them\n"
+    )
+    made: Flow[Any, StageResult] = flow(name=stage.name, flow_run_name=_run_name)(run)
+    return made
+
+
+def _run_name() -> str:
+    from prefect.runtime import flow_run
+
+    options, stage = flow_run.parameters["options"], flow_run.flow_name
+    return f"{options.instance or stage} for {options.recipe}"
+
+
+FLOWS: dict[str, Flow[Any, StageResult]] = {s.name: make_flow(s) for s in STAGES.values()}
+
+globals().update(FLOWS)  # prefect.yaml names each: flows/stage_flows.py:NAME
