@@ -167,9 +167,10 @@ class _Builder:
     def _check_named(self, instance: Instance) -> None:
         for name, sources in instance.sources.items():
             where = f"{instance.where}.inputs.{name}"
-            port = next((p for p in instance.stage.ports if p.name == name), None)
+            ports = [p for p in instance.stage.ports if not p.names]  # the others have a knob
+            port = next((p for p in ports if p.name == name), None)
             if port is None:
-                known = ", ".join(p.name for p in instance.stage.ports) or "none: it takes nothing"
+                known = ", ".join(p.name for p in ports) or "none: it takes nothing"
                 found = f"a port that {instance.stage.name} does not have"
                 self.faults.append(Fault(where, found, f"one of {known}", "Mend its name."))
                 continue

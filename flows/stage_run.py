@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from flows.stages import open_artifact
 from flows.stopping import StoppableReporter, StopRequest, stopping_tasks
 from flows.takedown import note_late_takedowns
 from storage import takedown
-from storage.errors import full_disk_named
+from storage.errors import PhusaError, full_disk_named
 from storage.manifest import CheckResult, CodeRef, InputRef, Manifest, RunRef
 from storage.sealing import Draft, commit, quarantine, release
 from storage.store import Store
@@ -94,6 +96,7 @@ class StageRun:
         uses = [manifest.label for manifest in self._target.inputs.values()]
         stage, store = self._stage.name, self._store
         with (
+            self._knobs_named(),
             full_disk_named(store.address),
             store.building(stage, self.key, uses, self._say_waiting) as workspace,
         ):
@@ -103,6 +106,20 @@ class StageRun:
                 if found.action == "reuse"
                 else self._build(workspace, found, build)
             )
+
+    @contextmanager
+    def _knobs_named(self) -> Iterator[None]:
+        """Let errors name knobs as the recipe has them: `lora.epochs`, where a stage says its own
+        name, `finetune.epochs`."""
+        try:
+            yield
+        except PhusaError as error:
+            if self._name != self._stage.name:
+                error.args = tuple(
+                    re.sub(rf"\b{self._stage.name}\.(?=[a-z_])", f"{self._name}.", str(said))
+                    for said in error.args
+                )
+            raise
 
     def _say_waiting(self, holder: str) -> None:
         note(f"{self._name}: another run is building the same artifact ({holder}); waiting for it")

@@ -59,6 +59,7 @@ def seal(
     manifest = Manifest(
         name=name,
         version=version,
+        stage=says.pop("stage", name),
         digest=content_digest(entries),
         inputs={m.name: InputRef(name=m.name, version=m.version, digest=m.digest) for m in inputs},
         files=tuple(entries),

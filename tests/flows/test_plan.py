@@ -70,19 +70,19 @@ def test_changed_content_runs_what_reads_it(full: Store) -> None:
 
 
 def test_selections(full: Store) -> None:
-    assert actions(recipe(), full, Selection(only="shard")) == {
+    assert actions(recipe(), full, Selection(only=("shard",))) == {
         "dedup": "given",
         "tokenizer": "given",
         "shard": "reuse",
     }
-    assert list(actions(recipe(), full, Selection(from_stage="pretrain"))) == [
+    assert list(actions(recipe(), full, Selection(from_=("pretrain",)))) == [
         "dedup",
         "tokenizer",
         "shard",
         "pretrain",
         "finetune",
     ]
-    forced = actions(recipe(), full, Selection(force=frozenset({"dedup"})))
+    forced = actions(recipe(), full, Selection(force=("dedup",)))
     assert forced["dedup"] == "run" and forced["clean"] == "reuse"
     version = full.versions("tokenizer")[0]
     given = actions(recipe(), full, Selection(inputs={"tokenizer": version}))
@@ -104,11 +104,11 @@ def test_damage_runs_again(full: Store) -> None:
 @pytest.mark.parametrize(
     ("selection", "said"),
     [
-        (Selection(only="dedupe"), "unknown stage `dedupe`"),
-        (Selection(only="dedup", from_stage="clean"), "found both"),
-        (Selection(only="dedup", force=frozenset({"clean"})), "which does not run here"),
+        (Selection(only=("dedupe",)), "unknown instance `dedupe`"),
+        (Selection(only=("dedup",), from_=("clean",)), "found both"),
+        (Selection(only=("dedup",), force=("clean",)), "which does not run here"),
         (Selection(inputs={"tokenizer": "1999"}), "no artifact tokenizer@1999"),
-        (Selection(force=frozenset({"a", "b"})), "unknown stage `b`"),
+        (Selection(force=("a", "b")), "unknown instance `b`"),
     ],
 )
 def test_wrong_selections(full: Store, selection: Selection, said: str) -> None:
@@ -118,7 +118,7 @@ def test_wrong_selections(full: Store, selection: Selection, said: str) -> None:
 
 def test_missing_inputs_are_all_named(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as caught:
-        plan(recipe(), Store(tmp_path), Selection(only="shard"))
+        plan(recipe(), Store(tmp_path), Selection(only=("shard",)))
     assert len(caught.value.faults) == 2  # dedup and tokenizer
 
 
@@ -164,7 +164,7 @@ def test_what_to_leave_out_is_named(full: Store) -> None:
     assert (step.action, step.reason) == ("run", "to be left out: domain a.example")
     takedown.add_holders(full.backend, one, [full.resolve("clean")])
     with pytest.raises(RequestError, match=r"holds domain a\.example") as caught:
-        plan(recipe(), full, Selection(only="dedup"))
+        plan(recipe(), full, Selection(only=("dedup",)))
     assert "--from clean" in str(caught.value)
 
 
@@ -209,7 +209,7 @@ def test_a_build_in_quarantine_is_judged_again(full: Store) -> None:
     step = step_of("dedup", looser, full)
     assert (step.action, step.artifact) == ("reuse", held)
     assert step.reason == f"{held.version} is released from quarantine"
-    forced = plan(changed, full, Selection(force=frozenset({"dedup"})))
+    forced = plan(changed, full, Selection(force=("dedup",)))
     (step,) = [s for s in forced if s.stage.name == "dedup"]
     assert (step.action, step.reason) == ("run", "forced")
     (full.folder(held) / "content.json").unlink()
@@ -273,7 +273,7 @@ def test_what_another_recipe_made_is_reused(full: Store) -> None:
     other = recipe(name="other")
     assert set(actions(other, full).values()) == {"reuse"}
     with pytest.raises(RequestError, match="made by recipe 'other'"):
-        plan(other, full, Selection(only="dedup"))
+        plan(other, full, Selection(only=("dedup",)))
 
 
 def test_what_a_newer_phusa_made_is_not_built_over(full: Store) -> None:

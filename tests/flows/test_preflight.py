@@ -63,7 +63,7 @@ def test_an_estimate_is_what_the_last_build_took(full: Store) -> None:
 
 def test_what_is_reused_or_given_needs_nothing(full: Store) -> None:
     assert estimate(full, _steps(full)) == []
-    given = plan(recipe(), full, Selection(only="shard", force=frozenset({"shard"})))
+    given = plan(recipe(), full, Selection(only=("shard",), force=({"shard"})))
     assert [need.stage for need in estimate(full, given)] == ["shard"]
 
 
@@ -109,7 +109,7 @@ def test_needs_shrink_with_the_inputs(full: Store) -> None:
 def test_growth_weighs_all_inputs_of_a_stage(full: Store) -> None:
     """shard reads 1000 bytes of documents and 1000 of a tokenizer; the first triple."""
     seal(full, recipe(), "dedup", "y" * 2997)
-    needs = _needs(full, plan(recipe(), full, Selection(only="shard")))
+    needs = _needs(full, plan(recipe(), full, Selection(only=("shard",))))
     assert needs["shard"].work_bytes == 20_000
 
 

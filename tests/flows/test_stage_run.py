@@ -304,7 +304,7 @@ def test_a_build_that_fails_stays_in_quarantine(stage: Stage) -> None:
         with pytest.raises(UnknownArtifact):
             stage.store.resolve(reference)
     with pytest.raises(RequestError, match="no artifact clean@latest"):
-        plan(recipe(), stage.store, Selection(only="dedup"))
+        plan(recipe(), stage.store, Selection(only=("dedup",)))
 
 
 def test_all_that_fails_is_said_at_once(stage: Stage) -> None:

@@ -178,7 +178,7 @@ def check_type(stage: Stage) -> type[Check]:
 def config_of(stage: Stage, **knobs: Any) -> Any:
     raw = {"name": "x", "crawl": CRAWL}
     raw[stage.name] = {**(CRAWL if stage.name == "crawl" else {}), **knobs}
-    return Recipe.model_validate(raw).stage(stage.name)
+    return RECIPE.model_validate(raw).stage(stage.name)
 
 
 @STAGE
@@ -315,7 +315,7 @@ def test_the_page_on_gates_says_what_is_checked() -> None:
 
 def test_the_bounds_in_the_page_on_gates_are_a_recipe() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "gates.md").read_text(), re.S)
-    recipe = Recipe.model_validate({"name": "x", "crawl": CRAWL, **yaml.safe_load(block)})
+    recipe = RECIPE.model_validate({"name": "x", "crawl": CRAWL, **yaml.safe_load(block)})
     assert recipe.clean.checks[-1].measure == "top_language_share"
     assert {"drop_rate", "no_text_rate"} < {c.measure for c in recipe.clean.checks}
 
