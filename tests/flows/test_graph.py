@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from flows.recipe import load_recipe
 from flows.stages import STAGES
 from storage.errors import Fault, RequestError
 from storage.store import Store
+from tests.conftest import ROOT
 from tests.flows.by_hand import recipe, seal
 from tests.flows.test_recipe import CRAWL
 
@@ -96,13 +98,37 @@ def test_further_instances_leave_the_main_line_alone() -> None:
         "clean-2": {"stage": "clean"},
         "scores-2": {"stage": "quality", "inputs": {"documents": "clean-2"}},
         "small": {"stage": "tokenizer", "inputs": {"documents": "dedup"}},
+        "small-pages": {"stage": "shard", "inputs": {"tokenizer": "small"}},
         "lora": {"stage": "finetune", "inputs": {"model": "pretrain", "documents": "dedup"}},
     }
-    alone = connect(clean={}, tokenizer={}, finetune={})
-    beside = connect(clean={}, tokenizer={}, finetune={}, stages=further)
+    alone = connect(finetune={})
+    beside = connect(finetune={}, stages=further)
     assert {i.name: i.sources for i in beside if i.name not in further} == {
         i.name: i.sources for i in alone
     }
+
+
+def test_an_input_of_its_own_brings_what_belongs_to_it() -> None:
+    """An instance of the main line that stands under `stages`: its model has its tokenizer."""
+    pages = {"stage": "shard", "inputs": {"tokenizer": "small"}}
+    stages = {"small": {"stage": "tokenizer"}, "shard": pages}
+    found = connect(tokenizer={}, pretrain={}, stages=stages)
+    assert sources(found["pretrain"]) == {"sequences": "shard", "tokenizer": "small"}
+
+
+def test_the_graph_of_the_documentation() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "graphs.md").read_text(), re.S)
+    Path("r.yaml").write_text(text)
+    found = graph_of(load_recipe(Path("r.yaml")))
+    tokens = {i.name: sources(i)["tokenizer"] for i in found if "tokenizer" in i.sources}
+    assert tokens == {
+        "shard": "tokenizer",
+        "pretrain": "tokenizer",
+        "small-pages": "small-words",
+        "small-model": "small-words",
+    }
+    assert sources(found["lora-wide"])["model"] == "pretrain"
+    assert sources(found["lora-small"])["model"] == "small-model"
 
 
 # --- the nearest producer -----------------------------------------------------------------------
