@@ -367,6 +367,17 @@ def test_an_old_crawl_in_quarantine_is_not_judged_for_ever(
     assert step_of("crawl", nightly, store).reason == "never made by this recipe"
 
 
+def test_a_name_that_another_stage_had_before(full: Store) -> None:
+    """Nothing of it is taken: neither as an input nor to be compared with."""
+    stages = {"mine": {"stage": "tokenizer", "vocab_size": 300}}
+    reader = {"pages": {"stage": "shard", "inputs": {"tokenizer": "mine"}}}
+    seal(full, recipe(), "shard", "sequences", instance="mine")
+    step = step_of("mine", recipe(tokenizer={}, stages=stages), full)
+    assert (step.action, step.reason, step.artifact) == ("run", "never made by this recipe", None)
+    (fault,) = faults_of(full, recipe(tokenizer={}, stages=stages | reader), only=("pages",))
+    assert full.resolve("mine").label in fault.found and "tokenizer" in fault.expected
+
+
 def test_what_was_collected_is_built_again(full: Store) -> None:
     bury(full, "tokenizer", full.versions("tokenizer")[0], "gc")
     step = step_of("tokenizer", recipe(), full)
