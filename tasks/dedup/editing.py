@@ -27,7 +27,7 @@ from tasks.dedup.documents import document_files, take_rows
 from tasks.dedup.methods import TextMethod
 from tasks.dedup.pieces import Places, Survey, Units, survey_shard
 from tasks.dedup.ranking import rank_documents
-from tasks.dedup.repeats import Repeats, confirm, find_repeats
+from tasks.dedup.repeats import Flags, Repeats, confirm, find_repeats
 
 # So many pieces are sorted at once, by the tasks that look for repeats: 0.3 GB.
 _PIECES_AT_ONCE = 1 << 22
@@ -128,8 +128,8 @@ class TextWork:
             for part in range(self.num_parts)
         ]
         repeats = Repeats.joined([Repeats.read(path, begin, end) for path in files])
-        repeats = confirm(repeats, survey, shard, method.unit, method.width, own)
-        return _find_spans(repeats, begin, own, method)
+        is_true = confirm(repeats, survey, shard, method.unit, method.width, own)
+        return _find_spans(repeats, is_true, begin, own, method)
 
     def _cut_rows(self, table: pa.Table, spans: _Spans) -> list[dict[str, Any]]:
         ids, urls = table["document_id"].to_pylist(), table["url"].to_pylist()
@@ -210,12 +210,15 @@ class _Spans:
         return found
 
 
-def _find_spans(repeats: Repeats, begin: int, own: Units, method: TextMethod) -> _Spans:
+def _find_spans(
+    repeats: Repeats, is_true: Flags, begin: int, own: Units, method: TextMethod
+) -> _Spans:
     """The longest runs of units that repeats cover and no kept one does.
 
-    Lines stay apart, for each has its own evidence.
+    Kept are first places, and repeats that are not true: the place where those are kept is unknown,
+    so that what lies over them may not go either. Lines stay apart, for each has its own evidence.
     """
-    is_kept = (repeats.units == repeats.firsts) & method.keep_first
+    is_kept = ~is_true | ((repeats.units == repeats.firsts) & method.keep_first)
     going = repeats.take(~is_kept)
     starts, width = going.units - begin, method.width
     goes = _covered(starts, width, own.starts.size)

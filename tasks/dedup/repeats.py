@@ -3,8 +3,9 @@
 The places of a piece are put in the order of the keep policy: the first is in the document that is
 kept before the others, and nearest to its beginning. What is found by keys is a candidate; before
 anything is cut, it is held against the first place byte for byte, so that no text goes for a
-collision of keys. (A piece whose key is also that of another piece may be overlooked: of ten
-billion pieces, three. In how many documents a piece stands is counted by keys.)
+collision of keys. A piece that has another one's key, and comes behind it, stays whole wherever it
+stands, for none of its places is known to be kept: of ten billion pieces, three. (In how many
+documents a piece stands is counted by keys.)
 """
 
 from __future__ import annotations
@@ -109,8 +110,8 @@ def _find(
 
 def confirm(
     repeats: Repeats, survey: Survey, shard: int, unit: Unit, width: int, own: Units
-) -> Repeats:
-    """Those repeats of a shard, whose units are `own`, that are the same bytes as the first."""
+) -> Flags:
+    """Which repeats of a shard, whose units are `own`, are the same bytes as the first."""
     from tasks.dedup.compiled.pieces import count_same
 
     is_true = np.ones(repeats.units.size, bool)
@@ -141,7 +142,7 @@ def confirm(
             good = max(same - width + 1, 0)
             is_true[order[rest + good]] = False
             rest += good + 1
-    return repeats.take(is_true)
+    return is_true
 
 
 def _runs(
