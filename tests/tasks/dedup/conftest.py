@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import settings
 
 from storage.identities import document_id
 from storage.parquet import read_table, shard_name, write_rows
@@ -18,10 +17,6 @@ from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.earlier import EarlierIndex
 from tasks.dedup.work import DUPLICATES, DedupWork, deduplicate
-
-settings.register_profile("patient", deadline=None)  # the machine may be busy
-settings.load_profile("patient")
-
 
 Row = dict[str, Any]
 

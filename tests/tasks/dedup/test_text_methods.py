@@ -275,7 +275,7 @@ def test_every_passage_that_repeats_is_left_once(
     """However many passages have one key: a piece is kept whole somewhere, or nowhere cut into."""
     counts = Counter(passage for words in documents for passage in _runs(words, 5))
     found = _without_passages(run, documents, unit, key_bits, at_once=64)
-    left = {run for text in found for run in _runs(text.replace(" ", ""), 5)}
+    left = {piece for text in found for piece in _runs(text.replace(" ", ""), 5)}
     assert {passage for passage, num in counts.items() if num > 1} <= left
 
 
