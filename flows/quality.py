@@ -17,7 +17,7 @@ from storage.errors import NothingLeft
 from tasks.progress import note
 from tasks.quality.classifiers import Classifier
 from tasks.quality.config import QualityConfig
-from tasks.quality.report import facts
+from tasks.quality.evaluation import facts
 from tasks.quality.task import (
     decide_bound,
     evaluate_classifier,

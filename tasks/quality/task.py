@@ -15,7 +15,7 @@ from storage.workspace import Workspace
 from tasks.progress import track
 from tasks.quality.classifiers import Classifier
 from tasks.quality.config import QualityConfig
-from tasks.quality.report import make_model, write_evaluation
+from tasks.quality.evaluation import make_model, write_evaluation
 from tasks.quality.score import Decision, decide, reject_shard, score_shard
 
 

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.quality.features import bag, score, strings_of
-from tasks.quality.scheme import Features
+from tasks.quality.model import Features, bag, score, strings_of
 
 _ALL = (1 << 64) - 1
 _BASIS, _PRIME = 0xCBF29CE484222325, 0x100000001B3
