@@ -17,11 +17,10 @@ from flows.stage_run import (
 )
 from storage.errors import NothingLeft
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.dedup import count_duplicates
-from tasks.dedup.earlier import EarlierIndex
+from tasks.dedup.documents import document_shards
 from tasks.dedup.editing import TextWork
+from tasks.dedup.keys import EarlierIndex
 from tasks.dedup.passes import Passes
-from tasks.dedup.selection import document_shards
 from tasks.dedup.task import (
     conclude,
     connect,
@@ -39,7 +38,7 @@ from tasks.dedup.task import (
     sign,
     survey,
 )
-from tasks.dedup.work import DedupWork
+from tasks.dedup.work import DedupWork, count_duplicates
 
 
 @flow(name="dedup", flow_run_name="dedup for {options.recipe}")

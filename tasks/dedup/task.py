@@ -8,9 +8,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.dedup.contamination import ScreenWork
+from tasks.dedup.documents import DocumentShard
 from tasks.dedup.editing import TextWork
 from tasks.dedup.passes import Passes
-from tasks.dedup.selection import DocumentShard
 from tasks.dedup.work import DedupWork
 
 

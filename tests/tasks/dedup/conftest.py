@@ -15,7 +15,7 @@ from storage.parquet import read_table, shard_name, write_rows
 from storage.records import DOCUMENT
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.earlier import EarlierIndex
+from tasks.dedup.keys import EarlierIndex
 from tasks.dedup.work import DUPLICATES, DedupWork, deduplicate
 
 Row = dict[str, Any]

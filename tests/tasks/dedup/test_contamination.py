@@ -23,10 +23,9 @@ from tasks.dedup import contamination
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.contamination import Screen, ScreenWork, Words
 from tasks.dedup.evaluation import Decontamination, EvalSet
-from tasks.dedup.hashing import shingle_hash
 from tasks.dedup.methods import Exact
 from tasks.dedup.passes import Passes, carry_out
-from tasks.dedup.shingles import Shingles, Texts, run_hashes, shingle_sets
+from tasks.dedup.shingles import Shingles, Texts, run_hashes, shingle_hash, shingle_sets
 from tests.tasks.dedup.conftest import Row, document
 
 ITEM = "Which of these rivers carries the most silt to the sea each year of all?"

@@ -16,8 +16,8 @@ from storage.parquet import write_rows
 from storage.records import DOCUMENT, DUPLICATE
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
+from tasks.dedup.keys import read_keys, sign_shard
 from tasks.dedup.methods import Exact, MinHash, SameUrl
-from tasks.dedup.signing import read_keys, sign_shard
 from tasks.dedup.work import DedupWork, deduplicate
 from tests.tasks.dedup.conftest import Dedup, Deduped, Row, document
 

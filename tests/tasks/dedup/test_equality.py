@@ -17,7 +17,7 @@ from storage.errors import DamagedArtifact, RequestError
 from storage.tensors import map_tensors, write_tensors
 from tasks.dedup import candidates, work
 from tasks.dedup.config import DedupConfig, FirstSource
-from tasks.dedup.earlier import EarlierIndex, index_file
+from tasks.dedup.keys import EarlierIndex, index_file
 from tasks.dedup.methods import Exact, MinHash
 from tasks.dedup.shingles import Shingles
 from tasks.dedup.work import DedupWork, deduplicate

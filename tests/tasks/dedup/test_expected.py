@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.dedup.documents import Documents
-from tasks.dedup.expected import expect
 from tasks.dedup.methods import MinHash
+from tasks.dedup.methods.minhash import expect
 from tasks.dedup.shingles import Shingles, shingle_sets, texts_of
 
 THRESHOLD = 0.8

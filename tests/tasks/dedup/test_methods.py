@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.documents import Documents
-from tasks.dedup.hashing import shingle_hash, shingle_hash32
 from tasks.dedup.methods import Exact, MinHash, PairMethod, SameUrl, Semantic
 from tasks.dedup.methods.minhash import recall
 from tasks.dedup.methods.url import plain_url
-from tasks.dedup.shingles import Shingles, Texts
+from tasks.dedup.shingles import Shingles, Texts, shingle_hash, shingle_hash32
 
 # Semantic looks at embeddings that are given, not at texts: test_semantic.py.
 MEMBERS = tuple(member for member in get_args(PairMethod) if member is not Semantic)

@@ -20,7 +20,7 @@ from storage.records import CUT, DOCUMENT, REJECT
 from storage.workspace import Workspace
 from tasks.dedup import editing, pieces
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.cutting import find_passages, without
+from tasks.dedup.editing import find_passages, without
 from tasks.dedup.methods import Exact, Lines, MinHash, Substring
 from tasks.dedup.methods.lines import Often
 from tasks.dedup.passes import Passes, carry_out
