@@ -60,19 +60,13 @@ class Words:
             if kind == SEPARATOR:
                 continue
             if not inside:
-                found._open(at)
+                found.words.append("")
+                found.starts.append(at)
+                found.ends.append(at)
                 inside, alone = True, kind == ALONE
-            found._add(lower, at + 1)
+            found.words[-1] += lower
+            found.ends[-1] = at + 1
         return found
-
-    def _open(self, at: int) -> None:
-        self.words.append("")
-        self.starts.append(at)
-        self.ends.append(at)
-
-    def _add(self, letter: str, end: int) -> None:
-        self.words[-1] += letter
-        self.ends[-1] = end
 
 
 @dataclass(frozen=True)

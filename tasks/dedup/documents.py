@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from storage.errors import Fault, RequestError
 from storage.parquet import ROW_GROUP_ROWS, shard_name
 from storage.records import DOCUMENT
 from tasks.dedup.shingles import Shingles, Texts, texts_of
+from tasks.pinned import PinnedFile
 
+_ROWS_AT_ONCE = 4096
 Rows = npt.NDArray[np.int64]
 
 
@@ -83,6 +86,36 @@ def take_rows(path: Path, rows: Rows, columns: Sequence[str]) -> pa.Table:
 def document_files(root: Path, count: int) -> tuple[Path, ...]:
     """The documents of so many shards in the workspace at `root`, made or to be made."""
     return tuple(root / "data" / shard_name("documents", n, count) for n in range(count))
+
+
+def read_rows(file: PinnedFile, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number (from 1) and values of each row of a Parquet or JSONL file that a recipe names.
+
+    Raises RequestError if it has changed, lacks one of the columns, or a line is no JSON object.
+    """
+    file.require_unchanged()
+    if file.place.suffix == ".parquet":
+        with pq.ParquetFile(file.place) as table:
+            names = table.schema_arrow.names
+            missing = sorted(set(columns) - set(names))
+            if missing:
+                raise file.fault(f"no column {missing}", f"some of {', '.join(names)}")
+            batches = table.iter_batches(_ROWS_AT_ONCE, columns=list(columns))
+            yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)
+        return
+    num, expected = 0, "a JSON object on each line"
+    with file.place.open(encoding="utf-8-sig", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise file.fault(f"line {number}: {error}", expected) from error
+            if not isinstance(row, dict):
+                raise file.fault(f"line {number}: {type(row).__name__}", expected)
+            num += 1
+            yield num, row
 
 
 def numbered(sizes: Sequence[int]) -> Rows:

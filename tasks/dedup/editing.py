@@ -206,10 +206,7 @@ class TextWork(Edits):
 
     def survey(self, shard: int) -> None:
         """The pieces of one shard's documents."""
-        method = self.method
-        salts = [rule.by_domain for rule in method.rules()]
-        shape = method.unit, method.width, method.min_characters
-        survey_shard(self.documents[shard], *shape, salts, self._folder(shard))
+        survey_shard(self.documents[shard], self.method, self._folder(shard))
 
     def find(self, part: int) -> None:
         """Pieces whose keys are in one range and that stand in several places."""
@@ -243,7 +240,7 @@ class TextWork(Edits):
             for part in range(self.num_parts)
         ]
         repeats = Repeats.joined([Repeats.read(path, begin, end) for path in files])
-        is_true = confirm(repeats, survey, shard, method.unit, method.width, own)
+        is_true = confirm(repeats, survey, shard, method, own)
         return _find_spans(repeats, is_true, begin, own, method)
 
     def _cut_rows(

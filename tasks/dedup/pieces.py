@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -28,6 +28,9 @@ import xxhash
 from storage.tensors import map_tensors, write_tensors
 from tasks.dedup.documents import Documents, numbered
 from tasks.dedup.shingles import Hashes, Shingles, Texts, alphabet
+
+if TYPE_CHECKING:
+    from tasks.dedup.methods import TextMethod  # which name rules
 
 Places = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -64,7 +67,8 @@ class Units:
         if unit == "bytes":
             places = np.arange(offsets[0], offsets[-1])
             return cls(data, offsets, places, places + 1, offsets - offsets[0])
-        room = len(texts) + (size // 2 if unit == "words" else _count_lines(texts))
+        feeds = np.count_nonzero(data[offsets[0] : offsets[-1]] == ord("\n"))
+        room = len(texts) + (size // 2 if unit == "words" else int(feeds))
         starts, ends = np.empty(room, np.int64), np.empty(room, np.int64)
         bounds = np.empty(len(texts) + 1, np.int64)
         if unit == "words":
@@ -84,10 +88,6 @@ class Units:
         return cls(*(np.asarray(found[name]) for name in names))
 
 
-def _count_lines(texts: Texts) -> int:
-    return int(np.count_nonzero(texts.data[texts.offsets[0] : texts.offsets[-1]] == ord("\n")))
-
-
 def host_of(url: str) -> str:
     """The host of a URL, without www."""
     try:
@@ -96,32 +96,23 @@ def host_of(url: str) -> str:
         return ""
 
 
-def survey_shard(
-    documents: Path,
-    unit: Unit,
-    width: int,
-    min_characters: int,
-    salts: Sequence[bool],
-    folder: Path,
-) -> None:
-    """Write the texts of one file, and the keys of their pieces: `width` units, a unit of
-    `min_characters` characters at least.
+def survey_shard(documents: Path, method: TextMethod, folder: Path) -> None:
+    """Write the texts of one file, and the keys of their pieces: sets of keys, one for each rule.
 
-    For each of `salts` there are keys: true for those that differ from host to host. The folder
-    lies in scratch; `survey.safetensors` is written last.
+    The folder lies in scratch; `survey.safetensors` is written last.
     """
     if (folder / "survey.safetensors").exists():
         return
     table = Documents.of_file(documents, Shingles())
     data, offsets = _gather(table.texts())
-    units = Units.of(Texts(data, offsets), unit)
+    units = Units.of(Texts(data, offsets), method.unit)
     hosts = [xxhash.xxh3_64_intdigest(host_of(url).encode()) for url in table.strings("url")]
     domains = np.array(hosts, np.uint64)
     tensors: dict[str, npt.NDArray[Any]] = {"data": data, "offsets": offsets}
-    if unit != "bytes":
+    if method.unit != "bytes":
         tensors |= {"starts": units.starts, "ends": units.ends, "bounds": units.bounds}
     write_tensors(folder / "texts.safetensors", tensors, {})
-    sizes = _write_keys(units, width, min_characters, domains, salts, folder)
+    sizes = _write_keys(units, method, domains, folder)
     counts = {"bounds": units.bounds, "domains": domains, "sizes": np.array(sizes, np.int64)}
     write_tensors(folder / "survey.safetensors", counts, {})
 
@@ -136,22 +127,16 @@ def _gather(chunks: Iterator[Texts]) -> tuple[npt.NDArray[np.uint8], Places]:
     return np.concatenate(pieces), np.concatenate(ends)
 
 
-def _write_keys(
-    units: Units,
-    width: int,
-    min_characters: int,
-    domains: Hashes,
-    salts: Sequence[bool],
-    folder: Path,
-) -> list[int]:
-    """Files of sorted keys with the units that they begin with; returns how many there are of
-    each salt."""
+def _write_keys(units: Units, method: TextMethod, domains: Hashes, folder: Path) -> list[int]:
+    """Files of sorted keys with the units that they begin with; returns how many there are for
+    each rule. Of a rule that is by domain, they differ from host to host."""
     from tasks.dedup.compiled import pieces
 
-    sizes = [0] * len(salts)
-    of_each = np.diff(units.bounds)
+    rules, width = method.rules(), method.width
+    sizes, num = [0] * len(rules), units.bounds.size - 1
     cuts = np.flatnonzero(np.diff(units.bounds // _SORTED_AT_ONCE, prepend=-1))
-    for run, (first, last) in enumerate(_spans(cuts, of_each.size)):
+    edges = np.append(cuts[cuts < num], num).tolist()
+    for run, (first, last) in enumerate(pairwise(edges)):
         begin, end = units.bounds[first], units.bounds[last]
         hashes, lengths = np.empty(end - begin, np.uint64), np.empty(end - begin, np.int64)
         pieces.hash_units(
@@ -159,27 +144,19 @@ def _write_keys(
         )
         keys, places = np.empty(end - begin, np.uint64), np.empty(end - begin, np.int64)
         bounds = units.bounds[first : last + 1] - begin
-        num = pieces.hash_windows(hashes, bounds, width, keys, places)
-        keys, places = keys[:num], places[:num]
+        found = pieces.hash_windows(hashes, bounds, width, keys, places)
+        keys, places = keys[:found], places[:found]
         if width == 1:
-            long = lengths[places] >= min_characters
+            long = lengths[places] >= method.min_characters
             keys, places = keys[long], places[long]
         owners = np.searchsorted(units.bounds, places + begin, "right") - 1
-        for number, is_salted in enumerate(salts):
-            salted = (keys ^ domains[owners] if is_salted else keys) & KEY_BITS
+        for number, rule in enumerate(rules):
+            salted = (keys ^ domains[owners] if rule.by_domain else keys) & KEY_BITS
             order = np.argsort(salted, kind="stable")
             tensors = {"keys": salted[order], "units": places[order] + begin}
             write_tensors(folder / f"keys-{number}-{run:05d}.safetensors", tensors, {})
             sizes[number] += keys.size
     return sizes
-
-
-def _spans(cuts: Places, last: int) -> Iterator[tuple[int, int]]:
-    """The documents from each cut to the next, of which there is one at least."""
-    edges = [int(cut) for cut in cuts if cut < last] + [last]
-    for first, end in pairwise(edges):
-        if end > first:
-            yield first, end
 
 
 @dataclass(frozen=True)
@@ -317,13 +294,11 @@ def _find(
     return found.take(np.argsort(found.units, kind="stable"))
 
 
-def confirm(
-    repeats: Repeats, survey: Survey, shard: int, unit: Unit, width: int, own: Units
-) -> Flags:
+def confirm(repeats: Repeats, survey: Survey, shard: int, method: TextMethod, own: Units) -> Flags:
     """Which repeats of a shard, whose units are `own`, are the same bytes as the first."""
     from tasks.dedup.compiled.pieces import count_same
 
-    is_true = np.ones(repeats.units.size, bool)
+    width, is_true = method.width, np.ones(repeats.units.size, bool)
     begins = repeats.units - survey.firsts[shard]
     shards = np.searchsorted(survey.firsts, repeats.firsts, "right") - 1
     there = repeats.firsts - survey.firsts[shards]
@@ -333,10 +308,8 @@ def confirm(
     for first, last in _runs(begins[order], there[order], shards[order], is_first[order]):
         at, other = int(order[first]), int(shards[order[first]])
         if other not in known:
-            known = {
-                shard: own,
-                other: Units.read(survey.folders[other] / "texts.safetensors", unit),
-            }
+            path = survey.folders[other] / "texts.safetensors"
+            known = {shard: own, other: Units.read(path, method.unit)}
         units = known[other]
         rest, end = first, last
         while rest < end:  # at once where all are the same; else from the one that is not on

@@ -6,25 +6,19 @@ measured. Source: Charikar, STOC 2002 (planes); SemDeDup, arXiv:2303.09540 (what
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from math import acos, pi
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 import xxhash
 
 from tasks.config import Config, knob
-from tasks.dedup.documents import Documents, Rows
+from tasks.dedup.documents import Documents, Rows, read_rows
 from tasks.dedup.shingles import Hashes
 from tasks.pinned import PinnedFile
-
-_ROWS_AT_ONCE = 4096
 
 
 class Embeddings(PinnedFile):
@@ -119,12 +113,14 @@ def read_vectors(files: Sequence[Embeddings], documents: Documents) -> Vectors:
     found: dict[int, npt.NDArray[np.float32]] = {}
     for file in files:
         rows = {key: row for row, key in enumerate(documents.strings(file.key))}
-        for number, key, values in _entries(file):
-            row = rows.get(key)
+        for number, entry in read_rows(file, (file.key, file.column)):
+            if not {file.key, file.column} <= set(entry):
+                raise file.fault(f"row {number}: no {file.key} and {file.column}", "both")
+            row = rows.get(entry[file.key])
             if row is None:
                 continue
-            where = f"row {number}, of {key}"
-            vector = _unit(file, where, values)
+            where = f"row {number}, of {entry[file.key]}"
+            vector = _unit(file, where, entry[file.column])
             other = next(iter(found.values()), vector)
             if other.size != vector.size:
                 raise file.fault(
@@ -149,34 +145,3 @@ def _unit(file: Embeddings, where: str, values: Any) -> npt.NDArray[np.float32]:
     if length == 0:
         raise file.fault(f"{where}: a vector without length", "one that points somewhere")
     return (vector / length).astype(np.float32)
-
-
-def _entries(file: Embeddings) -> Iterator[tuple[int, str, Any]]:
-    """Row (from 1), key and vector of each embedding of a file."""
-    file.require_unchanged()
-    path = file.place
-    number = 0
-    for rows in _parquet(file, path) if path.suffix == ".parquet" else _lines(file, path):
-        for row in rows:
-            number += 1
-            if not isinstance(row, dict) or not {file.key, file.column} <= set(row):
-                raise file.fault(f"row {number}: no {file.key} and {file.column}", "both")
-            yield number, row[file.key], row[file.column]
-
-
-def _parquet(file: Embeddings, path: Path) -> Iterator[list[dict[str, Any]]]:
-    with pq.ParquetFile(path) as table:
-        missing = sorted({file.key, file.column} - set(table.schema_arrow.names))
-        if missing:
-            raise file.fault(f"no column {missing}", ", ".join(table.schema_arrow.names))
-        for batch in table.iter_batches(_ROWS_AT_ONCE, columns=[file.key, file.column]):
-            yield batch.to_pylist()
-
-
-def _lines(file: Embeddings, path: Path) -> Iterator[list[Any]]:
-    with path.open(encoding="utf-8-sig") as lines:
-        while some := list(islice(lines, _ROWS_AT_ONCE)):
-            try:
-                yield [json.loads(line) for line in some if line.strip()]
-            except ValueError as error:
-                raise file.fault(str(error), "a JSON object on each line") from error

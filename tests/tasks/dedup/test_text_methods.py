@@ -15,9 +15,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from storage.parquet import read_table, shard_name, write_rows
-from storage.records import CUT, DOCUMENT, REJECT
-from storage.workspace import Workspace
+from storage.parquet import read_table
+from storage.records import CUT, REJECT
 from tasks.dedup import editing, pieces
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.editing import find_passages, without
@@ -25,7 +24,7 @@ from tasks.dedup.methods import Exact, Lines, MinHash, Substring
 from tasks.dedup.methods.lines import Often
 from tasks.dedup.passes import Passes, carry_out
 from tasks.dedup.trace import Cut, Evidence, find_documents, trace_documents
-from tests.tasks.dedup.conftest import Row, document
+from tests.tasks.dedup.conftest import Row, document, run_passes
 
 ANYWHERE = Lines(
     within_host=None, anywhere=Often(min_documents=2), min_characters=1, min_words_left=0
@@ -67,14 +66,7 @@ class Made:
 def run(tmp_path: Path) -> Any:
     def carried_out(rows: list[Row], *methods: Any, num_shards: int = 1, **knobs: Any) -> Made:
         root = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-        source = Workspace(root / "clean")
-        names = [shard_name("documents", shard, num_shards) for shard in range(num_shards)]
-        for shard, name in enumerate(names):
-            write_rows(source, name, rows[shard::num_shards], DOCUMENT)
-        config = DedupConfig(methods=methods, **knobs)
-        passes = Passes(tuple(source.data / n for n in names), (), config, root / "dedup")
-        carry_out(passes)
-        return Made(passes)
+        return Made(run_passes(root, rows, DedupConfig(methods=methods, **knobs), num_shards))
 
     return carried_out
 
