@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -199,10 +201,7 @@ class TextWork(Edits):
         """The place of each document in the order of the keep policy."""
         target = self._scratch / "ranks.safetensors"
         if not target.exists():
-            ranks = np.empty(0, np.int64)
-            if self.documents:
-                ranks = rank_documents(self.documents, self.config)
-            write_tensors(target, {"ranks": ranks}, {})
+            write_tensors(target, {"ranks": rank_documents(self.documents, self.config)}, {})
 
     def survey(self, shard: int) -> None:
         """The pieces of one shard's documents."""
@@ -223,14 +222,13 @@ class TextWork(Edits):
         kind = self.method.kind
 
         def edited(table: pa.Table) -> tuple[pa.Table, list[Row], list[Row]]:
-            spans = self._spans(shard)
-            passages = spans.passages()
+            passages, firsts, counts = self._spans(shard)
             left, rejects = edit(table, passages, self.method.min_words_left, kind)
-            return left, self._cut_rows(table, spans, passages), rejects
+            return left, self._cut_rows(table, passages, firsts, counts), rejects
 
         return self.write(shard, f"cuts/{kind}", CUT, kind, edited)
 
-    def _spans(self, shard: int) -> _Spans:
+    def _spans(self, shard: int) -> tuple[dict[int, list[Passage]], Places, Places]:
         survey, method = self._survey, self.method
         own = Units.read(self._folder(shard) / "texts.safetensors", method.unit)
         begin, end = int(survey.firsts[shard]), int(survey.firsts[shard + 1])
@@ -244,12 +242,11 @@ class TextWork(Edits):
         return _find_spans(repeats, is_true, begin, own, method)
 
     def _cut_rows(
-        self, table: pa.Table, spans: _Spans, passages: dict[int, list[Passage]]
+        self, table: pa.Table, passages: dict[int, list[Passage]], firsts: Places, counts: Places
     ) -> list[Row]:
         ids, urls = table["document_id"].to_pylist(), table["url"].to_pylist()
-        kept = [""] * len(spans.rows)
-        if self.method.keep_first:
-            kept = self._ids(self._survey.documents_of(spans.firsts))
+        keeps = self.method.keep_first
+        kept = self._ids(self._survey.documents_of(firsts)) if keeps else [""] * firsts.size
         every = [(row, passage) for row, of_one in passages.items() for passage in of_one]
         return [
             {
@@ -262,9 +259,7 @@ class TextWork(Edits):
                 "kept_id": kept_id,
                 "method": self.method.kind,
             }
-            for (row, passage), count, kept_id in zip(
-                every, spans.counts.tolist(), kept, strict=True
-            )
+            for (row, passage), count, kept_id in zip(every, counts.tolist(), kept, strict=True)
         ]
 
     def _ids(self, documents: Places) -> list[str]:
@@ -280,38 +275,13 @@ class TextWork(Edits):
         return list(found)
 
 
-@dataclass(frozen=True)
-class _Spans:
-    """What is to be cut out of a shard, in the order of its texts: the row of each document, bytes
-    within all texts, the unit where it is kept and how many documents have it."""
-
-    own: Units
-    rows: Places
-    begins: Places
-    ends: Places
-    firsts: Places
-    counts: Places
-
-    def passages(self) -> dict[int, list[Passage]]:
-        """What goes of each row that something goes of."""
-        found = {}
-        rows, starts = np.unique(self.rows, return_index=True)
-        edges = np.append(starts, self.rows.size).tolist()
-        for row, first, last in zip(rows.tolist(), edges[:-1], edges[1:], strict=True):
-            offset, end = int(self.own.offsets[row]), int(self.own.offsets[row + 1])
-            spans = zip(
-                (self.begins[first:last] - offset).tolist(),
-                (self.ends[first:last] - offset).tolist(),
-                strict=True,
-            )
-            found[row] = find_passages(self.own.data[offset:end].tobytes(), spans)
-        return found
-
-
 def _find_spans(
     repeats: Repeats, is_true: Flags, begin: int, own: Units, method: TextMethod
-) -> _Spans:
+) -> tuple[dict[int, list[Passage]], Places, Places]:
     """The longest runs of units that repeats cover and no kept one does.
+
+    By the row of their document; and of each, in this order, the unit where it is kept and how many
+    documents have it.
 
     Kept are first places, and repeats that are not true: the place where those are kept is unknown,
     so that what lies over them may not go either. Lines stay apart, for each has its own evidence.
@@ -333,8 +303,13 @@ def _find_spans(
         begins, ends = _whole_characters(own, begins, ends)
     of_each = np.searchsorted(starts, units[first], "right") - 1
     chosen = begins < ends
-    columns = rows[first], begins, ends, going.firsts[of_each], going.counts[of_each]
-    return _Spans(own, *(column[chosen] for column in columns))
+    rows, begins, ends, of_each = rows[first][chosen], begins[chosen], ends[chosen], of_each[chosen]
+    passages = {}
+    for row, spans in groupby(zip(rows.tolist(), begins, ends, strict=True), itemgetter(0)):
+        offset, end = int(own.offsets[row]), int(own.offsets[row + 1])
+        within = [(int(one) - offset, int(other) - offset) for _, one, other in spans]
+        passages[row] = find_passages(own.data[offset:end].tobytes(), within)
+    return passages, going.firsts[of_each], going.counts[of_each]
 
 
 def _covered(starts: Places, width: int, size: int) -> Any:

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from storage.errors import Fault, RequestError
 from storage.tensors import map_tensors, write_tensors
@@ -42,8 +44,12 @@ def shortlist_shard(
 def shortlist_earlier(index: EarlierIndex, rows: Rows, config: DedupConfig, target: Path) -> None:
     """The same for documents of an earlier corpus, from their texts."""
     if not target.exists():
-        table = index.take(rows, ["document_id", "url", "text"])
-        known = Documents.of_table(table, config.shingles)
+        column = cache(lambda name: index.take(rows, [name])[name])  # read once, by all methods
+
+        def tables(names: Sequence[str]) -> Iterator[pa.Table]:
+            yield pa.table({name: column(name) for name in names})
+
+        known = Documents(tables, config.shingles)
         keys = np.concatenate([m.keys_of(known, config.threshold) for m in config.pair_methods])
         _write(target, rows, keys, known, config)
 

@@ -85,7 +85,7 @@ def rank_earlier(
 
 def _ranks(files: Sequence[Column], rules: Sequence[KeepRule]) -> npt.NDArray[np.int64]:
     orders = [
-        np.concatenate([order_by(rule, column(rule_column(rule))) for column in files])
+        np.concatenate([[], *(order_by(rule, column(rule_column(rule))) for column in files)])
         for rule in rules
     ]
     high, low = _ids(files)

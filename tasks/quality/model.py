@@ -105,17 +105,6 @@ def _scheme(features: Features) -> tuple[npt.NDArray[np.uint32], int, int, int, 
     return characters(), features.max_words, features.ngrams, features.character_ngrams, mask
 
 
-def score(texts: pa.ChunkedArray, features: Features, weights: Floats, bias: float) -> Floats:
-    """The probability of "good", 0-1, of each text."""
-    from tasks.quality import kernels
-
-    parts = [
-        kernels.score_texts(data, offsets, _scheme(features), weights, bias)
-        for data, offsets in _buffers(texts)
-    ]
-    return np.concatenate([np.empty(0, np.float32), *parts])
-
-
 def bag(texts: pa.ChunkedArray, features: Features) -> Bags:
     """The n-grams of each text, counted.
 
@@ -184,7 +173,14 @@ class LinearModel:
 
     def score(self, texts: pa.ChunkedArray) -> Floats:
         """The probability of "good", 0-1, of each text."""
-        return score(texts, self.features, self.weights, self.bias)
+        from tasks.quality import kernels
+
+        scheme = _scheme(self.features)
+        parts = [
+            kernels.score_texts(data, offsets, scheme, self.weights, self.bias)
+            for data, offsets in _buffers(texts)
+        ]
+        return np.concatenate([np.empty(0, np.float32), *parts])
 
     def save(self, workspace: Workspace) -> None:
         """Write both files of the model; equal models are equal bytes."""

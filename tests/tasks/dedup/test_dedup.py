@@ -214,6 +214,14 @@ def test_a_stated_address_is_believed_where_the_texts_agree(dedup: Dedup) -> Non
     assert not dedup([printed, other, page], alone).dropped
 
 
+def test_a_stated_address_is_looked_for_in_earlier_corpora(dedup: Dedup) -> None:
+    config = DedupConfig(methods=(SameUrl(), Exact()))
+    earlier = dedup([document("http://a/1", " ".join(VOCABULARY[:60]))], config).index
+    printed = document("http://a/print", " ".join(VOCABULARY[2:60]), canonical="http://a/1")
+    (dropped,) = dedup([printed], config, earlier=[earlier]).dropped
+    assert (dropped["kept_url"], dropped["kept_in"]) == ("http://a/1", earlier.label)
+
+
 def test_vietnamese_words_that_differ_in_tone_are_different(dedup: Dedup) -> None:
     low = " ".join(f"ma{n} mà bàn ghề cà phề" for n in range(30))
     high = low.replace("à", "á").replace("ề", "ế")
