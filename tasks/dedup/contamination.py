@@ -195,10 +195,11 @@ class ScreenWork(Edits):
             return left, told, rejects
         stays = np.ones(table.num_rows, bool)
         stays[list(goes)] = False
-        rejects = [
-            reject(table, row, "contaminated", _value(m), f"fewer than {self.config.size}")
-            for row, m in goes.items()
-        ]
+        rejects = []
+        for row, match in goes.items():
+            value = f"{match.last - match.first} words of {match.item.set_name}, {match.item.place}"
+            floor = f"fewer than {self.config.size}"
+            rejects.append(reject(table, row, "contaminated", value, floor))
         return table.filter(pa.array(stays)), told, rejects
 
 
@@ -212,10 +213,6 @@ def _evidence(text: str, words: Words, match: Match) -> Row:
         "evaluation_set": match.item.set_name,
         "item": match.item.place,
     }
-
-
-def _value(match: Match) -> str:
-    return f"{match.last - match.first} words of {match.item.set_name}, {match.item.place}"
 
 
 def _merged(text: str, words: Words, matches: list[Match]) -> Iterator[Passage]:

@@ -209,13 +209,11 @@ class TextWork(Edits):
 
     def find(self, part: int) -> None:
         """Pieces whose keys are in one range and that stand in several places."""
-        targets = [self._repeats(rule, part) for rule in range(len(self.method.rules()))]
-        if all(target.exists() for target in targets):
-            return
         ranks = np.asarray(map_tensors(self._scratch / "ranks.safetensors")[0]["ranks"])
-        found = find_repeats(self._survey, self.method.rules(), ranks, part, self.num_parts)
-        for target, repeats in zip(targets, found, strict=True):
-            repeats.write(target)
+        for number, rule in enumerate(self.method.rules()):
+            target = self._repeats(number, part)
+            if not target.exists():
+                find_repeats(self._survey, number, rule, ranks, part, self.num_parts).write(target)
 
     def edit(self, shard: int) -> Path:
         """One shard's documents without repeats; returns the file."""

@@ -151,9 +151,9 @@ def _write_keys(units: Units, method: TextMethod, domains: Hashes, folder: Path)
             keys, places = keys[long], places[long]
         owners = np.searchsorted(units.bounds, places + begin, "right") - 1
         for number, rule in enumerate(rules):
-            salted = (keys ^ domains[owners] if rule.by_domain else keys) & KEY_BITS
-            order = np.argsort(salted, kind="stable")
-            tensors = {"keys": salted[order], "units": places[order] + begin}
+            own = (keys ^ domains[owners] if rule.by_domain else keys) & KEY_BITS
+            order = np.argsort(own, kind="stable")
+            tensors = {"keys": own[order], "units": places[order] + begin}
             write_tensors(folder / f"keys-{number}-{run:05d}.safetensors", tensors, {})
             sizes[number] += keys.size
     return sizes
@@ -175,17 +175,17 @@ class Survey:
         return cls(tuple(folders), numbered(units), numbered(documents))
 
     def num_pieces(self) -> int:
-        """Of all shards, by the salt that has most."""
+        """Of all shards, by the rule that has most."""
         sizes = [map_tensors(f / "survey.safetensors")[0]["sizes"] for f in self.folders]
         return int(np.sum(sizes, axis=0).max()) if sizes else 0
 
-    def part(self, salt: int, part: int, num_parts: int) -> tuple[Hashes, Places]:
-        """Keys of one range, and the units that their pieces begin with."""
+    def part(self, rule: int, part: int, num_parts: int) -> tuple[Hashes, Places]:
+        """A rule's keys of one range, and the units that their pieces begin with."""
         low = (int(KEY_BITS) + 1) * part // num_parts
         high = (int(KEY_BITS) + 1) * (part + 1) // num_parts - 1
         keys, units = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
         for folder, first in zip(self.folders, self.firsts, strict=False):
-            for path in sorted(folder.glob(f"keys-{salt}-*.safetensors")):
+            for path in sorted(folder.glob(f"keys-{rule}-*.safetensors")):
                 found = map_tensors(path)[0]
                 begin = np.searchsorted(found["keys"], np.uint64(low))
                 end = np.searchsorted(found["keys"], np.uint64(high), "right")
@@ -256,18 +256,10 @@ class Repeats:
 
 
 def find_repeats(
-    survey: Survey, rules: Sequence[Rule], ranks: Places, part: int, num_parts: int
-) -> list[Repeats]:
-    """The repeats by each rule whose keys are in one range of so many."""
-    return [
-        _find(survey, number, rule, ranks, part, num_parts) for number, rule in enumerate(rules)
-    ]
-
-
-def _find(
-    survey: Survey, salt: int, rule: Rule, ranks: Places, part: int, num_parts: int
+    survey: Survey, number: int, rule: Rule, ranks: Places, part: int, num_parts: int
 ) -> Repeats:
-    keys, units = survey.part(salt, part, num_parts)
+    """The repeats by a method's rule of this number whose keys are in one range of so many."""
+    keys, units = survey.part(number, part, num_parts)
     order = np.argsort(keys, kind="stable")
     keys, units = keys[order], units[order]
     chosen = np.zeros(keys.size, bool)  # most pieces stand in one place only: not chosen
