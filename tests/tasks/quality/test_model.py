@@ -11,8 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.quality.features import bag, score, strings_of
-from tasks.quality.scheme import Features
+from tasks.quality.model import Features, LinearModel, bag, strings_of
 
 _ALL = (1 << 64) - 1
 _BASIS, _PRIME = 0xCBF29CE484222325, 0x100000001B3
@@ -106,7 +105,9 @@ def test_very_long_words_have_room() -> None:
         features = Features(1, parts, 12, 16)
         texts = pa.chunked_array([pa.array([" ".join(["x" * 300] * 30)])])
         assert 1 < len(bag(texts, features).buckets) < 100
-        assert score(texts, features, np.zeros(1 << 12, np.float32), 0.0).tolist() == [0.5]
+        assert LinearModel(features, np.zeros(1 << 12, np.float32), 0.0).score(texts).tolist() == [
+            0.5
+        ]
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=6), st.integers(0, 2**32 - 1))
@@ -114,10 +115,11 @@ def test_a_score_is_of_its_text_alone(texts: list[str], seed: int) -> None:
     """Whatever chunk, offset or kind of buffer it lies in; and it is the formula's."""
     features = Features(2, 3, 12, 50)
     weights = np.random.default_rng(seed).normal(size=1 << 12).astype(np.float32)
-    together = score(pa.chunked_array([pa.array(texts)]), features, weights, 0.25)
+    model = LinearModel(features, weights, 0.25)
+    together = model.score(pa.chunked_array([pa.array(texts)]))
     large = pa.array(["", *texts], pa.large_string())[1:]
     halves = pa.chunked_array([large[:1], large[1:]])
-    assert together.tobytes() == score(halves, features, weights, 0.25).tobytes()
+    assert together.tobytes() == model.score(halves).tobytes()
     bags = bag(pa.chunked_array([pa.array(texts)]), features)
     begin = 0
     for found, end in zip(together.tolist(), bags.ends.tolist(), strict=True):
@@ -128,7 +130,6 @@ def test_a_score_is_of_its_text_alone(texts: list[str], seed: int) -> None:
 
 def test_case_and_numbers_do_not_count() -> None:
     texts = pa.chunked_array([pa.array(["In 1984 ÉTÉ", "in 2026 été", "in 26 été"])])
-    one, other, shorter = score(
-        texts, Features(2, 0, 16, 50), np.arange(1 << 16, dtype=np.float32) / (1 << 16), 0.0
-    ).tolist()
+    weights = np.arange(1 << 16, dtype=np.float32) / (1 << 16)
+    one, other, shorter = LinearModel(Features(2, 0, 16, 50), weights, 0.0).score(texts).tolist()
     assert one == other != shorter

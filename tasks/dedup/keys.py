@@ -1,9 +1,9 @@
-"""The index of a corpus: the keys of what was kept, sorted, so that later corpora can be held
-against it at a cost that follows what is new.
+"""The keys of documents: those of a shard, by every method, in scratch; and of a corpus, sorted.
 
-A file for each column, mapped and searched by blocks: of an index of a hundred gigabytes only the
-pages that are asked for are read. Texts stay in the artifact's documents, and are read again where
-a pair has to be measured.
+The index of a corpus has the keys of what was kept, so that later corpora can be held against it at
+a cost that follows what is new. A file for each column, mapped and searched by blocks: of an index
+of a hundred gigabytes only the pages that are asked for are read. Texts stay in the artifact's
+documents, and are read again where a pair has to be measured.
 """
 
 from __future__ import annotations
@@ -19,16 +19,33 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import DamagedArtifact, Fault, RequestError
-from storage.tensors import map_tensors, to_bytes
+from storage.tensors import map_tensors, to_bytes, write_tensors
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.documents import take_rows
+from tasks.dedup.documents import Documents, take_rows
 from tasks.dedup.shingles import Hashes
-from tasks.dedup.signing import read_keys
 
 Places = npt.NDArray[np.int64]
 
 _BASIS = "basis"
+
+
+def sign_shard(documents: Path, config: DedupConfig, target: Path) -> None:
+    """Write the keys of the documents of one file (columns x documents), if they are not there.
+
+    The target lies in scratch; it is replaced as a whole, so a torn one cannot be read.
+    """
+    if target.exists():
+        return
+    shard = Documents.of_file(documents, config.shingles)
+    keys = [method.keys_of(shard, config.threshold) for method in config.pair_methods]
+    write_tensors(target, {"keys": np.concatenate(keys)}, {})
+
+
+def read_keys(path: Path) -> Hashes:
+    """The keys of a shard (columns x documents), mapped."""
+    keys: Hashes = map_tensors(path)[0]["keys"]
+    return keys
 
 
 def index_file(column: int) -> str:
@@ -47,7 +64,7 @@ def write_index_column(
 
     `kept` are files of the row numbers that stay of each shard.
     """
-    from tasks.dedup.compiled.searching import BLOCK
+    from tasks.dedup.compiled.keys import BLOCK
 
     path = index_file(column)
     if workspace.entry(path):
@@ -116,7 +133,7 @@ class EarlierIndex:
 
         Raises DamagedArtifact where keys are found that do not ascend.
         """
-        from tasks.dedup.compiled.searching import find_keys
+        from tasks.dedup.compiled.keys import find_keys
 
         path = self.folder / index_file(column)
         tensors, _ = map_tensors(path)

@@ -10,7 +10,7 @@ import pytest
 
 from storage.errors import RequestError
 from storage.records import DOCUMENT, REJECT, SCORE
-from tasks.dedup.selection import DocumentShard, document_shards
+from tasks.dedup.documents import DocumentShard, document_shards
 from tests.tasks.dedup.conftest import document
 
 ROWS = [document(f"http://a/{n}", f"text {n}", quality=-1.0) for n in range(3)]
