@@ -10,7 +10,7 @@ from tasks.clean.extractors import Auto, Resiliparse
 from tasks.clean.filters import Candidate, Filter
 from tasks.clean.language import LanguageDetector
 from tasks.clean.pii import Pii
-from tasks.clean.pii.passage import Passage
+from tasks.clean.pii.masking import Passage
 from tasks.clean.plain import read_plain
 from tasks.clean.text import decode, tidy
 from tasks.clean.trims import Trim
