@@ -23,7 +23,7 @@ from storage.lookup import strings
 from tasks.clean.config import CleanConfig
 from tasks.clean.domains import domains_of
 from tasks.clean.filters import Verdict
-from tasks.clean.verdicts import Verdicts
+from tasks.clean.judging import Verdicts
 
 KEPT = ""
 """The reason of what is kept."""

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from storage.lookup import read_columns
 from tasks.clean.config import CleanConfig
 from tasks.clean.filters import Bound
-from tasks.clean.verdicts import Verdicts
+from tasks.clean.judging import Verdicts
 
 _BINS = 40
 _TAIL = 0.001  # share of the texts that may lie outside of the bins, at either end
