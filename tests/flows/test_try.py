@@ -38,7 +38,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child for each page takes a second; test_trial has them."""
+    """A child for each page takes a second; test_judging has them."""
     monkeypatch.setattr(judging, "ExtractionSandbox", InProcess)
 
 

@@ -1,4 +1,4 @@
-"""Words and phrases in a text, by lists.
+"""Words and phrases in a text, by lists: entries that stand in a recipe, and files of them.
 
 A term is found as whole words in any case, whatever stands between the words of a phrase; one in a
 script without spaces is found anywhere. C4 and datatrove search a pattern of all terms instead,
@@ -12,13 +12,37 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 from tasks.clean.filters.candidate import Candidate
-from tasks.clean.filters.lists import Entry, listed
 from tasks.config import Config, knob
+from tasks.pinned import PinnedFile
 from tasks.words import is_unspaced
 
 _WORD = re.compile(r"\w+")
+
+
+class ListFile(PinnedFile):
+    """A UTF-8 text file with an entry a line; blank lines and those that begin with # are none."""
+
+    what: ClassVar[str] = "list"
+
+    def entries(self) -> tuple[str, ...]:
+        """In the file's order, without white space around them."""
+        self.require_unchanged()
+        text = self.place.read_text("utf-8-sig", "replace")
+        lines = (line.strip() for line in text.splitlines())
+        return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+Entry = str | ListFile
+
+
+@lru_cache(maxsize=64)
+def listed(entries: tuple[Entry, ...]) -> frozenset[str]:
+    """All entries, in lower case."""
+    groups = ((entry,) if isinstance(entry, str) else entry.entries() for entry in entries)
+    return frozenset(one.strip().lower() for group in groups for one in group if one.strip())
 
 
 class WeightedTerms(Config):

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.clean.filters import C4, Candidate, FineWeb, GopherQuality, Length
-from tasks.clean.filters.c4 import count_sentences
-from tasks.clean.filters.stop_words import STOP_WORDS
-from tasks.clean.filters.terminal import C4_ENDS, ENDS_OF_ANY_SCRIPT, TERMINAL
+from tasks.clean.filters.gopher_quality import STOP_WORDS
 from tasks.clean.kernels import characters, repeats, scan
+from tasks.clean.text import C4_ENDS, ENDS_OF_ANY_SCRIPT, TERMINAL
 from tasks.clean.trims import C4Lines
 from tasks.words import is_unspaced, split_words
+from tests.tasks.clean.measures import count_sentences
 
 # All kinds of white space, marks and letters that a rule looks at, and any other character.
 TEXTS = st.text(

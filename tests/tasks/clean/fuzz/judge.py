@@ -34,7 +34,7 @@ from tasks.clean.filters import (
     UrlBlocklist,
     WordBlocklist,
 )
-from tasks.clean.filters.stop_words import STOP_WORDS
+from tasks.clean.filters.gopher_quality import STOP_WORDS
 from tasks.clean.judging import Verdicts
 from tasks.clean.pii import mask
 from tasks.clean.sandbox import ExtractionSandbox
