@@ -20,7 +20,7 @@ from storage.errors import RunError
 from tasks.children import Child
 from tasks.clean.config import Sandbox
 from tasks.clean.extractors import Extraction, Extractor
-from tasks.clean.extractors.metadata import read_metadata
+from tasks.clean.extractors.extraction import read_metadata
 from tasks.clean.filters import Verdict
 from tasks.clean.text import decode
 
