@@ -77,11 +77,8 @@ def histogram(
     defined = ~np.isnan(values)
     values, kept = values[defined], kept[defined]
     scale, edges = _axis(values, bounds)
-    inside = (np.searchsorted(edges, values, "right") - 1).astype(np.int64)
-    is_inside = (inside >= 0) & (values < edges[-1])
-    counts = [
-        np.bincount(inside[is_inside & which], minlength=len(edges) - 1) for which in (kept, ~kept)
-    ]
+    inside = values < edges[-1]  # numpy's last bin has its end
+    counts = [np.histogram(values[inside & which], edges)[0] for which in (kept, ~kept)]
     return Histogram(
         kind,
         signal,

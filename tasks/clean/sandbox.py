@@ -14,7 +14,6 @@ import resource
 import signal
 from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
-from types import TracebackType
 
 from storage.errors import RunError
 from tasks.children import Child
@@ -39,12 +38,7 @@ class ExtractionSandbox:
     def __enter__(self) -> ExtractionSandbox:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stop()
 
     def extract(self, body: bytes, charset: str, url: str) -> Extraction | Verdict:
