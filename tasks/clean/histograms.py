@@ -132,7 +132,8 @@ def _linear_edges(low: float, high: float, anchor: float, *, whole: bool) -> Num
         first, last = np.floor(low + 0.5) - 0.5, np.floor(high + 0.5) + 0.5
         step = max(1.0, np.ceil((last - first) / _MOST_WHOLE))
     else:
-        first, last = low, high + ((high - low) or 1.0) / _BINS
+        # Of one value, or of some nearer than numbers can be told apart, it is any.
+        first, last = low, high + ((high - low) / _BINS or 1.0 / _BINS)
         step = (last - first) / _BINS
     before = np.arange(np.ceil((anchor - first) / step), 0, -1)
     after = np.arange(0, np.ceil((last - anchor) / step) + 1)
