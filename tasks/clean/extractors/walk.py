@@ -45,21 +45,8 @@ class Frame:
     """An element that holds blocks: those from `start` to `end`."""
 
     __slots__ = (
-        "cell",
-        "chars",
-        "chrome",
-        "drop",
-        "end",
-        "item",
-        "links",
-        "number",
-        "parent",
-        "quoted",
-        "row",
-        "start",
-        "table",
-        "tag",
-        "terms",
+        *("cell", "chars", "chrome", "drop", "end", "item", "links", "number", "parent"),
+        *("quoted", "row", "start", "table", "tag", "terms"),
     )
 
     def __init__(self, tag: str, number: int, parent: Frame | None) -> None:

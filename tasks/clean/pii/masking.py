@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import StringConstraints
 
 from tasks.clean.text import compose
+
+if TYPE_CHECKING:
+    from tasks.clean.pii import Pii
 
 Span = tuple[int, int]
 """Start and end of a match."""
@@ -61,18 +64,6 @@ class Passage:
         return found
 
 
-class Findable(Protocol):
-    """What every kind of personal data can do."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def placeholder(self) -> str: ...
-    def spans(self, passage: Passage) -> Iterator[Span]:
-        """Where it stands, first to last, none overlapping."""
-        ...
-
-
 def apart(spans: Iterable[Span]) -> Iterator[Span]:
     """The spans from first to last, without those that begin within one before them."""
     end = 0
@@ -88,7 +79,7 @@ def stands_behind(label: re.Pattern[str], match: re.Match[str], longest: int) ->
     return bool(label.search(match.string[max(0, start - longest) : start]))
 
 
-def mask(text: str, kinds: Sequence[Findable]) -> tuple[str, list[str]]:
+def mask(text: str, kinds: Sequence[Pii]) -> tuple[str, list[str]]:
     """`text` with placeholders, and the kind of each thing that was replaced, sorted.
 
     One replacement may uncover another, so it goes on until no kind finds anything. It ends: every
