@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from tasks.clean.text import code_points
 from tasks.words import UNSPACED, split_words
 
 if TYPE_CHECKING:
@@ -112,8 +113,6 @@ class Candidate:
     @cached_property
     def codes(self) -> Codes:
         """The text's code points."""
-        from tasks.clean.kernels.characters import code_points
-
         return code_points(self.text)
 
     @cached_property

@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks.clean.kernels import scan
 from tasks.clean.kernels.scan import Classes, Codes
-from tasks.clean.text import C4_ENDS, ENDS_OF_ANY_SCRIPT, TERMINAL
+from tasks.clean.text import C4_ENDS, ENDS_OF_ANY_SCRIPT, TERMINAL, code_points
 from tasks.words import UNSPACED_RANGES
 
 _NUM = 0x110000
@@ -21,10 +21,6 @@ _NUM_WITH_CASE = 0x20000
 
 NOTHING = 0xFFFFFFFF
 """No code point: behind strings that are shorter than others of their table."""
-
-
-def code_points(text: str) -> Codes:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
 @lru_cache(maxsize=256)
