@@ -12,8 +12,8 @@ from flows.trace.target import follow_redirects, parse_target, unknown
 from storage.errors import Fault, RequestError, SiteUnreachable
 from storage.store import Store
 from storage.warc import read_body
+from tasks.clean.judging import TrialPage
 from tasks.clean.text import is_known_charset
-from tasks.clean.trial import TrialPage
 from tasks.crawl.captures import RejectedUrl
 from tasks.crawl.inputs.text import TYPES, charset_of_text, content_type
 from tasks.crawl.sources import Source

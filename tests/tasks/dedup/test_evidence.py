@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.records import DOCUMENT, DUPLICATE
-from tasks.clean.domains import domains_of
+from tasks.clean.funnel import domains_of
 from tasks.dedup.config import FirstSource, KeepRule
 from tasks.dedup.evidence import (
     DomainPair,

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.workspace import Workspace
-from tasks.clean import clean, trial
+from tasks.clean import clean, judging
 from tasks.clean.clean import TABLES, CleanPaths, clean_shard
 from tasks.clean.config import CleanConfig, Replacement, Sandbox
 from tasks.clean.extractors import Auto, Resiliparse
 from tasks.clean.filters import C4, BiasTerms, GopherQuality, Length
-from tasks.clean.trial import Trial, TrialPage, try_page
+from tasks.clean.judging import Trial, TrialPage, try_page
 from tasks.clean.trims import Boilerplate, Menus
 from tests.tasks.clean.conftest import Page, WriteShard
 from tests.tasks.clean.test_clean import ALIKE, CONFIG, PAGES
@@ -59,7 +59,7 @@ def _tried(page: Page, config: CleanConfig) -> Trial:
 def test_every_page_of_a_crawl_is_tried_as_the_stage_cleans_it(
     config: CleanConfig, write_shard: WriteShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (clean, trial):  # a child for each page would take half a minute
+    for module in (clean, judging):  # a child for each page would take half a minute
         monkeypatch.setattr(module, "ExtractionSandbox", InProcess)
     workspace = Workspace(tmp_path / "out")
     clean_shard(write_shard(MORE), config, workspace, PATHS)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.clean.config import Sandbox
 from tasks.clean.extractors import Auto, Extraction, Resiliparse, Trafilatura
-from tasks.clean.extractors.metadata import Metadata, read_metadata
+from tasks.clean.extractors.extraction import Metadata, read_metadata
 from tasks.clean.sandbox import ExtractionSandbox
 
 URL = "https://news.example.org/a/b.html"
