@@ -34,6 +34,8 @@ ON_SERVER: tuple[Check, ...] = (
 )
 AROUND: tuple[Check, ...] = (checks.store, checks.disk, checks.leftovers, checks.gpu)
 
+_HUNG = "Something it asks does not answer: a network file system, a driver, a server."
+_BROKEN = "The check itself failed: what it looks at is broken in a way it does not know."
 _CONNECT_S = 3.0
 _CHECK_S = 30.0  # torch may take that to import on a busy machine; hosts get 3 to 5 s
 
@@ -96,12 +98,15 @@ def run_checks(
 ) -> list[list[Finding]]:
     """What each check finds. They run in threads that die with the process: a mount that hangs
     would hold any other way of waiting."""
-    hung = "Something it asks does not answer: a network file system, a driver, a server."
     seen = f"no result after {limit_s:.0f} s"
-    found = [[error(_name(check), seen, "a result", hung)] for check in checks]
+    found = [[error(_name(check), seen, "a result", _HUNG)] for check in checks]
 
     def work(index: int, check: Check) -> None:
-        found[index] = _examined(check, place)
+        try:
+            found[index] = check(place)
+        except Exception as problem:  # a check that fails must not take the others with it
+            text = f"{type(problem).__name__}: {' '.join(str(problem).split())}"
+            found[index] = [error(_name(check), text, "a check that ends", _BROKEN)]
 
     threads = [
         threading.Thread(target=work, args=pair, daemon=True, name=f"phusa-doctor-{pair[0]}")
@@ -113,15 +118,6 @@ def run_checks(
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     return list(found)
-
-
-def _examined(check: Check, place: Place) -> list[Finding]:
-    try:
-        return check(place)
-    except Exception as problem:  # a check that fails must not take the others with it
-        text = f"{type(problem).__name__}: {' '.join(str(problem).split())}"
-        remedy = "The check itself failed: what it looks at is broken in a way it does not know."
-        return [error(_name(check), text, "a check that ends", remedy)]
 
 
 # --- the report for people ------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ HEARTBEAT_S = 30  # the least that Prefect 3.8 takes
 # Four beats: a server that restarts (13 s cold) and a machine that swaps lose one or two, and a
 # run that is called dead while it lives would be started a second time.
 ZOMBIE_AFTER_S = 4 * HEARTBEAT_S
+_MISSED_BEATS = 3
 ZOMBIES = "phusa: runs without a heartbeat are crashed"
 # A run in one of these needs no heartbeat. `Cancelling` is not one of them: a run whose worker
 # died while it was being cancelled would hold its slot for ever.
@@ -66,7 +68,7 @@ _SETTINGS = RECORDING | {
     # stage that begins while the server restarts would fail. `phusa doctor` compares them.
     "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
-    "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",  # a worker is shown as offline after three
+    "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",
     "PREFECT_WORKER_QUERY_SECONDS": "5",
     # For cancelling there is nothing to set: a run's worker hears of it over a websocket within
     # a second, and without one asks every 10 s, which is fixed in Prefect 3.8.
@@ -246,10 +248,15 @@ def ensure_zombie_automation(client: SyncPrefectClient) -> None:
         client.update_automation(first.id, wanted.model_copy(update={"enabled": first.enabled}))
 
 
-def worker_is_online(client: SyncPrefectClient, pool: str, name: str) -> bool:
-    """Whether the worker of that name has reported to the server."""
-    workers = client.read_workers_for_work_pool(pool)
-    return any(worker.name == name and worker.status == "ONLINE" for worker in workers)
+def online_workers(client: SyncPrefectClient, pool: str, now: datetime | None = None) -> list[str]:
+    """Workers whose last heartbeat is recent; the server itself notices up to 15 s later."""
+    found, now = [], now or datetime.now(UTC)
+    for worker in client.read_workers_for_work_pool(pool):
+        patience = timedelta(seconds=_MISSED_BEATS * (worker.heartbeat_interval_seconds or 30))
+        last = worker.last_heartbeat_time
+        if last is not None and now - last <= patience:
+            found.append(worker.name)
+    return found
 
 
 def forget_workers(client: SyncPrefectClient, names: Iterable[tuple[str, str]]) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import yaml
 
+from flows.operations import server
 from flows.operations.checks import Finding, Place, error, ok, warning
 from flows.operations.flow_runs import read_runs, unfinished
 from flows.operations.server import HEARTBEAT_S, POOLS, PROJECT, ZOMBIES, is_loopback
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
 _MANY_RUNS = 5_000
-_MISSED_BEATS = 3
 _LATE = timedelta(seconds=60)
 _DEPLOY = "prefect --no-prompt deploy --all"
 _SILENT = timedelta(seconds=3 * 180)  # three beats of a worker that `phusa up` did not start
@@ -36,11 +36,11 @@ def versions(place: Place) -> list[Finding]:
     """This machine's Prefect against the server's."""
     from prefect import __version__
 
-    server = str(place.api.api_version())
-    if server == __version__:
-        return [ok("Prefect versions", f"{server} here and on the server")]
-    found = f"{__version__} here, {server} on the server"
-    if server.split(".")[:2] == __version__.split(".")[:2]:
+    there = str(place.api.api_version())
+    if there == __version__:
+        return [ok("Prefect versions", f"{there} here and on the server")]
+    found = f"{__version__} here, {there} on the server"
+    if there.split(".")[:2] == __version__.split(".")[:2]:
         return [ok("Prefect versions", found)]
     remedy = "Upgrade the older one; the server first, then its workers."
     return [warning("Prefect versions", found, "the same minor version", remedy)]
@@ -117,7 +117,7 @@ def _pool(place: Place, name: str) -> list[Finding]:
     if pool.is_paused:
         remedy = f"Run prefect work-pool resume {name}"
         found.append(error(check, "paused: none of its runs starts", "not paused", remedy))
-    online = _online(place, name)
+    online = server.online_workers(place.api, name, place.now)
     if not online:
         remedy = f"Start one: prefect worker start --pool {name}, or `phusa up`."
         seen = "no worker online: its runs wait"
@@ -128,17 +128,6 @@ def _pool(place: Place, name: str) -> list[Finding]:
         found.append(warning(check, seen, "as many at once as there are GPUs", remedy))
     limit = "no limit" if pool.concurrency_limit is None else f"{pool.concurrency_limit} at once"
     return found or [ok(check, f"type {pool.type}, {limit}, online: {', '.join(online)}")]
-
-
-def _online(place: Place, pool: str) -> list[str]:
-    """Workers whose last heartbeat is recent; the server itself notices up to 15 s later."""
-    found = []
-    for worker in place.api.read_workers_for_work_pool(pool):
-        patience = timedelta(seconds=_MISSED_BEATS * (worker.heartbeat_interval_seconds or 30))
-        last = worker.last_heartbeat_time
-        if last is not None and place.now - last <= patience:
-            found.append(worker.name)
-    return found
 
 
 def deployments(place: Place) -> list[Finding]:

@@ -142,7 +142,7 @@ class _Up:
             for pool, worker in self._workers.items():
 
                 def is_online(pool: str = pool) -> bool:
-                    return server.worker_is_online(client, pool, self._names[pool])
+                    return self._names[pool] in server.online_workers(client, pool)
 
                 self._await(f"the worker of {pool}", worker, is_online, _WORKERS_S)
         idle = "" if self._options.gpu else "; training waits for a worker of gpu elsewhere"

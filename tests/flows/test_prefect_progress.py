@@ -288,7 +288,7 @@ def test_no_work_waits_for_a_server_that_hangs(monkeypatch: pytest.MonkeyPatch) 
 
 def test_outside_a_run_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow_run, "get_id", lambda: None)
-    monkeypatch.setattr(module, "_Work", None)
+    monkeypatch.setattr(module, "_ProgressArtifact", None)
     reporter = PrefectReporter()
     with reporter.bar("x", 1, "y", done=0) as bar:
         bar.advance(1)
