@@ -14,12 +14,13 @@ import signal
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from flows.cluster_node import NodeProbe, NodeReport, code_here, probe_node
 from flows.runners import Dask, Ray
+from flows.stopping import heard
 from storage.errors import ClusterUnusable, Fault, RequestError
 from tasks.progress import note
 
@@ -80,19 +81,15 @@ def _ask_ray(probe: NodeProbe) -> Answers:
             ask = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(probe_node)
             asking[f"{node['NodeManagerAddress']}/{node['NodeID'][:8]}"] = ask.remote(probe)
     ray.wait(list(asking.values()), num_returns=len(asking), timeout=_LOOK_S) if asking else None
-    return {name: _ray_answer(answer) for name, answer in asking.items()}
-
-
-def _ray_answer(answer: Any) -> NodeReport | BaseException:
-    import ray
-
-    try:
-        seen: NodeReport = ray.get(answer, timeout=0)
-    except ray.exceptions.GetTimeoutError:
-        return TimeoutError(f"no answer in {_LOOK_S:.0f} s")
-    except Exception as error:
-        return error
-    return seen
+    answers: dict[str, NodeReport | BaseException] = {}
+    for name, answer in asking.items():
+        try:
+            answers[name] = ray.get(answer, timeout=0)
+        except ray.exceptions.GetTimeoutError:
+            answers[name] = TimeoutError(f"no answer in {_LOOK_S:.0f} s")
+        except Exception as error:
+            answers[name] = error
+    return answers
 
 
 @contextmanager
@@ -172,17 +169,11 @@ def _named(runner: Ray | Dask) -> str:
     return f"the {runner.kind.capitalize()} cluster at {runner.address}"
 
 
-@contextmanager
-def _sigterm_kept() -> Iterator[None]:
+def _sigterm_kept() -> AbstractContextManager[None]:
     """Ray installs a SIGTERM handler of its own, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return nullcontext()
+    return heard(signal.getsignal(signal.SIGTERM), signal.SIGTERM)
 
 
 def _require_able(runner: Ray | Dask, answers: Answers) -> None:

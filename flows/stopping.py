@@ -46,10 +46,12 @@ class StopRequest:
             raise Interrupted(self._says)
 
 
+Handler = Callable[[int, FrameType | None], object] | int | None
+"""A handler as signal.getsignal gives it."""
+
+
 @contextmanager
-def heard(
-    hear: Callable[[int, FrameType | None], None], *numbers: signal.Signals
-) -> Iterator[None]:
+def heard(hear: Handler, *numbers: signal.Signals) -> Iterator[None]:
     """Let `hear` handle these signals inside the block (in the main thread)."""
     before = {number: signal.signal(number, hear) for number in numbers}
     try:
