@@ -170,7 +170,7 @@ def read_note(home: Path) -> UpNote | None:
     with suppress(OSError, ValueError, TypeError, KeyError):
         raw = json.loads((up_folder(home) / "running.json").read_text())
         services = {name: (int(pid), float(at)) for name, (pid, at) in raw["services"].items()}
-        return UpNote(**(raw | {"services": services}))
+        return UpNote(raw["pid"], raw["url"], services)
     return None
 
 
