@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic
@@ -25,7 +25,7 @@ from prefect.runtime import flow_run, task_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows.run_page.markdown import escape
-from tasks.progress import Bar, Reporter, SilentReporter
+from tasks.progress import Bar, SilentReporter
 
 _EVERY_S = 2.0  # also how long work must take to be shown at all
 _REQUEST_S = 5.0
@@ -94,36 +94,6 @@ def _artifact(title: str, flow_run_id: str, task_run_id: str | None) -> Artifact
         flow_run_id=UUID(flow_run_id),
         task_run_id=UUID(task_run_id) if task_run_id else None,
     )
-
-
-class Tee:
-    """Shows on two reporters; whichever raises, such as one that stops the work, is heard."""
-
-    def __init__(self, *shown: Reporter) -> None:
-        self._shown = shown
-
-    @contextmanager
-    def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Bar]:
-        with ExitStack() as stack:
-            bars = (one.bar(label, total, unit, done) for one in self._shown)
-            yield _TeeBar([stack.enter_context(bar) for bar in bars])
-
-    def note(self, text: str) -> None:
-        for one in self._shown:
-            one.note(text)
-
-
-class _TeeBar:
-    def __init__(self, bars: list[Bar]) -> None:
-        self._bars = bars
-
-    def advance(self, amount: int = 1, **facts: object) -> None:
-        for bar in self._bars:
-            bar.advance(amount, **facts)
-
-    def retarget(self, total: int) -> None:
-        for bar in self._bars:
-            bar.retarget(total)
 
 
 class _CountingBar:

@@ -56,5 +56,5 @@ def shown_on(console: Console) -> Iterator[None]:
     """
     quick = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with quick, stopped_by_ctrl_c(console) as stop, console_reporter(console) as reporter:
-        report_to(StoppableReporter(reporter, stop))
+        report_to(StoppableReporter(stop, reporter))
         yield

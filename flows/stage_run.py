@@ -18,7 +18,7 @@ from flows.against import named_inputs
 from flows.gates import blocking, judge_hit, judge_made, require_passed
 from flows.parameters import RunOptions, StageInputs, StageResult
 from flows.plan import age_reason, hit_reason, run_reason
-from flows.prefect_progress import PrefectReporter, Tee
+from flows.prefect_progress import PrefectReporter
 from flows.resources import MemoryPeak, folder_bytes
 from flows.run_page import publish_page
 from flows.runners import Threads, submitting_to
@@ -111,9 +111,9 @@ def run_stage(
         with stopping_tasks(stop):  # inside of the runner, which waits for its tasks
             return build(job)
 
-    shown = Tee(reporter_in_hand(), PrefectReporter())
+    shown = StoppableReporter(stop, reporter_in_hand(), PrefectReporter())
     run = _Run(name, config, inputs, options)
-    with reporting_to(StoppableReporter(shown, stop)):
+    with reporting_to(shown):
         return run.carry_out(build_stoppable)
 
 

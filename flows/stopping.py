@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from storage.errors import Interrupted
@@ -92,23 +92,31 @@ def stopping_tasks(stop: StopRequest) -> Iterator[None]:
 
 
 class StoppableReporter:
-    """Another reporter, whose bars raise Interrupted once the tasks are asked to stop."""
+    """Shows on every reporter of `shown`; bars raise Interrupted once the work is asked to stop."""
 
-    def __init__(self, shown: Reporter, stop: StopRequest) -> None:
-        self._shown, self._stop = shown, stop
-        self.note = shown.note
+    def __init__(self, stop: StopRequest, *shown: Reporter) -> None:
+        self._stop, self._shown = stop, shown
 
     @contextmanager
     def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Bar]:
-        with self._shown.bar(label, total, unit, done) as bar:
-            yield _StoppableBar(bar, self._stop)
+        with ExitStack() as stack:
+            bars = (one.bar(label, total, unit, done) for one in self._shown)
+            yield _StoppableBar(self._stop, [stack.enter_context(bar) for bar in bars])
+
+    def note(self, text: str) -> None:
+        for one in self._shown:
+            one.note(text)
 
 
 class _StoppableBar:
-    def __init__(self, shown: Bar, stop: StopRequest) -> None:
-        self._shown, self._stop = shown, stop
-        self.retarget = shown.retarget
+    def __init__(self, stop: StopRequest, shown: list[Bar]) -> None:
+        self._stop, self._shown = stop, shown
 
     def advance(self, amount: int = 1, **facts: object) -> None:
         self._stop.check()
-        self._shown.advance(amount, **facts)
+        for bar in self._shown:
+            bar.advance(amount, **facts)
+
+    def retarget(self, total: int) -> None:
+        for bar in self._shown:
+            bar.retarget(total)
