@@ -14,7 +14,7 @@ from storage.parquet import shard_name
 from storage.store import Store
 from tasks.clean.earlier import EarlierShard, SealedFile
 from tasks.config import Config, identity
-from tasks.crawl.earlier import EarlierCrawl
+from tasks.crawl.previous_crawl import EarlierCrawl
 from tasks.progress import note
 
 DRIFT = "code_drift"

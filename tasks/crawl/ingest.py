@@ -11,9 +11,8 @@ from typing import Protocol
 
 from storage.errors import NothingLeft
 from storage.takedown import NOTHING, Forgotten
-from tasks.crawl.captures import Capture, RejectedUrl, reject_forgotten
+from tasks.crawl.captures import Capture, Found, RejectedUrl, reject_forgotten
 from tasks.crawl.catalogue import DATABASE, WARC_FOLDER, Catalogue
-from tasks.crawl.inputs.found import Found
 from tasks.crawl.inputs.listing import Input
 from tasks.progress import Bar, note, track
 

@@ -12,11 +12,11 @@ from prefect.runtime import task_run
 from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.crawl.config import CrawlConfig
-from tasks.crawl.earlier import EarlierCrawl
 from tasks.crawl.index import write_index
 from tasks.crawl.ingest import ingest
 from tasks.crawl.live.crawler import crawl
 from tasks.crawl.live.pydoc_site import serving
+from tasks.crawl.previous_crawl import EarlierCrawl
 from tasks.crawl.sources import WebSource
 
 

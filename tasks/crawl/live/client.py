@@ -11,6 +11,7 @@ crawl: its frontier outlasts clean stops only.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 import ssl
@@ -23,7 +24,7 @@ from typing import Any
 import certifi
 import pycurl
 
-from tasks.crawl.live import addresses
+from tasks.crawl.captures import RejectedUrl
 from tasks.crawl.live.body import ACCEPT_ENCODING, BodyError, BodyReader
 
 _MAX_HEADERS = 256
@@ -62,13 +63,9 @@ class Response:
 
 @dataclass(frozen=True)
 class Failure:
-    """No answer; `passing` if another try may bring one. `reason` is the reject's."""
+    """No answer, and after how long; its reject is `passing` if another try may bring one."""
 
-    url: str
-    reason: str
-    value: str
-    threshold: str
-    passing: bool
+    reject: RejectedUrl
     seconds: float = 0.0
 
 
@@ -125,6 +122,19 @@ class _Exchange:
         return self.body
 
 
+def is_private(address: str) -> bool:
+    """Whether an IP address is this machine's or its network's (loopback, link-local, private).
+
+    Pages of the web must not lead a crawl into its own network.
+    """
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:  # no IP address at all: a Unix socket, say
+        return True
+    mapped = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
+    return not (mapped or found).is_global or found.is_multicast
+
+
 class HttpClient:
     """Use as an async context manager, inside of one event loop."""
 
@@ -173,7 +183,8 @@ class HttpClient:
         try:
             self._prepare(handle, exchange, url, headers or {})
         except (UnicodeError, ValueError) as error:
-            return Failure(url, "invalid_url", str(error), "a URL that can be fetched", False)
+            expected = "a URL that can be fetched"
+            return Failure(RejectedUrl(url, "invalid_url", str(error), expected))
         try:
             await self._multi.perform(handle)
             code, message = 0, ""
@@ -209,7 +220,7 @@ class HttpClient:
 
             def open_socket(_: int, address: Any) -> socket.socket | int:
                 where = str(address.addr[0])
-                if addresses.is_private(where):
+                if is_private(where):
                     exchange.refused_address = where
                     return int(pycurl.SOCKET_BAD)
                 opened = socket.socket(address.family, address.socktype, address.protocol)
@@ -222,7 +233,7 @@ class HttpClient:
         self, url: str, exchange: _Exchange, code: int, message: str, seconds: float
     ) -> Response | Failure:
         def failure(reason: str, value: str, threshold: str, *, passing: bool = False) -> Failure:
-            return Failure(url, reason, value, threshold, passing, seconds)
+            return Failure(RejectedUrl(url, reason, value, threshold, passing), seconds)
 
         if code == 0 or exchange.is_cut:
             try:

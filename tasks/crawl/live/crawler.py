@@ -15,30 +15,25 @@ from time import monotonic
 
 from storage.errors import SiteUnreachable
 from storage.takedown import NOTHING, Forgotten
-from tasks.crawl import hosts
 from tasks.crawl.captures import RejectedUrl
 from tasks.crawl.catalogue import Catalogue
-from tasks.crawl.earlier import EarlierCrawl
-from tasks.crawl.live.arrivals import Arrivals
-from tasks.crawl.live.budget import PageBudget
-from tasks.crawl.live.client import HttpClient
-from tasks.crawl.live.earlier import Earlier
-from tasks.crawl.live.fetch import Fetcher
-from tasks.crawl.live.frontier import Frontier, Kind, PatternCounts, Queued
-from tasks.crawl.live.lane import Arrival, Lane
-from tasks.crawl.live.not_found import NotFoundPages
-from tasks.crawl.live.reading import Links, Reader
-from tasks.crawl.live.traps import Traps
-from tasks.crawl.live.watch import Watch
+from tasks.crawl.live.arrivals import MAX_REDIRECTS, Arrival, Arrivals, Links, Reader
+from tasks.crawl.live.fetch import Fetched, Fetcher, open_client
+from tasks.crawl.live.frontier import Frontier, Kind, Queued
+from tasks.crawl.live.lane import Lane, PageBudget
+from tasks.crawl.live.soft_404 import NotFoundPages
+from tasks.crawl.live.traps import PatternCounts, Traps
+from tasks.crawl.previous_crawl import EarlierCrawl, PreviousPages
 from tasks.crawl.sources.web import WebSource
-from tasks.crawl.urls import Scope, canonical_url
+from tasks.crawl.urls import Scope, canonical_url, host_of
 from tasks.progress import Bar, track
 
 _MAX_LANES = 1024  # hosts under way at once; the others follow as these run dry or had their turn
 _TURN = 200  # URLs of a host that are settled before others get a turn
-_MAX_REDIRECTS = 10  # in a row; a site that redirects for ever is left there
 _SHOW_EVERY_S = 0.1
 _LOG_EVERY_S = 5.0
+_GONE_AFTER = 10  # URLs of one host in a row without an answer, after all retries
+_NO_ANSWER = frozenset({"unreachable", "timed_out", "tls", "robots"})
 
 
 def crawl(
@@ -55,17 +50,17 @@ def crawl(
     """
     with Catalogue(folder, source.user_agent) as catalogue:
         frontier = Frontier(catalogue)
-        known = Earlier(catalogue.db, earlier if source.recrawl.conditional else None)
+        previous = PreviousPages(catalogue.db, earlier if source.recrawl.conditional else None)
         _prepare(source, catalogue, frontier)
-        known.load(datetime.now(UTC), source.recrawl.max_checks)
-        asyncio.run(_Crawl(source, catalogue, frontier, known, forgotten).run())
+        previous.load(datetime.now(UTC), source.recrawl.max_checks)
+        asyncio.run(_Crawl(source, catalogue, frontier, previous, forgotten).run())
         if catalogue.num_pages == 0:
             raise SiteUnreachable(_unreachable(source, catalogue))
 
 
 def _prepare(source: WebSource, catalogue: Catalogue, frontier: Frontier) -> None:
     """Queue the seeds, and again what is not safely in a WARC file, and what failed in passing."""
-    hosts.begin(catalogue.db, datetime.now(UTC))
+    catalogue.begin(datetime.now(UTC))
     with catalogue.transaction():
         frontier.requeue(catalogue.drop_lost())
         frontier.requeue(catalogue.drop_passing())
@@ -87,14 +82,14 @@ class _Crawl:
         source: WebSource,
         catalogue: Catalogue,
         frontier: Frontier,
-        earlier: Earlier,
+        previous: PreviousPages,
         forgotten: Forgotten,
     ) -> None:
         self._source, self._catalogue, self._frontier = source, catalogue, frontier
-        self._earlier, self._forgotten = earlier, forgotten
+        self._previous, self._forgotten = previous, forgotten
         self._scope = Scope(source.seeds, source.include, source.exclude, source.domains)
         self._traps = Traps(
-            PatternCounts(catalogue),
+            PatternCounts(catalogue.db),
             max_urls_per_pattern=source.max_urls_per_pattern,
             year=datetime.now(UTC).year,
         )
@@ -107,23 +102,17 @@ class _Crawl:
 
     async def run(self) -> None:
         source, catalogue = self._source, self._catalogue
-        client = HttpClient(
-            source.user_agent,
-            timeout_s=source.timeout_s,
-            allow_private=source.allow_private_addresses,
-            languages=source.accept_language,
-        )
-        async with client:
-            self._fetcher = Fetcher(client, source, catalogue.db)
-            self._watch = Watch(source.seeds, self._fetcher.fetch)
+        async with open_client(source) as client:
+            self._fetcher = Fetcher(client, source, catalogue.db, catalogue.hosts())
             fetch, wanted = self._fetcher.fetch, source.soft_404
+            self._watch = _Watch(source.seeds, self._fetcher)
             self._not_found = NotFoundPages(self._frontier, fetch, wanted=wanted)
             self._arrivals = Arrivals(
                 catalogue,
                 self._frontier,
                 self._fetcher,
                 Reader(source, self._scope),
-                self._earlier,
+                self._previous,
                 self._not_found,
                 self._forgotten,
                 self._queue,
@@ -211,7 +200,7 @@ class _Crawl:
         """Queue what a URL led to: it is done with."""
         redirects = queued.redirects + 1 if links.redirect else 0
         depth = queued.depth if links.redirect else queued.depth + 1
-        if depth <= self._source.max_depth and redirects <= _MAX_REDIRECTS:
+        if depth <= self._source.max_depth and redirects <= MAX_REDIRECTS:
             kind = queued.kind if links.redirect else Kind.PAGE
             self._frontier.add(links.pages, depth, redirects, kind, self._admits)
             self._frontier.add(links.listings, queued.depth, kind=Kind.LISTING)
@@ -261,7 +250,7 @@ class _Crawl:
         for name, row in rows.items():
             row["waiting"] = waiting.get(name, 0)
         with self._catalogue.transaction():
-            hosts.log(self._catalogue.db, rows)
+            self._catalogue.log_hosts(rows)
 
 
 def _canonical(urls: Iterable[str], base: str) -> list[str]:
@@ -270,3 +259,48 @@ def _canonical(urls: Iterable[str], base: str) -> list[str]:
         with suppress(ValueError):
             found.append(canonical_url(url, base))
     return found
+
+
+class _Watch:
+    """Notices that a site has gone, so that half a crawl is not taken for a whole one.
+
+    Asks a seed again when its host stops answering. Hosts without a seed may come and go.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[str],
+        fetcher: Fetcher,
+    ) -> None:
+        self._seeds = {host_of(url): url for url in map(canonical_url, seeds)}
+        self._fetcher = fetcher
+        self._silent: Counter[str] = Counter()
+
+    async def saw(self, url: str, reject: RejectedUrl | None) -> None:
+        """Note one response. Raises SiteUnreachable if its site has gone."""
+        host = host_of(url)
+        if not _is_silence(reject):
+            self._silent[host] = 0
+        elif host in self._seeds:
+            self._silent[host] += 1
+            if self._silent[host] == _GONE_AFTER:
+                await self._ask_again(host)
+
+    async def close(self) -> None:
+        """Raise SiteUnreachable if a site was silent at the end."""
+        for host in [host for host, times in self._silent.items() if times]:
+            await self._ask_again(host)
+
+    async def _ask_again(self, host: str) -> None:
+        response = await self._fetcher.fetch(self._seeds[host])
+        self._silent[host] = 0
+        if isinstance(response, RejectedUrl) and _is_silence(response):
+            raise SiteUnreachable(
+                f"{host} has stopped answering ({response.reason}: {response.value} for "
+                f"{response.url}); expected the site to answer. When it is back, run the same "
+                "command: the crawl goes on and tries again what failed."
+            )
+
+
+def _is_silence(response: Fetched | RejectedUrl | None) -> bool:
+    return isinstance(response, RejectedUrl) and response.passing and response.reason in _NO_ANSWER

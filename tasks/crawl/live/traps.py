@@ -10,6 +10,7 @@ segments (`PathologicalPathDecideRule`, `TooManyPathSegmentsDecideRule`); no Pyt
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, MutableMapping, Sequence
 from itertools import groupby
@@ -25,6 +26,7 @@ MAX_PARAMETERS = 12
 FIRST_YEAR = 1600  # newspapers are as old, and digitised
 YEARS_AHEAD = 2
 
+_SCHEMA = "CREATE TABLE IF NOT EXISTS patterns (name TEXT PRIMARY KEY, count INTEGER NOT NULL)"
 _DIGITS = re.compile("[0-9]+")
 # `/2512/3` is as likely page 3 of article 2512, so months have two digits here.
 _DATE = re.compile(r"(?<![0-9])([12][0-9]{3})[/-](?:0[1-9]|1[0-2])(?:[/-][0-3][0-9])?(?![0-9])")
@@ -47,6 +49,19 @@ def pattern_of(url: str) -> str | None:
         return None
     parameters = sorted({_DIGITS.sub("#", part.partition("=")[0]) for part in query.split("&")})
     return f"{origin}{_DIGITS.sub('#', path)}?{'&'.join(parameters)}"
+
+
+class PatternCounts(dict[str, int]):
+    """How many URLs there are of each counted pattern: a dictionary that is written down."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._db.execute(_SCHEMA)
+        super().__init__(self._db.execute("SELECT name, count FROM patterns").fetchall())
+
+    def __setitem__(self, name: str, count: int) -> None:
+        super().__setitem__(name, count)
+        self._db.execute("INSERT OR REPLACE INTO patterns VALUES (?, ?)", (name, count))
 
 
 class Traps:

@@ -17,12 +17,10 @@ from storage.manifest import content_digest
 from storage.parquet import read_table
 from storage.takedown import Forgotten, Takedown, identify
 from storage.workspace import Workspace
-from tasks.crawl.captures import FetchedPage
-from tasks.crawl.catalogue import Catalogue
-from tasks.crawl.earlier import EarlierCrawl
+from tasks.crawl.catalogue import Catalogue, FetchedPage
 from tasks.crawl.index import write_index
 from tasks.crawl.live.crawler import crawl
-from tasks.crawl.live.earlier import change_probability
+from tasks.crawl.previous_crawl import EarlierCrawl, change_probability
 from tasks.crawl.sources.web import WebSource
 
 Source = Callable[..., WebSource]

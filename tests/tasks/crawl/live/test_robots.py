@@ -120,7 +120,7 @@ def test_a_redirect_to_a_private_address_is_not_followed(
     site: Any, other_site: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = iter([False, True])  # the first that is connected to is public, the second is not
-    monkeypatch.setattr("tasks.crawl.live.addresses.is_private", lambda _: next(found))
+    monkeypatch.setattr("tasks.crawl.live.client.is_private", lambda _: next(found))
     site.routes["/robots.txt"] = answer("", 302, {"Location": f"{other_site.url}/secret"})
     (verdict,) = _verdicts(site.url + "/x", allow_private=False)
     assert not verdict.allowed and not verdict.passing

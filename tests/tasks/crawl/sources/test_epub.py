@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.crawl.captures import Capture, RejectedUrl
-from tasks.crawl.inputs import epub
-from tasks.crawl.inputs.epub import read_epub
+from tasks.crawl.inputs import files as epub
+from tasks.crawl.inputs.files import read_epub
 from tests.tasks.crawl.sources.books import CONTAINER, chapter, package, write_book
 
 LIMIT = 100_000

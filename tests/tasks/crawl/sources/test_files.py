@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from storage.errors import RequestError
-from tasks.crawl.inputs.found import address_below
+from tasks.crawl.captures import address_below
 from tasks.crawl.sources import FilesSource
 from tests.tasks.crawl.sources.books import chapter, write_book
 from tests.tasks.crawl.sources.reading import read_all

@@ -1,7 +1,8 @@
-"""The documents of an EPUB book in reading order. Nothing is ever unpacked to disk.
+"""The pages of one file of a folder: of a text or HTML file one, of an EPUB book one a document.
 
-EbookLib was looked at: it reads every entry of the archive into memory, however large, and is
-AGPL. Source: EPUB 3.3, https://www.w3.org/TR/epub-33/ §4 (container) and §5 (package document).
+A book's documents come in reading order, and nothing is ever unpacked to disk. EbookLib was looked
+at: it reads every entry of the archive into memory, however large, and is AGPL.
+Source: EPUB 3.3, https://www.w3.org/TR/epub-33/ §4 (container) and §5 (package document).
 """
 
 from __future__ import annotations
@@ -18,9 +19,17 @@ from zipfile import BadZipFile, LargeZipFile, ZipFile
 
 from lxml import etree
 
-from tasks.crawl.captures import RejectedUrl
-from tasks.crawl.inputs.found import Found, address_below, bad, too_large
-from tasks.crawl.inputs.text import modified, page_of
+from tasks.crawl.captures import (
+    Found,
+    RejectedUrl,
+    address_below,
+    bad,
+    charset_of_text,
+    content_type,
+    modified,
+    page_of,
+    too_large,
+)
 from tasks.crawl.live.links import HTML_TYPES
 
 BOOK_BYTES = 1 << 30  # of one book's documents, unpacked: a zip bomb has more
@@ -35,8 +44,24 @@ class _NotABook(Exception):
     """The archive has no package document that can be read."""
 
 
+def read_document(name: str, path: Path, base_url: str, max_page_bytes: int) -> Iterator[Found]:
+    """Yield the page of a file, or the pages of a book.
+
+    `name` is its path below the folder, which makes its URL.
+    """
+    url = address_below(base_url, name)
+    kind = content_type(name)
+    if kind is None:
+        yield from read_epub(path, name, url, base_url, max_page_bytes)
+        return
+    with path.open("rb") as file:
+        body = file.read(max_page_bytes + 1)
+    charset = "" if kind in HTML_TYPES else charset_of_text(body)
+    yield Found(name, page_of(url, body, kind, charset, modified(path), max_page_bytes))
+
+
 def read_epub(path: Path, name: str, url: str, base_url: str, limit: int) -> Iterator[Found]:
-    """The pages of a book, one for each document of its spine, at `url`/path within the archive.
+    """Yield the pages of a book: each document of its spine, at `url`/path within the archive.
 
     A document of more than `limit` bytes, damaged, absent or encrypted is a reject; so is a book
     without a spine.
