@@ -144,7 +144,8 @@ class Scope:
         exclude: Sequence[str],
         domains: Sequence[str] = (),
     ) -> None:
-        self._hosts = frozenset() if include else frozenset(map(_canonical_host, seeds))
+        own = () if include else seeds
+        self._hosts = frozenset(host_of(canonical_url(seed)) for seed in own)
         self._include = [re.compile(pattern) for pattern in include]
         self._exclude = [re.compile(pattern) for pattern in exclude]
         self._domains = frozenset(map(_canonical_domain, domains))
@@ -163,10 +164,6 @@ class Scope:
         while domain and domain not in self._domains:
             domain = domain.partition(".")[2]
         return bool(domain)
-
-
-def _canonical_host(url: str) -> str:
-    return host_of(canonical_url(url))
 
 
 def _canonical_domain(domain: str) -> str:

@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 from urllib.parse import unquote, urlsplit
 from zipfile import BadZipFile, LargeZipFile, ZipFile
 
@@ -28,7 +27,6 @@ from tasks.crawl.captures import (
     content_type,
     modified,
     page_of,
-    too_large,
 )
 from tasks.crawl.live.links import HTML_TYPES
 
@@ -49,19 +47,19 @@ def read_document(name: str, path: Path, base_url: str, max_page_bytes: int) -> 
 
     `name` is its path below the folder, which makes its URL.
     """
-    url = address_below(base_url, name)
     kind = content_type(name)
     if kind is None:
-        yield from read_epub(path, name, url, base_url, max_page_bytes)
+        yield from read_epub(path, name, base_url, max_page_bytes)
         return
+    url = address_below(base_url, name)
     with path.open("rb") as file:
         body = file.read(max_page_bytes + 1)
     charset = "" if kind in HTML_TYPES else charset_of_text(body)
     yield Found(name, page_of(url, body, kind, charset, modified(path), max_page_bytes))
 
 
-def read_epub(path: Path, name: str, url: str, base_url: str, limit: int) -> Iterator[Found]:
-    """Yield the pages of a book: each document of its spine, at `url`/path within the archive.
+def read_epub(path: Path, name: str, base_url: str, limit: int) -> Iterator[Found]:
+    """Yield the pages of a book: each document of its spine, below the URL of the book.
 
     A document of more than `limit` bytes, damaged, absent or encrypted is a reject; so is a book
     without a spine.
@@ -71,63 +69,38 @@ def read_epub(path: Path, name: str, url: str, base_url: str, limit: int) -> Ite
             archive = stack.enter_context(ZipFile(path))
             spine, locked = _spine(archive), _encrypted(archive)
         except (_NotABook, etree.LxmlError, KeyError, *_DAMAGE) as error:
-            yield bad(url, str(error) or type(error).__name__, _WHOLE)
+            yield bad(address_below(base_url, name), str(error) or type(error).__name__, _WHOLE)
             return
-        yield from _documents(archive, spine, locked, _Book(path, name, base_url, limit))
-
-
-class _Book:
-    """What is common to a book's documents, and how many bytes it may still give."""
-
-    def __init__(self, path: Path, name: str, base_url: str, limit: int) -> None:
-        self.at, self.limit = modified(path), limit
-        self.room = BOOK_BYTES
-        self._name, self._base_url = name, base_url
-
-    def url(self, entry: str) -> str:
-        return address_below(self._base_url, f"{self._name}/{entry}")
-
-
-def _documents(
-    archive: ZipFile, spine: list[tuple[str, str]], locked: frozenset[str], book: _Book
-) -> Iterator[Found]:
-    for entry, kind in spine:
-        url = book.url(entry)
-        if entry in locked:
-            yield Found(url, RejectedUrl(url, "encrypted", "a protected document", "a plain one"))
-        elif kind not in HTML_TYPES:
-            expected = ", ".join(sorted(HTML_TYPES))
-            yield Found(url, RejectedUrl(url, "not_html", kind or "no type", expected))
-        else:
-            yield _document(archive, entry, kind, book)
-
-
-def _document(archive: ZipFile, entry: str, kind: str, book: _Book) -> Found:
-    url = book.url(entry)
-    limit = min(book.limit, book.room)
-    try:
-        body = _entry(archive, entry, limit)
-    except KeyError:
-        return bad(url, f"{entry} is not in the archive", "a document that is there")
-    except _DAMAGE as error:
-        return bad(url, str(error) or type(error).__name__, _WHOLE)
-    book.room -= min(len(body), limit)
-    if len(body) > limit:
-        return Found(url, too_large(url, limit))
-    return Found(url, page_of(url, body, kind, _charset(body), book.at, limit))
+        room, at = BOOK_BYTES, modified(path)
+        for entry, kind in spine:
+            url = address_below(base_url, f"{name}/{entry}")
+            if entry in locked:
+                reject = RejectedUrl(url, "encrypted", "a protected document", "a plain one")
+                yield Found(url, reject)
+                continue
+            if kind not in HTML_TYPES:
+                expected = ", ".join(sorted(HTML_TYPES))
+                yield Found(url, RejectedUrl(url, "not_html", kind or "no type", expected))
+                continue
+            most = min(limit, room)
+            try:
+                body = _entry(archive, entry, most)
+            except KeyError:
+                yield bad(url, f"{entry} is not in the archive", "a document that is there")
+            except _DAMAGE as error:
+                yield bad(url, str(error) or type(error).__name__, _WHOLE)
+            else:
+                room -= min(len(body), most)
+                yield Found(url, page_of(url, body, kind, _charset(body), at, most))
 
 
 def _entry(archive: ZipFile, name: str, limit: int) -> bytes:
-    """The bytes of an entry, at most `limit` and one more, whatever size it says it has."""
+    """Read an entry, at most `limit` bytes and one more, whatever size it says it has."""
+    parts, most = [], limit + 1
     with archive.open(name) as stream:
-        return _read(stream, limit + 1)
-
-
-def _read(stream: IO[bytes], most: int) -> bytes:
-    parts = []
-    while most > 0 and (part := stream.read(min(most, 1 << 20))):
-        parts.append(part)
-        most -= len(part)
+        while most > 0 and (part := stream.read(min(most, 1 << 20))):
+            parts.append(part)
+            most -= len(part)
     return b"".join(parts)
 
 

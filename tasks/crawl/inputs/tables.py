@@ -59,7 +59,7 @@ class _RowReader:
         return f"{self._name}#{number}"
 
     def read(self, number: int, row: Mapping[str, Any]) -> Found:
-        """The page of a row, or why it is none."""
+        """Return the page of a row, or why it is none."""
         columns, place = self._columns, self.place(number)
         text = row.get(columns.text_column)
         if not isinstance(text, str | bytes):
@@ -86,7 +86,7 @@ class _RowReader:
 
 
 def read_table_file(name: str, path: Path, columns: Columns) -> Iterator[Found]:
-    """The pages of a file; reading ends where it is damaged.
+    """Yield the pages of a file; reading ends where it is damaged.
 
     Raises RequestError for a column that a Parquet file does not have.
     """
@@ -127,7 +127,8 @@ def _json_lines(path: Path, suffix: str, columns: Columns, reader: _RowReader) -
             while line := lines.readline(longest):
                 place = reader.place(number)
                 if len(line) == longest and not line.endswith(b"\n"):
-                    _skip_line(lines, longest)
+                    while (line := lines.readline(longest)) and not line.endswith(b"\n"):
+                        pass  # to its end
                     yield Found(place, too_large(place, columns.max_page_bytes))
                 elif line.strip():
                     yield _json_row(line, number, reader)
@@ -143,11 +144,6 @@ def _opened(path: Path, packing: str | None) -> IO[bytes]:
     return io.BufferedReader(
         cast("io.RawIOBase", pa.input_stream(str(path), packing)), _BUFFER_BYTES
     )
-
-
-def _skip_line(lines: IO[bytes], longest: int) -> None:
-    while (more := lines.readline(longest)) and not more.endswith(b"\n"):
-        pass
 
 
 def _json_row(line: bytes, number: int, reader: _RowReader) -> Found:
@@ -199,15 +195,16 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def read_dataset(name: str, source: DatasetSource, scratch: Path) -> Iterator[Found]:
-    """The pages of a dataset; reading ends where it is damaged.
+    """Yield the pages of a dataset; reading ends where it is damaged.
 
     Raises RequestError for a configuration, split or column that it does not have.
     """
-    reader = _RowReader(name, source, _written(source))
-    number = 0
-    damage = _damage()
+    from datasets.exceptions import DatasetsError
+
+    reader, number = _RowReader(name, source, _written(source)), 0
+    damage = (*_DAMAGE, ValueError, DatasetsError)
     with _offline():
-        rows = iter(_rows(source, scratch))
+        rows = iter(_rows(source, scratch, (*damage, KeyError)))
         try:
             first = next(rows, None)
             if first is not None:
@@ -219,12 +216,13 @@ def read_dataset(name: str, source: DatasetSource, scratch: Path) -> Iterator[Fo
             yield bad(reader.place(number), str(error), "a whole dataset")
 
 
-def _rows(source: DatasetSource, scratch: Path) -> Iterable[Row]:
+def _rows(
+    source: DatasetSource, scratch: Path, damage: tuple[type[Exception], ...]
+) -> Iterable[Row]:
     import datasets
 
     folder = Path(source.path).expanduser()
     path = str(folder) if folder.exists() else source.path
-    damage = _damage(KeyError)
     try:
         if (folder / "state.json").exists() or (folder / "dataset_dict.json").exists():
             saved = datasets.load_from_disk(path)
@@ -243,12 +241,6 @@ def _rows(source: DatasetSource, scratch: Path) -> Iterable[Row]:
         found = " ".join(str(error).split())[:300]
         raise RequestError(Fault("crawl.source", found, _LOCAL, remedy)) from error
     return rows
-
-
-def _damage(*more: type[Exception]) -> tuple[type[Exception], ...]:
-    from datasets.exceptions import DatasetsError
-
-    return (*_DAMAGE, ValueError, DatasetsError, *more)
 
 
 def _written(source: DatasetSource) -> datetime:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from fastwarc.warc import ArchiveIterator, WarcRecord
 
@@ -28,7 +27,7 @@ from tasks.crawl.captures import (
 from tasks.crawl.inputs.framing import Broken, Frame, frames
 from tasks.crawl.live.body import BodyError, BodyReader
 from tasks.crawl.live.links import HTML_TYPES, LinkReader, PageLinks, media_type
-from tasks.crawl.live.policy import licence_of, obeyed, page_policy
+from tasks.crawl.live.policy import obeyed, with_policy
 from tasks.crawl.urls import canonical_url
 
 TEXT_TYPES = HTML_TYPES | {"text/plain", "text/markdown"}
@@ -116,29 +115,27 @@ class _Reader:
         kind, charset = media_type(http.get("Content-Type") or "")
         _check_type(url, kind, HTML_TYPES)
         body = _body(url, record, is_cut, self._limit)
-        headers, at = http.to_tuples(), record.record_date or _UNDATED
-        lower = body.lower()
-        may_speak = any(sign in lower for sign in _SIGNS)
-        page = self._links.read(body, charset, url) if may_speak else PageLinks()
-        signals = page_policy(headers, page, now=at, path=urlsplit(url).path or "/")
-        forbidden = obeyed(signals, self._obey)
-        if forbidden is not None:
-            raise _NoPage(RejectedUrl(url, "policy", forbidden, "no such signal"))
-        return Capture(
+        capture = Capture(
             url=url,
             body=body,
             content_type=kind,
             charset=charset,
-            fetched_at=at,
+            fetched_at=record.record_date or _UNDATED,
             status=200,
             reason=http.reason_phrase or "",
-            headers=headers,
-            policy=" ".join(signals),
-            licence=licence_of(headers, page, url),
+            headers=http.to_tuples(),
             etag=http.get("ETag") or "",
             last_modified=http.get("Last-Modified") or "",
             robots=ROBOTS,
         )
+        lower = body.lower()
+        may_speak = any(sign in lower for sign in _SIGNS)
+        page = self._links.read(body, charset, url) if may_speak else PageLinks()
+        capture = with_policy(capture, page)
+        reject = obeyed(capture, self._obey)
+        if reject is not None:
+            raise _NoPage(reject)
+        return capture
 
     def _other(self, record: WarcRecord, url: str, is_cut: bool) -> Capture:
         """A resource, or the text of a WET file."""
@@ -183,8 +180,7 @@ def _body(url: str, record: WarcRecord, is_cut: bool, limit: int) -> bytes:
         try:
             body = _decoded(body, *encodings, limit)
         except BodyError as error:
-            reject = RejectedUrl(url, error.reason, error.value, error.threshold)
-            raise _NoPage(reject) from None
+            raise _NoPage(error.reject(url)) from None
     if len(body) > limit:
         raise _NoPage(too_large(url, limit))
     if not body:

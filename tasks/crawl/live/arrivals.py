@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
-from urllib.parse import urlsplit
 
 from storage.takedown import Forgotten
 from tasks.crawl.captures import Capture, RejectedUrl, empty, reject_forgotten
@@ -24,7 +22,7 @@ from tasks.crawl.live.client import Response
 from tasks.crawl.live.fetch import NOT_MODIFIED, Fetched, Fetcher, open_client
 from tasks.crawl.live.frontier import Frontier, Kind, Queued, State
 from tasks.crawl.live.links import HTML_TYPES, LinkReader, PageLinks, media_type
-from tasks.crawl.live.policy import licence_of, obeyed, page_policy
+from tasks.crawl.live.policy import obeyed, with_policy
 from tasks.crawl.live.sitemaps import Listing, read_listing
 from tasks.crawl.live.soft_404 import NotFoundPages
 from tasks.crawl.previous_crawl import PreviousPages, checked, condition_of
@@ -111,22 +109,9 @@ class Reader:
         return self._page(queued, fetched, kind, charset)
 
     def _page(self, queued: Queued, fetched: Fetched, kind: str, charset: str) -> Reading:
-        response, url = fetched.response, fetched.url
-        page = self._links.read(response.body, charset, url)
-        signals = page_policy(
-            response.headers,
-            page,
-            now=fetched.fetched_at,
-            host=fetched.policy,
-            path=urlsplit(url).path or "/",
-        )
-        links = self._followed(page, signals)
-        forbidden = obeyed(signals, self._obey - {"nofollow"})
-        if forbidden is not None:
-            reject = RejectedUrl(url, "policy", forbidden, "no such signal")
-            return Reading(reject=reject, links=links)
+        response = fetched.response
         capture = Capture(
-            url=url,
+            url=fetched.url,
             body=response.body,
             content_type=kind,
             charset=charset,
@@ -134,14 +119,16 @@ class Reader:
             status=response.status,
             reason=response.reason,
             headers=response.headers,
-            policy=" ".join(signals),
-            licence=licence_of(response.headers, page, url),
             etag=response.header("etag"),
             last_modified=response.header("last-modified"),
             depth=queued.depth,
             robots=fetched.robots,
         )
-        return Reading(capture=capture, links=links)
+        page = self._links.read(capture.body, charset, capture.url)
+        capture = with_policy(capture, page, fetched.policy)
+        links = self._followed(page, capture.policy.split())
+        reject = obeyed(capture, self._obey - {"nofollow"})
+        return Reading(None if reject else capture, reject, links)
 
     def _followed(self, page: PageLinks, signals: Iterable[str]) -> Links:
         """Gather a page's links, canonical URL and translations, unless it wants none followed."""
@@ -217,24 +204,46 @@ class Arrivals:
         """
         if queued.state is State.KEPT:  # by an attempt that was killed
             return Arrival(queued, Links.loads(self._frontier.held(queued)))
+        known = self._previous.page(queued.url) if queued.kind is Kind.PAGE else None
+        fetched, asked = await self._fetched(queued, known)
+        if isinstance(fetched, RejectedUrl):
+            reading = Reading(reject=fetched)
+        else:
+            reading = self._reader.read(queued, fetched)
+            reject = None if reading.capture is None else self._not_found.judge(reading.capture)
+            if reject is not None:  # a page that says "not found" leads nowhere
+                reading = Reading(reject=reject)
+        settled, new_bytes = is_next(), None
+        with self._catalogue.transaction():
+            if reading.capture is not None and isinstance(fetched, Fetched):
+                self._keep(reading.capture, fetched, known, asked)
+                new_bytes = len(reading.capture.body)
+            if reading.reject is not None:
+                self._catalogue.reject(reading.reject)
+            if settled:
+                self._queue(queued, reading.links)
+            else:
+                self._frontier.hold(queued, reading.links.dumps())
+        return Arrival(queued, reading.links, reading.reject, new_bytes, settled)
+
+    async def _fetched(
+        self, queued: Queued, known: FetchedPage | None
+    ) -> tuple[Fetched | RejectedUrl, bool]:
+        """Get the response to a URL, or why there is none; and whether the host was asked."""
         rule = self._forgotten.covers(queued.url)
         if rule is not None:
-            return self._finish(queued, is_next, reject=reject_forgotten(queued.url, rule))
-        known = self._previous.page(queued.url) if queued.kind is Kind.PAGE else None
+            return reject_forgotten(queued.url, rule), False
         if known is not None and self._previous.is_idle(queued.url):
             forbidden = await self._fetcher.forbidden(queued.url)
             if forbidden is not None:
-                return self._finish(queued, is_next, reject=forbidden)
+                return forbidden, False
             unasked = self._restored(known, [], known.checked_at, known.robots)
             if unasked is not None:
-                return self._take(queued, is_next, unasked, known, asked=False)
-        fetched = await self._ask(queued, known)
-        if isinstance(fetched, RejectedUrl):
-            return self._finish(queued, is_next, reject=fetched)
-        return self._take(queued, is_next, fetched, known)
+                return unasked, False
+        return await self._ask(queued, known), True
 
     async def _ask(self, queued: Queued, known: FetchedPage | None) -> Fetched | RejectedUrl:
-        """The page; if the server says that it is as it was, with the body that it had then."""
+        """Ask for a page; one that is as it was, says the server, has the body that it had then."""
         condition = condition_of(known) if known is not None else {}
         fetched = await self._fetcher.fetch(queued.url, condition)
         if isinstance(fetched, RejectedUrl) or fetched.response.status != NOT_MODIFIED:
@@ -249,7 +258,7 @@ class Arrivals:
     def _restored(
         self, known: FetchedPage, headers: list[tuple[str, str]], at: datetime, robots: str
     ) -> Fetched | None:
-        """The earlier response, with the headers of a 304 in place of its own.
+        """Read the earlier response, with the headers of a 304 in place of its own.
 
         Source: RFC 9111 §3.2
         """
@@ -260,49 +269,6 @@ class Arrivals:
         newer = {name.lower() for name, _ in headers}
         merged = [pair for pair in stored if pair[0].lower() not in newer] + headers
         return Fetched(Response(known.url, known.status, "OK", merged, body, 0, 0.0), at, robots)
-
-    def _take(
-        self,
-        queued: Queued,
-        is_next: Callable[[], bool],
-        fetched: Fetched,
-        known: FetchedPage | None,
-        *,
-        asked: bool = True,
-    ) -> Arrival:
-        reading = self._reader.read(queued, fetched)
-        capture = reading.capture
-        if capture is None:
-            return self._finish(queued, is_next, reading.links, reject=reading.reject)
-        reject = self._not_found.judge(capture)
-        if reject is not None:  # a page that says "not found" leads nowhere
-            return self._finish(queued, is_next, reject=reject)
-        keep = partial(self._keep, capture, fetched, known, asked)
-        new_bytes = len(capture.body)
-        return self._finish(queued, is_next, reading.links, keep=keep, new_bytes=new_bytes)
-
-    def _finish(
-        self,
-        queued: Queued,
-        is_next: Callable[[], bool],
-        links: Links = NO_LINKS,
-        *,
-        keep: Callable[[], None] | None = None,
-        reject: RejectedUrl | None = None,
-        new_bytes: int | None = None,
-    ) -> Arrival:
-        """Write down what became of a URL, with its links or what is to be done with them."""
-        settled = is_next()
-        with self._catalogue.transaction():
-            if keep is not None:
-                keep()
-            if reject is not None:
-                self._catalogue.reject(reject)
-            if settled:
-                self._queue(queued, links)
-            else:
-                self._frontier.hold(queued, links.dumps())
-        return Arrival(queued, links, reject, new_bytes, settled)
 
     def _keep(
         self, capture: Capture, fetched: Fetched, known: FetchedPage | None, asked: bool

@@ -18,7 +18,6 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
-from types import TracebackType
 from typing import Any
 
 import certifi
@@ -156,12 +155,7 @@ class HttpClient:
     async def __aenter__(self) -> HttpClient:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for handle in self._idle:
             handle.close()
         await self._multi.aclose()
@@ -232,25 +226,28 @@ class HttpClient:
     def _judge(
         self, url: str, exchange: _Exchange, code: int, message: str, seconds: float
     ) -> Response | Failure:
-        def failure(reason: str, value: str, threshold: str, *, passing: bool = False) -> Failure:
-            return Failure(RejectedUrl(url, reason, value, threshold, passing), seconds)
-
+        error = exchange.error
         if code == 0 or exchange.is_cut:
             try:
                 body, wire_bytes = exchange.finish()
-            except BodyError as error:
-                return failure(error.reason, error.value, error.threshold, passing=error.passing)
-            if not exchange.status:
-                return failure("unreachable", "no HTTP status", "a response", passing=True)
-            got = (exchange.status, exchange.reason, exchange.headers, body, wire_bytes)
-            return Response(url, *got, seconds)
-        if exchange.error is not None:
-            found = exchange.error
-            return failure(found.reason, found.value, found.threshold)
+            except BodyError as found:
+                error = found
+            else:
+                if exchange.status:
+                    got = (exchange.status, exchange.reason, exchange.headers, body, wire_bytes)
+                    return Response(url, *got, seconds)
+                reject = RejectedUrl(url, "unreachable", "no HTTP status", "a response", True)
+                return Failure(reject, seconds)
+        if error is not None:
+            passing = error.reason == "truncated"  # another try may bring it whole
+            return Failure(error.reject(url, passing=passing), seconds)
         if exchange.refused_address:
-            return failure("private_address", exchange.refused_address, "a public address")
+            found_address = exchange.refused_address
+            reject = RejectedUrl(url, "private_address", found_address, "a public address")
+            return Failure(reject, seconds)
         reason, threshold, passing = _REASONS.get(code, _NO_ANSWER)
         if code == pycurl.E_OPERATION_TIMEDOUT:
             threshold = f"{self._timeout_s:g} s"
             message = f"over {threshold}"
-        return failure(reason, message or f"libcurl error {code}", threshold, passing=passing)
+        value = message or f"libcurl error {code}"
+        return Failure(RejectedUrl(url, reason, value, threshold, passing), seconds)

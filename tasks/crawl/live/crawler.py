@@ -104,9 +104,8 @@ class _Crawl:
         source, catalogue = self._source, self._catalogue
         async with open_client(source) as client:
             self._fetcher = Fetcher(client, source, catalogue.db, catalogue.hosts())
-            fetch, wanted = self._fetcher.fetch, source.soft_404
             self._watch = _Watch(source.seeds, self._fetcher)
-            self._not_found = NotFoundPages(self._frontier, fetch, wanted=wanted)
+            self._not_found = NotFoundPages(self._frontier, self._fetcher)
             self._arrivals = Arrivals(
                 catalogue,
                 self._frontier,
@@ -181,7 +180,8 @@ class _Crawl:
             with self._catalogue.transaction():
                 self._frontier.add(_canonical(sitemaps, url), 0, kind=Kind.LISTING)
                 self._frontier.note(name, str(len(sitemaps)))
-        await self._not_found.learn(url)
+        if self._source.soft_404:
+            await self._not_found.learn(url)
 
     async def _settle(self, arrivals: Sequence[Arrival]) -> None:
         """The turn of some URLs of a host has come."""

@@ -49,13 +49,13 @@ class PageLinks:
     licence: str = ""
 
     def followed(self) -> tuple[str, ...]:
-        """The links in page order, without those that ask not to be followed."""
+        """Return the links in page order, without those that ask not to be followed."""
         return tuple(link for link in self.links if link not in self.nofollow)
 
 
 @functools.lru_cache(256)
 def media_type(header: str) -> tuple[str, str]:
-    """Media type and charset of a Content-Type header, lower case, either may be empty."""
+    """Split a Content-Type header: media type and charset, lower case, either may be empty."""
     message = Message()
     message["Content-Type"] = header
     return message.get_content_type() if header else "", str(message.get_param("charset") or "")
@@ -73,22 +73,22 @@ class LinkReader:
         self._max_cached = max_cached
 
     def read(self, body: bytes, charset: str, url: str) -> PageLinks:
-        """What the page at `url` says. Whatever the bytes are, this raises nothing."""
+        """Read what the page at `url` says. Whatever the bytes are, this raises nothing."""
         found = elements(body, charset)
         base = _base(found.bases, url)
         if not base:
             return PageLinks()
         spell = functools.partial(self._spell, _Base.of(base))
         links = _links(found.anchors, spell)
-        metas = _metas(found.metas)
+        metas, feeds = _metas(found.metas), filter(_is_feed, found.links)
         return PageLinks(
             links=tuple(links),
             nofollow=frozenset(link for link, shunned in links.items() if shunned),
             canonical=next(_related(found.links, "canonical", spell), ""),
             alternates=tuple(dict.fromkeys(_languages(found.links, spell))),
-            feeds=tuple(dict.fromkeys(_feeds(found.links, spell))),
+            feeds=tuple(dict.fromkeys(_related(feeds, "alternate", spell))),
             robots=", ".join(text for name, text in metas if name in self._robots_names),
-            tdm=_first(metas, "tdm-reservation"),
+            tdm=next((text for name, text in metas if name == "tdm-reservation"), ""),
             licence=_licence(found, metas, spell),
         )
 
@@ -180,10 +180,6 @@ def _is_feed(note: Attributes) -> bool:
     return note.get("type", "").partition(";")[0].strip().lower() in _FEED_TYPES
 
 
-def _feeds(notes: Iterable[Attributes], spell: _Spell) -> Iterator[str]:
-    return _related(filter(_is_feed, notes), "alternate", spell)
-
-
 def _languages(notes: Iterable[Attributes], spell: _Spell) -> Iterator[tuple[str, str]]:
     for note in notes:
         if (language := note.get("hreflang", "").strip().lower()) and not _is_feed(note):
@@ -197,10 +193,6 @@ def _metas(metas: list[Attributes]) -> list[tuple[str, str]]:
         (meta.get("name", meta.get("property", "")), meta.get("content", "")) for meta in metas
     )
     return [(name.strip().lower(), text.strip()) for name, text in named if name and text]
-
-
-def _first(metas: list[tuple[str, str]], name: str) -> str:
-    return next((text for key, text in metas if key == name), "")
 
 
 def _licence(found: Elements, metas: list[tuple[str, str]], spell: _Spell) -> str:

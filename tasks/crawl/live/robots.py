@@ -73,20 +73,22 @@ class Rules:
             return 0.0
 
 
+@dataclass(frozen=True)
 class Unreachable:
-    """No robots.txt could be had, which forbids everything for now."""
+    """No robots.txt could be had, which forbids everything for now.
 
+    `private` is the private address that the host itself has.
+    """
+
+    outcome: str
+    passing: bool = True
+    private: str = ""
     delay_s = 0.0
-    sitemaps: tuple[str, ...] = ()
+    sitemaps = ()
     policy = HostPolicy()
 
-    def __init__(self, outcome: str, *, passing: bool = True, private: str = "") -> None:
-        self.outcome, self._passing = outcome, passing
-        self.private = private
-        """The private address that the host itself has."""
-
     def verdict(self, _: str) -> Verdict:
-        return Verdict(False, self.outcome, self._passing)
+        return Verdict(False, self.outcome, self.passing)
 
 
 class Robots:
@@ -109,9 +111,9 @@ class Robots:
 
     async def _load(self, root: str, ask: Ask, slow_down: SlowDown) -> Rules | Unreachable:
         query = "SELECT status, body, tdmrep, fetched_at FROM robots WHERE root = ?"
-        *said, fetched_at = self._db.execute(query, (root,)).fetchone() or (0.0,)
-        known = Rules(*said, self._agent) if said else None
-        if known is not None and time() - fetched_at < MAX_AGE_S:
+        row = self._db.execute(query, (root,)).fetchone()
+        known = None if row is None else Rules(row[0], row[1], row[2], self._agent)
+        if known is not None and time() - row[3] < MAX_AGE_S:
             return known
         found = await _fetch(root, ask)
         if isinstance(found, Unreachable):
@@ -134,8 +136,7 @@ async def _fetch(root: str, ask: Ask) -> tuple[int, str] | Unreachable:
             reason, value = answer.reject.reason, answer.reject.value
             passing = reason != "private_address"
             private = "" if passing or url != root else value
-            outcome = f"robots.txt unreachable ({reason}: {value})"
-            return Unreachable(outcome, passing=passing, private=private)
+            return Unreachable(f"robots.txt unreachable ({reason}: {value})", passing, private)
         if answer.status >= 500:
             return Unreachable(f"robots.txt answered {answer.status}")
         if answer.status == 200:

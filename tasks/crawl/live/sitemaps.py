@@ -53,7 +53,7 @@ class Listing:
 
 
 def read_listing(body: bytes, url: str) -> Listing:
-    """What the sitemap or feed at `url` lists. Whatever the bytes are, this raises nothing."""
+    """Read what the sitemap or feed at `url` lists. Whatever the bytes are, this raises nothing."""
     plain = _unpacked(body)
     start = plain[:256].removeprefix(codecs.BOM_UTF8).lstrip()
     if start.startswith(b"{"):
@@ -129,8 +129,9 @@ def _if_url(text: str) -> str:
 
 def _xml_items(body: bytes) -> Iterator[_Item]:
     collector = _Collector()
+    target: Any = collector  # it has the methods it wants; the stubs ask for all of them
     parser = etree.XMLParser(
-        target=_as_target(collector),
+        target=target,
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -155,10 +156,6 @@ def _mended(body: bytes) -> bytes:
     if b"<![CDATA[" in body or b"\0" in body:  # UTF-16 has NULs
         return body
     return _BARE_AMPERSAND.sub(b"&amp;", body)
-
-
-def _as_target(collector: Any) -> Any:
-    return collector  # it has the methods it wants; the stubs ask for all of them
 
 
 class _Collector:

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import xxhash
 
 from tasks.crawl.captures import Capture, RejectedUrl
-from tasks.crawl.live.fetch import Fetched
+from tasks.crawl.live.fetch import Fetcher
 from tasks.crawl.live.frontier import Frontier
 from tasks.crawl.live.links import HTML_TYPES, media_type
 from tasks.crawl.urls import host_of
@@ -42,20 +41,12 @@ class NotFoundPages:
     They are noted in the frontier: a crawl that goes on after a kill asks no more.
     """
 
-    def __init__(
-        self,
-        frontier: Frontier,
-        fetch: Callable[[str], Awaitable[Fetched | RejectedUrl]],
-        *,
-        wanted: bool,
-    ) -> None:
-        self._frontier, self._fetch, self._wanted = frontier, fetch, wanted
+    def __init__(self, frontier: Frontier, fetcher: Fetcher) -> None:
+        self._frontier, self._fetcher = frontier, fetcher
         self._pages: dict[str, Shingles] = {}
 
     async def learn(self, url: str) -> None:
         """Ask the host of `url` for a page that it cannot have, unless it was asked before."""
-        if not self._wanted:
-            return
         host = host_of(url)
         name = f"not found page of {host}"
         noted = self._frontier.note(name)
@@ -67,7 +58,7 @@ class NotFoundPages:
             self._pages[host] = frozenset(shingles)
 
     async def _ask(self, url: str) -> Shingles | None:
-        found = await self._fetch(url)
+        found = await self._fetcher.fetch(url)
         if isinstance(found, RejectedUrl) or found.response.status != 200:
             return None
         kind, _ = media_type(found.response.header("content-type"))

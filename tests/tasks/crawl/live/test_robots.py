@@ -152,8 +152,9 @@ def test_sitemaps_and_reservations_are_read_too(site: Any, answer: Any) -> None:
     site.routes["/.well-known/tdmrep.json"] = answer(policy, 200, {})
     (rules,) = _rules(site.url, tdmrep=True)
     assert rules.sitemaps == ("https://example.org/map.xml", "/other.xml")
-    assert "tdm-reservation" in rules.policy.signals("/shut/x")
-    assert "tdm-reservation" not in rules.policy.signals("/open")
+    shut, open_ = (rules.policy.reservation(path) for path in ("/shut/x", "/open"))
+    assert shut is not None and shut.reserved
+    assert open_ is None or not open_.reserved
 
 
 @pytest.mark.parametrize("delay", ["nan", "inf", "-3", "soon", "1e999"])
