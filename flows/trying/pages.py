@@ -115,7 +115,7 @@ def fetch(asked: str, source: Source | None, contact: str | None) -> TrialPage:
     Raises RequestError for what a crawl would not fetch or keep, SiteUnreachable for what may come
     back.
     """
-    from tasks.crawl.live.arrivals import fetch_page  # libcurl, and only wanted here
+    from tasks.crawl.live.processing import fetch_page  # libcurl, and only wanted here
     from tasks.crawl.live.pydoc_site import serving
 
     web = _web_source(asked, source, contact)

@@ -238,8 +238,9 @@ class Catalogue:
         self._commit_segment(self._open_segment(), segment_end)
 
     def _commit_segment(self, segment: WarcSegment, end: int) -> None:
-        """In the page's own transaction: what lies beyond `committed` is a torn end.
+        """Note how far a segment is safe, in the page's own transaction.
 
+        What lies beyond `committed` is a torn end.
         `synced` follows in steps: what lies before it also outlasts a loss of power.
         """
         synced = self._synced

@@ -136,7 +136,7 @@ def _write_segments(
 
 
 def _hosts_shown(hosts: Sequence[Row]) -> dict[str, Any]:
-    """The hosts of most pages, for the run's page; hosts.parquet has all."""
+    """Pick the hosts of most pages, for the run's page; hosts.parquet has all."""
     if not hosts:
         return {}
     ranked = sorted(hosts, key=lambda row: (-row["pages"], row["host"]))
@@ -151,7 +151,7 @@ def _rows(pages: Iterable[FetchedPage], schema: pa.Schema) -> Iterator[Row]:
 
 
 def _rejects(rejects: Iterable[RejectedUrl], reasons: Counter[str]) -> Iterator[Row]:
-    """The rows of the rejects, which are counted on the way."""
+    """Yield the rows of the rejects, and count them on the way."""
     names = ("url", "reason", "value", "threshold")
     for reject in rejects:
         reasons[reject.reason] += 1

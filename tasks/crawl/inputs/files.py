@@ -105,7 +105,7 @@ def _entry(archive: ZipFile, name: str, limit: int) -> bytes:
 
 
 def _spine(archive: ZipFile) -> list[tuple[str, str]]:
-    """The path and media type of each document, in reading order, each once."""
+    """Read the path and media type of each document, in reading order, each once."""
     container = _xml(archive, "META-INF/container.xml")
     package_path = next(
         (e.get("full-path", "") for e in container.iterfind(".//{*}rootfile[@full-path]")), ""
@@ -126,12 +126,12 @@ def _spine(archive: ZipFile) -> list[tuple[str, str]]:
 
 
 def _within(folder: str, href: str) -> str:
-    """The path in the archive; one that leads out of it is that of no entry."""
+    """Return the path in the archive; one that leads out of it is that of no entry."""
     return posixpath.normpath(posixpath.join(folder, unquote(urlsplit(href).path)))
 
 
 def _encrypted(archive: ZipFile) -> frozenset[str]:
-    """The entries under digital rights management, or with scrambled fonts."""
+    """Name the entries under digital rights management, or with scrambled fonts."""
     try:
         root = _xml(archive, "META-INF/encryption.xml")
     except KeyError:
@@ -152,7 +152,7 @@ def _xml(archive: ZipFile, name: str) -> etree._Element:
 
 
 def _charset(body: bytes) -> str:
-    """As its XML declaration says; XML without one is UTF-8, or UTF-16 with a byte order mark."""
+    """Read the XML declaration; XML without one is UTF-8, or UTF-16 with a byte order mark."""
     found = _ENCODING.search(body[:200])
     if found:
         return found[1].decode()

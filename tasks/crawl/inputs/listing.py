@@ -34,7 +34,7 @@ class Input:
 def find_inputs(
     paths: Sequence[str], suffixes: Sequence[str], prefix: str | None = None
 ) -> list[Input]:
-    """The files that `paths` name: files, folders (by suffix, with all below them) and globs.
+    """Find the files that `paths` name: files, folders (by suffix, with all below them) and globs.
 
     With a `prefix`, also lists of files (`*.paths`, `*.paths.gz`), each line joined to it. In the
     order of `paths`, folders and globs sorted, each file once; hidden files are left. Raises
@@ -69,7 +69,7 @@ def _check_names(files: Iterable[Input]) -> None:
 
 
 def _listed(path: str, prefix: str) -> list[Input]:
-    """The files of a list; whether those in a bucket are there, reading will tell."""
+    """Read the files of a list; whether those in a bucket are there, reading will tell."""
     start = f"{prefix.rstrip('/')}/" if prefix else ""
     files = [Input(line, f"{start}{line}") for line in _lines(path)]
     local = (file.address for file in files if not file.address.startswith(_S3))
@@ -83,7 +83,7 @@ def _listed(path: str, prefix: str) -> list[Input]:
 
 @contextmanager
 def local_file(file: Input, scratch: Path) -> Iterator[Path]:
-    """A local file with the input's bytes; one in a bucket is copied to `scratch` for the while.
+    """Open the input as a local file; one in a bucket is copied to `scratch` for the while.
 
     Raises RequestError if it is not there.
     """
@@ -103,7 +103,7 @@ def local_file(file: Input, scratch: Path) -> Iterator[Path]:
 
 
 def _lines(path: str) -> list[str]:
-    """The lines of a text file, unpacked if its name ends with `.gz`, without empty ones."""
+    """Read the lines of a text file, unpacked if its name ends with `.gz`, without empty ones."""
     try:
         if path.startswith(_S3):
             data = b"".join(_chunks(path))
@@ -166,7 +166,7 @@ def _in_bucket(path: str, suffixes: Sequence[str]) -> list[Input]:
 
 
 def _fixed(pattern: str) -> str:
-    """The folders of a glob before its first wild card."""
+    """Return the folders of a glob before its first wild card."""
     parts = pattern.split("/")
     wild = next(i for i, part in enumerate(parts) if _WILD.search(part))
     return "/".join(parts[:wild]) or ("/" if pattern.startswith("/") else "")

@@ -138,7 +138,7 @@ def _json_lines(path: Path, suffix: str, columns: Columns, reader: _RowReader) -
 
 
 def _opened(path: Path, packing: str | None) -> IO[bytes]:
-    """pyarrow's stream, which knows gzip and zstd, as one that has lines."""
+    """Open pyarrow's stream, which knows gzip and zstd, as one that has lines."""
     if packing is None:
         return path.open("rb")
     return io.BufferedReader(
@@ -174,7 +174,7 @@ def check_local(source: DatasetSource) -> None:
 
 
 def _card_files(folder: Path) -> Iterator[str]:
-    """Every text in the `configs` of a dataset's card, where its files are named."""
+    """Yield every text in the `configs` of a dataset's card, where its files are named."""
     card = folder / "README.md"
     if not card.is_file():
         return
@@ -244,14 +244,14 @@ def _rows(
 
 
 def _written(source: DatasetSource) -> datetime:
-    """When the dataset, or the first of its files, was last written; 1970 if that is not known."""
+    """Return when the dataset, or its first file, was last written; 1970 if that is not known."""
     places = (Path(one).expanduser() for one in (source.path, *source.data_files))
     return next((modified(place) for place in places if place.exists()), _UNDATED)
 
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """Both libraries read the environment once, when they are imported."""
+    """Keep both libraries offline: they read the environment once, when they are imported."""
     import datasets.config
     import huggingface_hub.constants
 

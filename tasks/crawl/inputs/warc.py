@@ -138,7 +138,7 @@ class _Reader:
         return capture
 
     def _other(self, record: WarcRecord, url: str, is_cut: bool) -> Capture:
-        """A resource, or the text of a WET file."""
+        """Read a resource, or the text of a WET file."""
         kind, charset = media_type(record.headers.get("Content-Type") or "")
         _check_type(url, kind, TEXT_TYPES)
         body = _body(url, record, is_cut, self._limit)
@@ -154,7 +154,7 @@ class _Reader:
 
 
 def _url(record: WarcRecord) -> str:
-    """The canonical URL of a record. Old versions of wget write it in angle brackets."""
+    """Return the canonical URL of a record. Old versions of wget write it in angle brackets."""
     written = (record.headers.get("WARC-Target-URI") or "").strip()
     spelled = written[1:-1] if written[:1] + written[-1:] == "<>" else written
     try:

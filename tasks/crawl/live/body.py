@@ -147,7 +147,7 @@ class BodyReader:
         self.wire_bytes = 0
 
     def feed(self, data: bytes) -> None:
-        """Raises BodyError if the body cannot be decoded, is too large, or grows too much."""
+        """Take a piece. Raises BodyError if it cannot be decoded, or the body grows too large."""
         if not data:
             return
         self.wire_bytes += len(data)
@@ -168,11 +168,11 @@ class BodyReader:
         return len(self._body) > self._limit
 
     def beginning(self) -> bytes:
-        """The first `limit` bytes."""
+        """Return the first `limit` bytes."""
         return bytes(self._body[: self._limit])
 
     def finish(self) -> bytes:
-        """The whole body. Raises BodyError if its coding was cut off."""
+        """Return the whole body. Raises BodyError if its coding was cut off."""
         if self.wire_bytes and not self._decoder.finished:
             raise BodyError("truncated", f"{self._encoding}: cut off", "the whole body")
         return bytes(self._body)

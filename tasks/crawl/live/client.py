@@ -56,7 +56,7 @@ class Response:
     seconds: float
 
     def header(self, name: str) -> str:
-        """The last value of a header, or empty."""
+        """Return the last value of a header, or empty."""
         return next((v for n, v in reversed(self.headers) if n.lower() == name), "")
 
 

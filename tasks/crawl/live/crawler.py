@@ -1,6 +1,6 @@
 """The crawl itself: a lane for each host that has URLs waiting, within one budget.
 
-frontier ─▶ lane of a host ─▶ Arrivals: fetch ▸ read ▸ keep ─▶ settle: queue links ─▶ frontier
+frontier ─▶ lane of a host ─▶ Processor: fetch ▸ read ▸ keep ─▶ settle: queue links ─▶ frontier
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from storage.errors import SiteUnreachable
 from storage.takedown import NOTHING, Forgotten
 from tasks.crawl.captures import RejectedUrl
 from tasks.crawl.catalogue import Catalogue
-from tasks.crawl.live.arrivals import MAX_REDIRECTS, Arrival, Arrivals, Links, Reader
 from tasks.crawl.live.fetch import Fetched, Fetcher, open_client
 from tasks.crawl.live.frontier import Frontier, Kind, Queued
 from tasks.crawl.live.lane import Lane, PageBudget
+from tasks.crawl.live.processing import MAX_REDIRECTS, Links, Outcome, Processor, Reader
 from tasks.crawl.live.soft_404 import NotFoundPages
 from tasks.crawl.live.traps import PatternCounts, Traps
 from tasks.crawl.previous_crawl import EarlierCrawl, PreviousPages
@@ -106,7 +106,7 @@ class _Crawl:
             self._fetcher = Fetcher(client, source, catalogue.db, catalogue.hosts())
             self._watch = _Watch(source.seeds, self._fetcher)
             self._not_found = NotFoundPages(self._frontier, self._fetcher)
-            self._arrivals = Arrivals(
+            self._processor = Processor(
                 catalogue,
                 self._frontier,
                 self._fetcher,
@@ -159,18 +159,17 @@ class _Crawl:
                 self._frontier.waiting[host] = self._frontier.waiting.pop(host)
 
     async def _run_lane(self, host: int) -> None:
-        await self._greet(host)
-        arrivals, after = self._arrivals, self._frontier.after
-        window = self._budget.window
-        lane = Lane(host, after, arrivals.bring, self._settle, self._budget, window)
+        await self._learn_host(host)
+        after, process, budget = self._frontier.after, self._processor.process, self._budget
+        lane = Lane(host, after, process, self._settle, budget, budget.window)
         await lane.run(lambda settled: settled < _TURN or not self._hosts_wait())
 
     def _hosts_wait(self) -> bool:
         """Whether there are hosts that have no lane."""
         return len(self._frontier.waiting) > len(self._lanes)
 
-    async def _greet(self, host: int) -> None:
-        """Once for each host: queue the sitemaps that it names, learn how it says "not found"."""
+    async def _learn_host(self, host: int) -> None:
+        """Queue the sitemaps that a host names and learn how it says "not found", once for each."""
         first = self._frontier.after(host, 0, 1)
         if not first:
             return
@@ -183,18 +182,18 @@ class _Crawl:
         if self._source.soft_404:
             await self._not_found.learn(url)
 
-    async def _settle(self, arrivals: Sequence[Arrival]) -> None:
-        """The turn of some URLs of a host has come."""
-        held = [arrival for arrival in arrivals if not arrival.settled]
+    async def _settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Queue what some URLs of a host led to: their turn has come."""
+        held = [outcome for outcome in outcomes if not outcome.settled]
         if held:
             with self._catalogue.transaction():
-                for arrival in held:
-                    self._queue(arrival.queued, arrival.links)
+                for outcome in held:
+                    self._queue(outcome.queued, outcome.links)
         if self._hosts_wait():
             self._wake.set()
-        for arrival in arrivals:
-            self._count(arrival)
-            await self._watch.saw(arrival.queued.url, arrival.reject)
+        for outcome in outcomes:
+            self._count(outcome)
+            await self._watch.saw(outcome.queued.url, outcome.reject)
 
     def _queue(self, queued: Queued, links: Links) -> None:
         """Queue what a URL led to: it is done with."""
@@ -222,10 +221,10 @@ class _Crawl:
         waiting = self._frontier.num_waiting
         return min(self._source.max_pages, self._catalogue.num_pages + waiting)
 
-    def _count(self, arrival: Arrival) -> None:
-        if arrival.reject is not None and arrival.reject.reason != "redirected":
-            self._errors[arrival.reject.reason] += 1
-        self._num_new += arrival.new_bytes is not None
+    def _count(self, outcome: Outcome) -> None:
+        if outcome.reject is not None and outcome.reject.reason != "redirected":
+            self._errors[outcome.reject.reason] += 1
+        self._num_new += outcome.new_bytes is not None
         now = monotonic()
         if now - self._shown >= _SHOW_EVERY_S:
             self._show()

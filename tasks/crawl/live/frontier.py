@@ -86,7 +86,7 @@ class KnownUrls:
         self._buckets: list[_Bucket | None] = [None] * _BUCKETS
 
     def find(self, key: int) -> tuple[int, int] | None:
-        """Sequence number and depth of a URL, or None if it was never seen."""
+        """Return sequence number and depth of a URL, or None if it was never seen."""
         bucket = self._buckets[key & _BUCKETS - 1]
         if bucket is None:
             return None
@@ -130,7 +130,7 @@ class Frontier:
             self._last = seq
 
     def host(self, name: str) -> int:
-        """The number of a host."""
+        """Return the number of a host, a new one if need be."""
         if name not in self._hosts:
             found = self._db.execute("INSERT INTO hosts (name) VALUES (?)", (name,)).lastrowid
             assert found is not None
@@ -174,7 +174,7 @@ class Frontier:
         return len(new)
 
     def after(self, host: int, seq: int, limit: int) -> list[Queued]:
-        """The next URLs of a host beyond sequence number `seq` that are not done."""
+        """Return the next URLs of a host beyond sequence number `seq` that are not done."""
         rows = self._db.execute(
             "SELECT seq, url, depth, redirects, kind, state FROM urls "
             "WHERE host = ? AND seq > ? AND state < 2 ORDER BY seq LIMIT ?",
@@ -191,12 +191,12 @@ class Frontier:
         self._db.execute("INSERT OR REPLACE INTO held VALUES (?, ?)", (queued.seq, links))
 
     def held(self, queued: Queued) -> str:
-        """The links of a URL whose outcome is kept."""
+        """Return the links of a URL whose outcome is kept."""
         row = self._db.execute("SELECT links FROM held WHERE seq = ?", (queued.seq,)).fetchone()
         return str(row[0])
 
     def settle(self, queued: Queued) -> None:
-        """Nothing more is to be done about a URL."""
+        """Note that nothing more is to be done about a URL."""
         self._db.execute("UPDATE urls SET state = 2 WHERE seq = ?", (queued.seq,))
         self._db.execute("DELETE FROM held WHERE seq = ?", (queued.seq,))
         self._count(self.host(host_of(queued.url)), -1)

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import takewhile
 
 from tasks.crawl.catalogue import Catalogue
-from tasks.crawl.live.arrivals import Arrival
 from tasks.crawl.live.frontier import Frontier, Queued
+from tasks.crawl.live.processing import Outcome
 from tasks.crawl.sources.web import WebSource
 from tasks.crawl.urls import host_of
 
@@ -27,56 +27,56 @@ class Lane:
         self,
         host: int,
         after: Callable[[int, int, int], list[Queued]],
-        fetch: Callable[[Queued, Callable[[], bool]], Awaitable[Arrival]],
-        settle: Callable[[Sequence[Arrival]], Awaitable[None]],
+        process: Callable[[Queued, Callable[[], bool]], Awaitable[Outcome]],
+        settle: Callable[[Sequence[Outcome]], Awaitable[None]],
         budget: PageBudget,
         window: int = WINDOW,
     ) -> None:
         self.host, self._window = host, window
-        self._after, self._fetch, self._settle, self._budget = after, fetch, settle, budget
+        self._after, self._process, self._settle, self._budget = after, process, settle, budget
         self._last = 0
         self._ahead: deque[Queued] = deque()
-        self._flights: deque[asyncio.Task[Arrival]] = deque()
+        self._in_flight: deque[asyncio.Task[Outcome]] = deque()
 
     async def run(self, goes_on: Callable[[int], bool]) -> None:
-        """Go on until nothing waits, no page more is allowed, or so many URLs are settled that
-        `goes_on` says no."""
-        flights = self._flights
+        """Go on until nothing waits, no page more is allowed, or `goes_on`, told how many URLs are
+        settled, says no."""
+        in_flight = self._in_flight
         settled = 0
         try:
             while True:
-                while len(flights) < self._window and goes_on(settled + len(flights)):
+                while len(in_flight) < self._window and goes_on(settled + len(in_flight)):
                     queued = self._next()
                     if queued is None or not self._budget.take(self.host):
                         break
                     self._last = queued.seq
                     self._ahead.popleft()
-                    flights.append(asyncio.create_task(self._fly(queued)))
-                if not flights:
+                    in_flight.append(asyncio.create_task(self._request(queued)))
+                if not in_flight:
                     return
-                await flights[0]
-                ready = [flight.result() for flight in takewhile(_has_arrived, flights)]
+                await in_flight[0]
+                ready = [request.result() for request in takewhile(_has_arrived, in_flight)]
                 await self._settle(ready)
                 for _ in ready:
-                    flights.popleft()
+                    in_flight.popleft()
                 settled += len(ready)
         finally:
-            for flight in flights:
-                flight.cancel()
-            await asyncio.gather(*flights, return_exceptions=True)
+            for request in in_flight:
+                request.cancel()
+            await asyncio.gather(*in_flight, return_exceptions=True)
 
-    async def _fly(self, queued: Queued) -> Arrival:
+    async def _request(self, queued: Queued) -> Outcome:
         new_bytes = None
         try:
-            arrival = await self._fetch(queued, self._is_next)
-            new_bytes = arrival.new_bytes
+            outcome = await self._process(queued, self._is_next)
+            new_bytes = outcome.new_bytes
         finally:
             self._budget.arrived(self.host, new_bytes)
-        return arrival
+        return outcome
 
     def _is_next(self) -> bool:
-        """Whether the running flight is the one that is settled next."""
-        return bool(self._flights) and self._flights[0] is asyncio.current_task()
+        """Whether the running request is the one that is settled next."""
+        return bool(self._in_flight) and self._in_flight[0] is asyncio.current_task()
 
     def _next(self) -> Queued | None:
         if not self._ahead:
@@ -84,8 +84,8 @@ class Lane:
         return self._ahead[0] if self._ahead else None
 
 
-def _has_arrived(flight: asyncio.Task[Arrival]) -> bool:
-    return flight.done() and not flight.cancelled() and flight.exception() is None
+def _has_arrived(request: asyncio.Task[Outcome]) -> bool:
+    return request.done() and not request.cancelled() and request.exception() is None
 
 
 class PageBudget:

@@ -93,7 +93,7 @@ class LinkReader:
         )
 
     def _spell(self, base: _Base, href: str) -> str:
-        """The canonical URL, or "" for what is no http(s) URL or the page itself."""
+        """Return the canonical URL, or "" for what is no http(s) URL or the page itself."""
         link = href.partition("#")[0]
         spelled = self._shared.get((link, base.folder))
         if spelled is not None:
@@ -120,12 +120,12 @@ class _Base:
 
     @classmethod
     def of(cls, url: str) -> _Base:
-        """Of a canonical URL: it has a path, and `;` and `..` are gone from it."""
+        """Split a canonical URL: it has a path, and `;` and `..` are gone from it."""
         path = url.partition("?")[0]
         return cls(url, url[: url.index("/", 8) + 1], path[: path.rindex("/") + 1])
 
     def against(self, link: str) -> str:
-        """As little of the page's URL as decides what `link` means, so that others share it."""
+        """Return as little of the page's URL as decides what `link` means: others share it."""
         if _BY_FOLDER.match(link):
             return self.folder
         return self.host if _BY_HOST.match(link) else self.url
@@ -142,7 +142,7 @@ def _spelled(link: str, base: str) -> str:
 
 
 def _base(bases: list[Attributes], url: str) -> str:
-    """What links are relative to: the first `base` that is a URL, else the page's own."""
+    """Find what links are relative to: the first `base` that is a URL, else the page's own."""
     for attributes in bases:
         if "href" in attributes:
             with suppress(ValueError):
@@ -151,7 +151,7 @@ def _base(bases: list[Attributes], url: str) -> str:
 
 
 def _links(anchors: list[Attributes], spell: _Spell) -> dict[str, bool]:
-    """The links in page order, and whether all anchors of one say nofollow."""
+    """Return the links in page order, and whether all anchors of one say nofollow."""
     hrefs: dict[str, bool] = {}
     for attributes in anchors:
         if href := attributes.get("href"):
@@ -188,7 +188,7 @@ def _languages(notes: Iterable[Attributes], spell: _Spell) -> Iterator[tuple[str
 
 
 def _metas(metas: list[Attributes]) -> list[tuple[str, str]]:
-    """Name, lower case, and content of the meta elements that have both."""
+    """Return name, lower case, and content of the meta elements that have both."""
     named = (
         (meta.get("name", meta.get("property", "")), meta.get("content", "")) for meta in metas
     )
@@ -196,7 +196,7 @@ def _metas(metas: list[Attributes]) -> list[tuple[str, str]]:
 
 
 def _licence(found: Elements, metas: list[tuple[str, str]], spell: _Spell) -> str:
-    """rel=license or microdata's `license` of a link, else Dublin Core's meta if it is a URL.
+    """Find rel=license or microdata's `license` of a link, else Dublin Core's meta if a URL.
 
     JSON-LD's is left out: it would need the text of scripts, and often is an image's.
     """

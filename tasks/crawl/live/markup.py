@@ -45,7 +45,7 @@ _ASCII_BASED = re.compile(
 
 
 def _any_case(names: str) -> str:
-    """Each of these names in any case: sets cost half as much as re's own IGNORECASE."""
+    """Match each of these names in any case: sets cost half as much as re's own IGNORECASE."""
     return "|".join("".join(f"[{c}{c.upper()}]" for c in name) for name in names.split())
 
 
@@ -106,7 +106,7 @@ class _Collector:
         self.begin()
 
     def begin(self) -> None:
-        """What comes now is another page."""
+        """Begin another page."""
         found = self.found = Elements()
         self._kinds = {
             "a": found.anchors,
@@ -129,7 +129,7 @@ _TAG_PARSERS = threading.local()
 
 
 def _tag_parser(encoding: str) -> tuple[etree.HTMLParser, _Collector]:
-    """This thread's parser of an encoding: those of `_ASCII_BASED` are few.
+    """Return this thread's parser of an encoding: those of `_ASCII_BASED` are few.
 
     It is used again: a new one looks at its target's methods, for 60 µs.
     """

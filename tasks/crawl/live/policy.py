@@ -133,7 +133,7 @@ def _values(headers: Headers, name: str) -> list[str]:
 
 
 def _directives(text: str, now: datetime, agent: str) -> Iterator[str]:
-    """Of one header or meta element. `bot: noindex, nofollow` speaks to that bot to its end."""
+    """Read one header or meta element. `bot: noindex, nofollow` speaks to that bot to its end."""
     for_us = True
     for part in _COMMA.split(text):
         name, colon, rest = part.partition(":")
@@ -164,7 +164,7 @@ def _is_past(date: str, now: datetime) -> bool:
 
 
 def _uses(texts: Iterable[str]) -> tuple[str, ...]:
-    """`search=yes, ai-train=no` as signals; what is refused once is refused."""
+    """Read `search=yes, ai-train=no` as signals; what is refused once is refused."""
     told: dict[str, str] = {}
     for text in texts:
         for use, answer in _USE.findall(text[:_MAX_TEXT].lower()):
@@ -174,7 +174,7 @@ def _uses(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _group(robots: str, agent: str) -> list[str]:
-    """The Content-Signal lines for our agent (RFC 9309 §2.2.1), else those for all agents."""
+    """Return the Content-Signal lines for our agent (RFC 9309 §2.2.1), else those for all."""
     lines: dict[str, list[str]] = {"*": []}
     agents, in_heading = ["*"], False  # lines before the first group are for all
     for line in robots.splitlines():
@@ -213,7 +213,7 @@ def _reservations(text: str) -> Iterator[Reservation]:
 
 
 def _matches(location: str, path: str) -> bool:
-    """As in robots.txt: a prefix, where `*` is any text and `$` the end. Linear, so no regex."""
+    """Match as robots.txt does: a prefix, with `*` any text and `$` the end. Linear: no regex."""
     *parts, last = location.removesuffix("$").split("*")
     position = 0
     for number, part in enumerate(parts):

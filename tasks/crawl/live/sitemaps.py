@@ -64,7 +64,7 @@ def read_listing(body: bytes, url: str) -> Listing:
 
 
 def _unpacked(body: bytes) -> bytes:
-    """At most MAX_BYTES of what gzip packed, up to where a file is cut off."""
+    """Unpack at most MAX_BYTES of what gzip packed, up to where a file is cut off."""
     if not body.startswith(b"\x1f\x8b"):
         return body[:MAX_BYTES]
     with suppress(zlib.error):
@@ -105,7 +105,7 @@ def _canonical(url: str, base: str) -> str:
 
 
 def _text_items(body: bytes) -> Iterator[_Item]:
-    """One URL per line."""
+    """Read one URL per line."""
     for match in _LINE.finditer(body.removeprefix(codecs.BOM_UTF8)):
         yield _Item("url", match[1].decode("utf-8", "replace"))
 
@@ -152,7 +152,7 @@ def _xml_items(body: bytes) -> Iterator[_Item]:
 
 
 def _mended(body: bytes) -> bytes:
-    """With `?a=1&b=2` escaped, of which libxml2 keeps `?a=1`; in CDATA it stands rightly so."""
+    """Escape `?a=1&b=2`, of which libxml2 keeps `?a=1`; in CDATA it stands rightly so."""
     if b"<![CDATA[" in body or b"\0" in body:  # UTF-16 has NULs
         return body
     return _BARE_AMPERSAND.sub(b"&amp;", body)
@@ -169,7 +169,7 @@ class _Collector:
         self._attributes: dict[str, str] = {}
 
     def taken(self) -> list[_Item]:
-        """The items finished since the last call."""
+        """Return the items finished since the last call."""
         items, self._items = self._items, []
         return items
 
@@ -222,7 +222,7 @@ def _note(item: _Item, name: str, text: str, attributes: dict[str, str]) -> None
 
 
 def _note_link(item: _Item, text: str, attributes: dict[str, str]) -> None:
-    """RSS has the URL as text; Atom as href; a sitemap has other languages there."""
+    """Take a link: RSS has the URL as text, Atom as href, a sitemap other languages."""
     href = attributes.get("href", "")
     if attributes.get("rel", "alternate") != "alternate":
         return

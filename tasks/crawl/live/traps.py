@@ -34,7 +34,7 @@ _YEAR_PARAMETER = re.compile("(?:^|[&_])(?:year|yr)=([12][0-9]{3})(?![0-9])", re
 
 
 def pattern_of(url: str) -> str | None:
-    """What a canonical URL has in common with its like, or None if that may be without bound.
+    """Return what a canonical URL has in common with its like; None where it is not counted.
 
     Host, path with each run of digits masked, and the names of its parameters, sorted. A path in
     which a name stands twice is of the pattern of all paths of the same names: relative links of a
@@ -75,7 +75,7 @@ class Traps:
         self._max_urls_per_pattern = max_urls_per_pattern
 
     def verdict(self, url: str) -> Verdict | None:
-        """Why a canonical URL is a trap, or None. It changes no count."""
+        """Return why a canonical URL is a trap, or None. It changes no count."""
         return next(self._verdicts(url), None)
 
     def note(self, url: str) -> None:
@@ -116,7 +116,7 @@ def _path_verdicts(segments: Sequence[str]) -> Iterator[Verdict]:
 
 
 def _longest_run(segments: Sequence[str], width: int) -> int:
-    """How often `width` segments stand there again and again: 3 for /a/b/a/b/a/b and width 2."""
+    """Count how often `width` segments stand in a row: 3 for /a/b/a/b/a/b and width 2."""
     same = (segments[i] == segments[i + width] for i in range(len(segments) - width))
     runs = (sum(1 for _ in run) for is_same, run in groupby(same) if is_same)
     return max((run // width + 1 for run in runs), default=1)

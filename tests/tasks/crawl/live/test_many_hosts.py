@@ -14,10 +14,10 @@ from storage.warc import read_body
 from tasks.crawl.catalogue import Catalogue
 from tasks.crawl.index import host_rows
 from tasks.crawl.live import crawler
-from tasks.crawl.live.arrivals import Arrival, Links
 from tasks.crawl.live.crawler import crawl
 from tasks.crawl.live.frontier import Kind, Queued, State
 from tasks.crawl.live.lane import Lane
+from tasks.crawl.live.processing import Links, Outcome
 from tasks.crawl.sources.web import WebSource
 from tests.tasks.crawl.conftest import Site
 
@@ -114,13 +114,13 @@ def test_a_lane_settles_in_order_whatever_arrives_first() -> None:
     arrived: list[int] = []
     settled: list[int] = []
 
-    async def fetch(queued: Queued, is_next: Callable[[], bool]) -> Arrival:
+    async def fetch(queued: Queued, is_next: Callable[[], bool]) -> Outcome:
         await asyncio.sleep(0.01 * (9 - queued.seq))
         arrived.append(queued.seq)
-        return Arrival(queued, Links())
+        return Outcome(queued, Links())
 
-    async def settle(arrivals: Sequence[Arrival]) -> None:
-        settled.extend(arrival.queued.seq for arrival in arrivals)
+    async def settle(outcomes: Sequence[Outcome]) -> None:
+        settled.extend(outcome.queued.seq for outcome in outcomes)
 
     class Open:
         def take(self, host: int) -> bool:

@@ -165,7 +165,7 @@ def redirect(url: str, location: str) -> Reading:
 
 
 @dataclass(frozen=True)
-class Arrival:
+class Outcome:
     """What became of a URL that was asked for: `reject`, or it is kept."""
 
     queued: Queued
@@ -177,7 +177,7 @@ class Arrival:
     """Whether its links are queued already."""
 
 
-class Arrivals:
+class Processor:
     """Fetches URLs and keeps what comes, in one transaction each."""
 
     def __init__(
@@ -196,14 +196,14 @@ class Arrivals:
         self._not_found, self._forgotten = not_found, forgotten
         self._queue = queue
 
-    async def bring(self, queued: Queued, is_next: Callable[[], bool]) -> Arrival:
+    async def process(self, queued: Queued, is_next: Callable[[], bool]) -> Outcome:
         """Deal with one URL; what becomes of it is safe against a kill when this returns.
 
         If its turn `is_next` by then, its links are queued in the same transaction: half of all
         transactions, and a tenth of the CPU of a page.
         """
         if queued.state is State.KEPT:  # by an attempt that was killed
-            return Arrival(queued, Links.loads(self._frontier.held(queued)))
+            return Outcome(queued, Links.loads(self._frontier.held(queued)))
         known = self._previous.page(queued.url) if queued.kind is Kind.PAGE else None
         fetched, asked = await self._fetched(queued, known)
         if isinstance(fetched, RejectedUrl):
@@ -224,7 +224,7 @@ class Arrivals:
                 self._queue(queued, reading.links)
             else:
                 self._frontier.hold(queued, reading.links.dumps())
-        return Arrival(queued, reading.links, reading.reject, new_bytes, settled)
+        return Outcome(queued, reading.links, reading.reject, new_bytes, settled)
 
     async def _fetched(
         self, queued: Queued, known: FetchedPage | None
