@@ -106,12 +106,10 @@ def url_key(url: str) -> int:
 class Catalogue:
     """Use as a context manager, from one thread. Changes are made inside `transaction()`."""
 
-    def __init__(
-        self, folder: Path, software: str = "phusa", segment_bytes: int | None = None
-    ) -> None:
+    def __init__(self, folder: Path, software: str = "phusa") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.warc = folder / WARC_FOLDER
-        self._software, self._segment_bytes = software, segment_bytes or SEGMENT_BYTES
+        self._software = software
         self._segment: WarcSegment | None = None
         self._synced = 0
         self.db = sqlite3.connect(folder / DATABASE, isolation_level=None)
@@ -252,14 +250,14 @@ class Catalogue:
         )
 
     def _open_segment(self) -> WarcSegment:
-        if self._segment is not None and self._segment.size < self._segment_bytes:
-            return self._segment
         if self._segment is not None:
+            if self._segment.size < SEGMENT_BYTES:
+                return self._segment
             self._segment.close()
         names = self.db.execute("SELECT name, committed FROM segments ORDER BY name").fetchall()
-        name, committed = names[-1] if names else (_segment_name(0), 0)
-        if committed >= self._segment_bytes:
-            name, committed = _segment_name(len(names)), 0
+        name, committed = names[-1] if names else ("", SEGMENT_BYTES)
+        if committed >= SEGMENT_BYTES:
+            name, committed = f"pages-{len(names):05d}.warc.gz", 0
         self._segment = WarcSegment(self.warc / name, committed, self._software)
         self._synced = committed
         return self._segment
@@ -274,9 +272,8 @@ class Catalogue:
         return read_body(self.warc / page.warc_file, page.warc_offset)
 
     def pages(self) -> Iterator[FetchedPage]:
-        """Yield all pages, by page id."""
-        for row in self.db.execute(f"SELECT {_PAGE} FROM pages ORDER BY page_id"):
-            yield FetchedPage(*row)
+        """Return all pages, by page id."""
+        return iter(PageShard(self.db, "TRUE"))
 
     def shards(self, count: int) -> list[PageShard]:
         """Split the pages into `count` parts; a page's part follows from its URL."""
@@ -362,7 +359,3 @@ class PageShard:
     def __iter__(self) -> Iterator[FetchedPage]:
         query = f"SELECT {_PAGE} FROM pages WHERE {self.condition} ORDER BY page_id"
         return (FetchedPage(*row) for row in self.db.execute(query))
-
-
-def _segment_name(number: int) -> str:
-    return f"pages-{number:05d}.warc.gz"

@@ -56,17 +56,13 @@ def frames(path: Path, keep_bytes: int) -> Iterator[Frame | Broken]:
     first there; in a plain file its offset. Of a block over `keep_bytes`, 64 KiB are kept.
     """
     with path.open("rb", buffering=_BUFFER_BYTES) as file:
-        if _is_packed(file.read(5), path):
+        begins = file.read(5)
+        # By its first bytes, unless they are damaged.
+        is_known = begins.startswith(_MAGIC[:2]) or begins == b"WARC/"
+        if begins != b"WARC/" if is_known else path.suffix == ".gz":
             yield from _packed(file, path.stat().st_size, keep_bytes)
         else:
             yield from _records(lambda start: _plain(file, start), keep_bytes, str)
-
-
-def _is_packed(begins: bytes, path: Path) -> bool:
-    """Judge by the first bytes, unless they are damaged."""
-    if begins.startswith(_MAGIC[:2]) or begins == b"WARC/":
-        return begins != b"WARC/"
-    return path.suffix == ".gz"
 
 
 def _plain(file: BinaryIO, start: int) -> Iterator[bytes]:

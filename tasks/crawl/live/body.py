@@ -156,16 +156,11 @@ class BodyReader:
         except (zlib.error, brotli.error, zstd.ZstdError) as error:
             raise BodyError("undecodable", f"{self._encoding}: {error}", "as announced") from error
         # No coding makes a body larger than it is: more was sent than it may ever come to.
-        if self.is_full or self.wire_bytes > self._limit + _PIECE_BYTES:
+        if len(self._body) > self._limit or self.wire_bytes > self._limit + _PIECE_BYTES:
             raise BodyError("too_large", f"over {self._limit} bytes", str(self._limit))
         if len(self._body) > max(self.wire_bytes * MAX_RATIO, _PIECE_BYTES):
             grown = f"{len(self._body)} bytes from {self.wire_bytes}"
             raise BodyError("too_large", grown, f"{MAX_RATIO} times what was sent")
-
-    @property
-    def is_full(self) -> bool:
-        """Whether there was more than the limit."""
-        return len(self._body) > self._limit
 
     def beginning(self) -> bytes:
         """Return the first `limit` bytes."""

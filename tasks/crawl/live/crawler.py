@@ -53,7 +53,7 @@ def crawl(
         previous = PreviousPages(catalogue.db, earlier if source.recrawl.conditional else None)
         _prepare(source, catalogue, frontier)
         previous.load(datetime.now(UTC), source.recrawl.max_checks)
-        asyncio.run(_Crawl(source, catalogue, frontier, previous, forgotten).run())
+        asyncio.run(_run(source, catalogue, frontier, previous, forgotten))
         if catalogue.num_pages == 0:
             raise SiteUnreachable(_unreachable(source, catalogue))
 
@@ -76,23 +76,42 @@ def _unreachable(source: WebSource, catalogue: Catalogue) -> str:
     )
 
 
+async def _run(
+    source: WebSource,
+    catalogue: Catalogue,
+    frontier: Frontier,
+    previous: PreviousPages,
+    forgotten: Forgotten,
+) -> None:
+    async with open_client(source) as client:
+        fetcher = Fetcher(client, source, catalogue.db, catalogue.hosts())
+        await _Crawl(source, catalogue, frontier, fetcher, previous, forgotten).run()
+
+
 class _Crawl:
     def __init__(
         self,
         source: WebSource,
         catalogue: Catalogue,
         frontier: Frontier,
+        fetcher: Fetcher,
         previous: PreviousPages,
         forgotten: Forgotten,
     ) -> None:
-        self._source, self._catalogue, self._frontier = source, catalogue, frontier
-        self._previous, self._forgotten = previous, forgotten
-        self._scope = Scope(source.seeds, source.include, source.exclude, source.domains)
+        self._source, self._catalogue = source, catalogue
+        self._frontier, self._fetcher = frontier, fetcher
+        scope = Scope(source.seeds, source.include, source.exclude, source.domains)
+        reader, queue = Reader(source, scope), self._queue
+        self._not_found = NotFoundPages(frontier, fetcher)
+        self._processor = Processor(
+            catalogue, frontier, fetcher, reader, previous, self._not_found, forgotten, queue
+        )
         self._traps = Traps(
             PatternCounts(catalogue.db),
             max_urls_per_pattern=source.max_urls_per_pattern,
             year=datetime.now(UTC).year,
         )
+        self._watch = _Watch(source.seeds, fetcher)
         self._wake = asyncio.Event()
         self._budget = PageBudget(source, catalogue, frontier, self._wake.set)
         self._lanes: dict[int, asyncio.Task[None]] = {}
@@ -101,25 +120,11 @@ class _Crawl:
         self._logged = monotonic()
 
     async def run(self) -> None:
-        source, catalogue = self._source, self._catalogue
-        async with open_client(source) as client:
-            self._fetcher = Fetcher(client, source, catalogue.db, catalogue.hosts())
-            self._watch = _Watch(source.seeds, self._fetcher)
-            self._not_found = NotFoundPages(self._frontier, self._fetcher)
-            self._processor = Processor(
-                catalogue,
-                self._frontier,
-                self._fetcher,
-                Reader(source, self._scope),
-                self._previous,
-                self._not_found,
-                self._forgotten,
-                self._queue,
-            )
-            with track("crawl", self._expected(), "pages", done=catalogue.num_pages) as bar:
-                await self._drain(bar)
-            if 0 < catalogue.num_pages < source.max_pages:
-                await self._watch.close()
+        catalogue = self._catalogue
+        with track("crawl", self._expected(), "pages", done=catalogue.num_pages) as bar:
+            await self._drain(bar)
+        if 0 < catalogue.num_pages < self._source.max_pages:
+            await self._watch.close()
 
     async def _drain(self, bar: Bar) -> None:
         """Keep lanes going until no URL waits that may still be asked for."""
@@ -161,7 +166,7 @@ class _Crawl:
     async def _run_lane(self, host: int) -> None:
         await self._learn_host(host)
         after, process, budget = self._frontier.after, self._processor.process, self._budget
-        lane = Lane(host, after, process, self._settle, budget, budget.window)
+        lane = Lane(host, after, process, self._settle, budget)
         await lane.run(lambda settled: settled < _TURN or not self._hosts_wait())
 
     def _hosts_wait(self) -> bool:

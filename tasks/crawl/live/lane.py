@@ -30,9 +30,8 @@ class Lane:
         process: Callable[[Queued, Callable[[], bool]], Awaitable[Outcome]],
         settle: Callable[[Sequence[Outcome]], Awaitable[None]],
         budget: PageBudget,
-        window: int = WINDOW,
     ) -> None:
-        self.host, self._window = host, window
+        self.host = host
         self._after, self._process, self._settle, self._budget = after, process, settle, budget
         self._last = 0
         self._ahead: deque[Queued] = deque()
@@ -45,7 +44,7 @@ class Lane:
         settled = 0
         try:
             while True:
-                while len(in_flight) < self._window and goes_on(settled + len(in_flight)):
+                while len(in_flight) < self._budget.window and goes_on(settled + len(in_flight)):
                     queued = self._next()
                     if queued is None or not self._budget.take(self.host):
                         break

@@ -23,7 +23,7 @@ from tasks.crawl.live.fetch import NOT_MODIFIED, Fetched, Fetcher, open_client
 from tasks.crawl.live.frontier import Frontier, Kind, Queued, State
 from tasks.crawl.live.links import HTML_TYPES, LinkReader, PageLinks, media_type
 from tasks.crawl.live.policy import obeyed, with_policy
-from tasks.crawl.live.sitemaps import Listing, read_listing
+from tasks.crawl.live.sitemaps import read_listing
 from tasks.crawl.live.soft_404 import NotFoundPages
 from tasks.crawl.previous_crawl import PreviousPages, checked, condition_of
 from tasks.crawl.sources.web import WebSource
@@ -100,7 +100,9 @@ class Reader:
             return redirect(fetched.url, response.header("location"))
         kind, charset = media_type(response.header("content-type"))
         if queued.kind is Kind.LISTING or (queued.depth == 0 and kind in _LISTING_TYPES):
-            return Reading(links=self._listed(read_listing(response.body, fetched.url)))
+            listing = read_listing(response.body, fetched.url)
+            urls = (*(url for url, _ in listing.urls), *self._translations(listing.alternates))
+            return Reading(links=Links(urls, listing.sitemaps))
         if kind not in HTML_TYPES:
             found = kind or "no Content-Type"
             return Reading(reject=RejectedUrl(fetched.url, "not_html", found, "text/html"))
@@ -138,10 +140,6 @@ class Reader:
         links = page.followed() if "nofollow" in self._obey else page.links
         named = (page.canonical,) if page.canonical else ()
         return Links((*named, *links, *self._translations(page.alternates)), feeds)
-
-    def _listed(self, listing: Listing) -> Links:
-        urls = [url for url, _ in listing.urls]
-        return Links((*urls, *self._translations(listing.alternates)), listing.sitemaps)
 
     def _translations(self, alternates: Iterable[tuple[str, str]]) -> list[str]:
         wanted = self._languages

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -48,29 +49,21 @@ class Rules:
     """What the robots.txt of one host says."""
 
     def __init__(self, status: int, body: str, tdmrep: str, user_agent: str) -> None:
-        self._agent = user_agent
+        self._status, self._agent = status, user_agent
         self._parsed = Protego.parse(body) if status == 200 else None
         self.outcome = "read" if status == 200 else f"no robots.txt ({status})"
-        self._all = None if status == 200 else Verdict(400 <= status < 500, self.outcome)
-        self.delay_s = self._delay()
-        self.sitemaps = tuple(self._parsed.sitemaps) if self._parsed else ()
         self.policy = host_policy(tdmrep, body if status == 200 else "", _AGENT)
+        self.sitemaps = tuple(self._parsed.sitemaps) if self._parsed else ()
+        self.delay_s = 0.0
+        if self._parsed:
+            with suppress(TypeError, ValueError):
+                self.delay_s = min(float(self._parsed.crawl_delay(user_agent) or 0), _MAX_DELAY_S)
 
     def verdict(self, url: str) -> Verdict:
-        if self._all is not None:
-            return self._all
-        assert self._parsed is not None
-        if self._parsed.can_fetch(url, self._agent):
-            return Verdict(True, "allowed")
-        return Verdict(False, "disallowed")
-
-    def _delay(self) -> float:
         if self._parsed is None:
-            return 0.0
-        try:
-            return min(float(self._parsed.crawl_delay(self._agent) or 0.0), _MAX_DELAY_S)
-        except (TypeError, ValueError):
-            return 0.0
+            return Verdict(400 <= self._status < 500, self.outcome)
+        allowed = bool(self._parsed.can_fetch(url, self._agent))
+        return Verdict(allowed, "allowed" if allowed else "disallowed")
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,8 @@ def test_a_lane_settles_in_order_whatever_arrives_first() -> None:
         settled.extend(outcome.queued.seq for outcome in outcomes)
 
     class Open:
+        window = 32
+
         def take(self, host: int) -> bool:
             return True
 
