@@ -84,7 +84,7 @@ class Found(NamedTuple):
     what: Capture | RejectedUrl
 
 
-def bad(place: str, why: str, expected: str) -> Found:
+def bad_record(place: str, why: str, expected: str) -> Found:
     """Reject a record that cannot be read, named by its place."""
     return Found(place, RejectedUrl(place, "bad_record", " ".join(why.split())[:200], expected))
 
@@ -100,7 +100,7 @@ def page_of(
     return Capture(url, body, kind, charset, at, robots=ROBOTS)
 
 
-def address_below(base_url: str, path: str) -> str:
+def url_below(base_url: str, path: str) -> str:
     """Return the URL of a file or a row below `base_url`: the same on every machine."""
     folder = base_url if base_url.endswith("///") else f"{base_url.rstrip('/')}/"
     url = folder + quote(path)

@@ -21,12 +21,12 @@ from lxml import etree
 from tasks.crawl.captures import (
     Found,
     RejectedUrl,
-    address_below,
-    bad,
+    bad_record,
     charset_of_text,
     content_type,
     modified,
     page_of,
+    url_below,
 )
 from tasks.crawl.live.links import HTML_TYPES
 
@@ -51,7 +51,7 @@ def read_document(name: str, path: Path, base_url: str, max_page_bytes: int) -> 
     if kind is None:
         yield from read_epub(path, name, base_url, max_page_bytes)
         return
-    url = address_below(base_url, name)
+    url = url_below(base_url, name)
     with path.open("rb") as file:
         body = file.read(max_page_bytes + 1)
     charset = "" if kind in HTML_TYPES else charset_of_text(body)
@@ -69,11 +69,11 @@ def read_epub(path: Path, name: str, base_url: str, limit: int) -> Iterator[Foun
             archive = stack.enter_context(ZipFile(path))
             spine, locked = _spine(archive), _encrypted(archive)
         except (_NotABook, etree.LxmlError, KeyError, *_DAMAGE) as error:
-            yield bad(address_below(base_url, name), str(error) or type(error).__name__, _WHOLE)
+            yield bad_record(url_below(base_url, name), str(error) or type(error).__name__, _WHOLE)
             return
         room, at = BOOK_BYTES, modified(path)
         for entry, kind in spine:
-            url = address_below(base_url, f"{name}/{entry}")
+            url = url_below(base_url, f"{name}/{entry}")
             if entry in locked:
                 reject = RejectedUrl(url, "encrypted", "a protected document", "a plain one")
                 yield Found(url, reject)
@@ -86,9 +86,9 @@ def read_epub(path: Path, name: str, base_url: str, limit: int) -> Iterator[Foun
             try:
                 body = _entry(archive, entry, most)
             except KeyError:
-                yield bad(url, f"{entry} is not in the archive", "a document that is there")
+                yield bad_record(url, f"{entry} is not in the archive", "a document that is there")
             except _DAMAGE as error:
-                yield bad(url, str(error) or type(error).__name__, _WHOLE)
+                yield bad_record(url, str(error) or type(error).__name__, _WHOLE)
             else:
                 room -= min(len(body), most)
                 yield Found(url, page_of(url, body, kind, _charset(body), at, most))

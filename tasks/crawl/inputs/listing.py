@@ -7,7 +7,7 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -55,17 +55,12 @@ def find_inputs(
             faults.append(_missing(path, suffixes))
     if faults:
         raise RequestError(faults)
-    _check_names(found.values())
-    return list(found.values())
-
-
-def _check_names(files: Iterable[Input]) -> None:
-    counts = Counter(file.name for file in files)
-    twice = [name for name, count in counts.items() if count > 1]
+    twice = [name for name, num in Counter(f.name for f in found.values()).items() if num > 1]
     if twice:
-        found = f"{len(twice)} names twice, such as {twice[0]}"
+        names = f"{len(twice)} names twice, such as {twice[0]}"
         remedy = "Give the folder that holds both: names are the paths below what is given."
-        raise RequestError(Fault("crawl.source", found, "files with distinct names", remedy))
+        raise RequestError(Fault("crawl.source", names, "files with distinct names", remedy))
+    return list(found.values())
 
 
 def _listed(path: str, prefix: str) -> list[Input]:

@@ -24,11 +24,11 @@ from storage.errors import Fault, RequestError
 from tasks.crawl.captures import (
     Found,
     RejectedUrl,
-    address_below,
-    bad,
+    bad_record,
     modified,
     page_of,
     too_large,
+    url_below,
 )
 from tasks.crawl.sources.records import Columns
 from tasks.crawl.urls import canonical_url
@@ -64,7 +64,7 @@ class _RowReader:
         text = row.get(columns.text_column)
         if not isinstance(text, str | bytes):
             found = "no such column" if columns.text_column not in row else type(text).__name__
-            return bad(place, f"{columns.text_column}: {found}", _ROW)
+            return bad_record(place, f"{columns.text_column}: {found}", _ROW)
         given = None if columns.url_column is None else row.get(columns.url_column)
         try:
             url = self._url(number, given)
@@ -79,7 +79,7 @@ class _RowReader:
 
     def _url(self, number: int, given: object) -> str:
         if self._columns.url_column is None:
-            return address_below(self._columns.base_url, f"{self._name}/{number}")
+            return url_below(self._columns.base_url, f"{self._name}/{number}")
         if not isinstance(given, str):
             raise ValueError("no URL")
         return canonical_url(given)
@@ -107,7 +107,7 @@ def _parquet(path: Path, columns: Columns, reader: _RowReader) -> Iterator[Found
                     yield reader.read(number, row)
                     number += 1
     except _DAMAGE as error:
-        yield bad(reader.place(number), str(error), "a Parquet file")
+        yield bad_record(reader.place(number), str(error), "a Parquet file")
 
 
 def _check_columns(where: str, names: list[str], columns: Columns) -> None:
@@ -134,7 +134,7 @@ def _json_lines(path: Path, suffix: str, columns: Columns, reader: _RowReader) -
                     yield _json_row(line, number, reader)
                 number += 1
     except _DAMAGE as error:
-        yield bad(reader.place(number), str(error), "a whole file of JSON lines")
+        yield bad_record(reader.place(number), str(error), "a whole file of JSON lines")
 
 
 def _opened(path: Path, packing: str | None) -> IO[bytes]:
@@ -150,9 +150,9 @@ def _json_row(line: bytes, number: int, reader: _RowReader) -> Found:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return bad(reader.place(number), str(error), _ROW)
+        return bad_record(reader.place(number), str(error), _ROW)
     if not isinstance(row, dict):
-        return bad(reader.place(number), type(row).__name__, "a JSON object")
+        return bad_record(reader.place(number), type(row).__name__, "a JSON object")
     return reader.read(number, row)
 
 
@@ -213,7 +213,7 @@ def read_dataset(name: str, source: DatasetSource, scratch: Path) -> Iterator[Fo
                 yield reader.read(number, row)
                 number += 1
         except damage as error:
-            yield bad(reader.place(number), str(error), "a whole dataset")
+            yield bad_record(reader.place(number), str(error), "a whole dataset")
 
 
 def _rows(

@@ -19,7 +19,7 @@ from tasks.crawl.captures import (
     Capture,
     Found,
     RejectedUrl,
-    bad,
+    bad_record,
     charset_of_text,
     empty,
     too_large,
@@ -58,11 +58,11 @@ def read_warc(
     for frame in frames(path, max_page_bytes + _HEADERS_BYTES):
         place = f"{name}#{frame.place}"
         if isinstance(frame, Broken):
-            yield bad(place, frame.why, _WHOLE)
+            yield bad_record(place, frame.why, _WHOLE)
             continue
         kind = _TYPE.search(frame.data)
         if kind is None:
-            yield bad(place, "no WARC-Type", _WHOLE)
+            yield bad_record(place, "no WARC-Type", _WHOLE)
         elif kind[1].lower() in _PAGES:
             yield reader.read(place, frame, kind[1].lower() == b"response")
 
@@ -98,9 +98,9 @@ class _Reader:
         except _NoPage as no:
             return Found(place, no.reject)
         except StopIteration:
-            return bad(place, "FastWARC finds no record in it", _WHOLE)
+            return bad_record(place, "FastWARC finds no record in it", _WHOLE)
         except (OSError, ValueError) as error:
-            return bad(place, str(error), _WHOLE)
+            return bad_record(place, str(error), _WHOLE)
 
     def _response(self, record: WarcRecord, url: str, is_cut: bool) -> Capture:
         http = record.http_headers
