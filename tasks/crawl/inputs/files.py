@@ -1,7 +1,8 @@
-"""The documents of an EPUB book in reading order. Nothing is ever unpacked to disk.
+"""The pages of one file of a folder: of a text or HTML file one, of an EPUB book one a document.
 
-EbookLib was looked at: it reads every entry of the archive into memory, however large, and is
-AGPL. Source: EPUB 3.3, https://www.w3.org/TR/epub-33/ §4 (container) and §5 (package document).
+A book's documents come in reading order, and nothing is ever unpacked to disk. EbookLib was looked
+at: it reads every entry of the archive into memory, however large, and is AGPL.
+Source: EPUB 3.3, https://www.w3.org/TR/epub-33/ §4 (container) and §5 (package document).
 """
 
 from __future__ import annotations
@@ -12,15 +13,21 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 from urllib.parse import unquote, urlsplit
 from zipfile import BadZipFile, LargeZipFile, ZipFile
 
 from lxml import etree
 
-from tasks.crawl.captures import RejectedUrl
-from tasks.crawl.inputs.found import Found, address_below, bad, too_large
-from tasks.crawl.inputs.text import modified, page_of
+from tasks.crawl.captures import (
+    Found,
+    RejectedUrl,
+    bad_record,
+    charset_of_text,
+    content_type,
+    modified,
+    page_of,
+    url_below,
+)
 from tasks.crawl.live.links import HTML_TYPES
 
 BOOK_BYTES = 1 << 30  # of one book's documents, unpacked: a zip bomb has more
@@ -35,8 +42,24 @@ class _NotABook(Exception):
     """The archive has no package document that can be read."""
 
 
-def read_epub(path: Path, name: str, url: str, base_url: str, limit: int) -> Iterator[Found]:
-    """The pages of a book, one for each document of its spine, at `url`/path within the archive.
+def read_document(name: str, path: Path, base_url: str, max_page_bytes: int) -> Iterator[Found]:
+    """Yield the page of a file, or the pages of a book.
+
+    `name` is its path below the folder, which makes its URL.
+    """
+    kind = content_type(name)
+    if kind is None:
+        yield from read_epub(path, name, base_url, max_page_bytes)
+        return
+    url = url_below(base_url, name)
+    with path.open("rb") as file:
+        body = file.read(max_page_bytes + 1)
+    charset = "" if kind in HTML_TYPES else charset_of_text(body)
+    yield Found(name, page_of(url, body, kind, charset, modified(path), max_page_bytes))
+
+
+def read_epub(path: Path, name: str, base_url: str, limit: int) -> Iterator[Found]:
+    """Yield the pages of a book: each document of its spine, below the URL of the book.
 
     A document of more than `limit` bytes, damaged, absent or encrypted is a reject; so is a book
     without a spine.
@@ -46,68 +69,43 @@ def read_epub(path: Path, name: str, url: str, base_url: str, limit: int) -> Ite
             archive = stack.enter_context(ZipFile(path))
             spine, locked = _spine(archive), _encrypted(archive)
         except (_NotABook, etree.LxmlError, KeyError, *_DAMAGE) as error:
-            yield bad(url, str(error) or type(error).__name__, _WHOLE)
+            yield bad_record(url_below(base_url, name), str(error) or type(error).__name__, _WHOLE)
             return
-        yield from _documents(archive, spine, locked, _Book(path, name, base_url, limit))
-
-
-class _Book:
-    """What is common to a book's documents, and how many bytes it may still give."""
-
-    def __init__(self, path: Path, name: str, base_url: str, limit: int) -> None:
-        self.at, self.limit = modified(path), limit
-        self.room = BOOK_BYTES
-        self._name, self._base_url = name, base_url
-
-    def url(self, entry: str) -> str:
-        return address_below(self._base_url, f"{self._name}/{entry}")
-
-
-def _documents(
-    archive: ZipFile, spine: list[tuple[str, str]], locked: frozenset[str], book: _Book
-) -> Iterator[Found]:
-    for entry, kind in spine:
-        url = book.url(entry)
-        if entry in locked:
-            yield Found(url, RejectedUrl(url, "encrypted", "a protected document", "a plain one"))
-        elif kind not in HTML_TYPES:
-            expected = ", ".join(sorted(HTML_TYPES))
-            yield Found(url, RejectedUrl(url, "not_html", kind or "no type", expected))
-        else:
-            yield _document(archive, entry, kind, book)
-
-
-def _document(archive: ZipFile, entry: str, kind: str, book: _Book) -> Found:
-    url = book.url(entry)
-    limit = min(book.limit, book.room)
-    try:
-        body = _entry(archive, entry, limit)
-    except KeyError:
-        return bad(url, f"{entry} is not in the archive", "a document that is there")
-    except _DAMAGE as error:
-        return bad(url, str(error) or type(error).__name__, _WHOLE)
-    book.room -= min(len(body), limit)
-    if len(body) > limit:
-        return Found(url, too_large(url, limit))
-    return Found(url, page_of(url, body, kind, _charset(body), book.at, limit))
+        room, at = BOOK_BYTES, modified(path)
+        for entry, kind in spine:
+            url = url_below(base_url, f"{name}/{entry}")
+            if entry in locked:
+                reject = RejectedUrl(url, "encrypted", "a protected document", "a plain one")
+                yield Found(url, reject)
+                continue
+            if kind not in HTML_TYPES:
+                expected = ", ".join(sorted(HTML_TYPES))
+                yield Found(url, RejectedUrl(url, "not_html", kind or "no type", expected))
+                continue
+            most = min(limit, room)
+            try:
+                body = _entry(archive, entry, most)
+            except KeyError:
+                yield bad_record(url, f"{entry} is not in the archive", "a document that is there")
+            except _DAMAGE as error:
+                yield bad_record(url, str(error) or type(error).__name__, _WHOLE)
+            else:
+                room -= min(len(body), most)
+                yield Found(url, page_of(url, body, kind, _charset(body), at, most))
 
 
 def _entry(archive: ZipFile, name: str, limit: int) -> bytes:
-    """The bytes of an entry, at most `limit` and one more, whatever size it says it has."""
+    """Read an entry, at most `limit` bytes and one more, whatever size it says it has."""
+    parts, most = [], limit + 1
     with archive.open(name) as stream:
-        return _read(stream, limit + 1)
-
-
-def _read(stream: IO[bytes], most: int) -> bytes:
-    parts = []
-    while most > 0 and (part := stream.read(min(most, 1 << 20))):
-        parts.append(part)
-        most -= len(part)
+        while most > 0 and (part := stream.read(min(most, 1 << 20))):
+            parts.append(part)
+            most -= len(part)
     return b"".join(parts)
 
 
 def _spine(archive: ZipFile) -> list[tuple[str, str]]:
-    """The path and media type of each document, in reading order, each once."""
+    """Read the path and media type of each document, in reading order, each once."""
     container = _xml(archive, "META-INF/container.xml")
     package_path = next(
         (e.get("full-path", "") for e in container.iterfind(".//{*}rootfile[@full-path]")), ""
@@ -128,12 +126,12 @@ def _spine(archive: ZipFile) -> list[tuple[str, str]]:
 
 
 def _within(folder: str, href: str) -> str:
-    """The path in the archive; one that leads out of it is that of no entry."""
+    """Return the path in the archive; one that leads out of it is that of no entry."""
     return posixpath.normpath(posixpath.join(folder, unquote(urlsplit(href).path)))
 
 
 def _encrypted(archive: ZipFile) -> frozenset[str]:
-    """The entries under digital rights management, or with scrambled fonts."""
+    """Name the entries under digital rights management, or with scrambled fonts."""
     try:
         root = _xml(archive, "META-INF/encryption.xml")
     except KeyError:
@@ -154,7 +152,7 @@ def _xml(archive: ZipFile, name: str) -> etree._Element:
 
 
 def _charset(body: bytes) -> str:
-    """As its XML declaration says; XML without one is UTF-8, or UTF-16 with a byte order mark."""
+    """Read the XML declaration; XML without one is UTF-8, or UTF-16 with a byte order mark."""
     found = _ENCODING.search(body[:200])
     if found:
         return found[1].decode()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.crawl.captures import Capture, RejectedUrl
-from tasks.crawl.live.single import fetch_page
+from tasks.crawl.live.processing import fetch_page
 from tasks.crawl.sources.web import WebSource
 
 Source = Callable[..., WebSource]

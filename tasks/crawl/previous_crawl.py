@@ -9,28 +9,35 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from storage.errors import DamagedArtifact
 from storage.warc import read_body, read_headers, read_member
-from tasks.crawl.captures import FetchedPage
-from tasks.crawl.catalogue import PAGE_COLUMNS, url_key
-from tasks.crawl.earlier import EarlierCrawl
+from tasks.crawl.catalogue import PAGE_COLUMNS, FetchedPage, url_key
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS earlier (
     key INTEGER PRIMARY KEY, due REAL NOT NULL, {", ".join(PAGE_COLUMNS)});
 """
-_BATCH = 10_000
 
 
-class Earlier:
-    """The pages of a crawl before, by URL."""
+@dataclass(frozen=True)
+class PreviousCrawl:
+    """The files of a sealed crawl; `warc` is the folder of its WARC files."""
 
-    def __init__(self, db: sqlite3.Connection, crawl: EarlierCrawl | None) -> None:
+    label: str
+    pages: Sequence[Path]
+    fetches: Sequence[Path]
+    warc: Path
+
+
+class PreviousPages:
+    """The pages of the crawl before, by URL; without one there is none."""
+
+    def __init__(self, db: sqlite3.Connection, crawl: PreviousCrawl | None) -> None:
         self._db, self._crawl = db, crawl
         self._db.executescript(_SCHEMA)
         self._first_idle: tuple[float, int] | None = None
@@ -41,27 +48,36 @@ class Earlier:
             return
         if self._db.execute("SELECT 1 FROM earlier LIMIT 1").fetchone() is None:
             self._db.execute("BEGIN")
-            for page in _pages(self._crawl):
-                marks = ", ".join("?" * (2 + len(PAGE_COLUMNS)))
-                due = change_probability(page, int(now.timestamp() * 1000))
-                values = (getattr(page, name) for name in PAGE_COLUMNS)
-                self._db.execute(
-                    f"INSERT OR REPLACE INTO earlier VALUES ({marks})",
-                    (url_key(page.url), due, *values),
-                )
+            self._read_index(self._crawl, int(now.timestamp() * 1000))
             self._db.execute("COMMIT")
         if max_checks is not None:
             query = "SELECT due, key FROM earlier ORDER BY due DESC, key LIMIT 1 OFFSET ?"
             row = self._db.execute(query, (max_checks,)).fetchone()
             self._first_idle = None if row is None else (float(row[0]), int(row[1]))
 
+    def _read_index(self, crawl: PreviousCrawl, now_ms: int) -> None:
+        # 0.2 s of pyarrow, which a first crawl need not pay
+        import pyarrow.parquet as pq
+
+        from tasks.crawl.rewrite import SealedShard
+
+        marks = ", ".join("?" * (2 + len(PAGE_COLUMNS)))
+        for pages, fetches in zip(crawl.pages, crawl.fetches, strict=True):
+            if not {"warc_bytes", "etag"} <= set(pq.read_schema(fetches).names):
+                continue
+            for page in SealedShard(pages, fetches):
+                values = (getattr(page, name) for name in PAGE_COLUMNS)
+                self._db.execute(
+                    f"INSERT OR REPLACE INTO earlier VALUES ({marks})",
+                    (url_key(page.url), change_probability(page, now_ms), *values),
+                )
+
     def page(self, url: str) -> FetchedPage | None:
-        """What the earlier crawl has of a URL."""
+        """Find what the earlier crawl has of a URL."""
         if self._crawl is None:
             return None
-        key = url_key(url)
         query = f"SELECT {', '.join(PAGE_COLUMNS)} FROM earlier WHERE key = ?"
-        row = self._db.execute(query, (key,)).fetchone()
+        row = self._db.execute(query, (url_key(url),)).fetchone()
         return None if row is None or row[0] != url else FetchedPage(*row)
 
     def is_idle(self, url: str) -> bool:
@@ -73,15 +89,14 @@ class Earlier:
         return (-due, key) >= (-self._first_idle[0], self._first_idle[1])
 
     def member(self, page: FetchedPage) -> bytes | None:
-        """The page's WARC record, packed, or None where it can no longer be read."""
-        assert self._crawl is not None
+        """Read the page's WARC record, packed; None where it can no longer be read."""
         try:
             return read_member(self._file(page), page.warc_offset, page.warc_bytes)
         except (DamagedArtifact, OSError):
             return None
 
     def response(self, page: FetchedPage) -> tuple[list[tuple[str, str]], bytes] | None:
-        """The headers and body of its response, or None where they can no longer be read whole."""
+        """Read the headers and body of its response; None where they are no longer whole."""
         try:
             headers = read_headers(self._file(page), page.warc_offset)
             body = read_body(self._file(page), page.warc_offset)
@@ -95,20 +110,16 @@ class Earlier:
 
 
 def condition_of(page: FetchedPage) -> Mapping[str, str]:
-    """The headers that ask for a page only if it has changed.
+    """Return the headers that ask for a page only if it has changed.
 
     Source: RFC 9110 §13.1
     """
-    headers = {}
-    if page.etag:
-        headers["If-None-Match"] = page.etag
-    if page.last_modified:
-        headers["If-Modified-Since"] = page.last_modified
-    return headers
+    told = {"If-None-Match": page.etag, "If-Modified-Since": page.last_modified}
+    return {name: value for name, value in told.items() if value}
 
 
 def change_probability(page: FetchedPage, now_ms: int) -> float:
-    """How likely a page has changed since it was last asked for, 0-1.
+    """Estimate how likely a page has changed since it was last asked for, 0-1.
 
     Changes are taken to come as a Poisson process, and the checks to have been evenly apart: of n
     checks, x of which found a change, the rate per check is -log((n - x + 0.5) / (n + 0.5)). A page
@@ -123,17 +134,6 @@ def change_probability(page: FetchedPage, now_ms: int) -> float:
 
 
 def checked(page: FetchedPage, at: datetime) -> FetchedPage:
-    """The page after one more check that found it as it was."""
+    """Note one more check that found a page as it was."""
     moment = int(at.timestamp() * 1000)
     return replace(page, checked_at_ms=moment, num_checks=page.num_checks + 1)
-
-
-def _pages(crawl: EarlierCrawl) -> Iterator[FetchedPage]:
-    # 0.2 s of pyarrow, which a first crawl need not pay
-    import pyarrow.parquet as pq
-
-    from tasks.crawl.rewrite import SealedShard
-
-    for pages, fetches in zip(crawl.pages, crawl.fetches, strict=True):
-        if {"warc_bytes", "etag"} <= set(pq.read_schema(fetches).names):
-            yield from SealedShard(pages, fetches)
