@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from storage.errors import Fault, RequestError
 from storage.store import Store
 from tasks.clean.config import CleanConfig
-from tasks.clean.verdicts import Verdicts
+from tasks.clean.judging import Verdicts
 
 KEPT = ""
 """The reason of what is kept."""

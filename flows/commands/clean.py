@@ -127,7 +127,7 @@ def try_(
     """
     from flows.trying.asked import Asked, read_page
     from flows.trying.render import show_trial
-    from tasks.clean.trial import try_page
+    from tasks.clean.judging import try_page
 
     asked = Asked(page, recipe, tuple(set_ or ()), of, store, url, charset, contact)
     found = try_page(read_page(asked), asked.config)

@@ -20,8 +20,8 @@ from storage.lookup import find_rows
 from storage.manifest import Manifest
 from storage.store import Store
 from tasks.dedup.config import KeepRule
-from tasks.dedup.deciding import Decision, decide, rule_columns, rule_name
 from tasks.dedup.evidence import ClusterSize, biggest_clusters, find_clusters, read_evidence
+from tasks.dedup.ranking import Decision, decide, rule_columns, rule_name
 from tasks.dedup.trace import evidence_columns
 
 DUPLICATES = "duplicates.parquet"

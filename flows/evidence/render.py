@@ -9,8 +9,8 @@ from rich.text import Text
 
 from flows.evidence.cluster import Cluster, Member
 from flows.evidence.differences import Difference, Piece
-from tasks.dedup.deciding import BY_ID, Decision, Value
 from tasks.dedup.evidence import ClusterSize
+from tasks.dedup.ranking import BY_ID, Decision, Value
 
 _STYLES = {"both": "dim", "kept": "red", "dropped": "green"}
 _MARKS = {"both": ("", ""), "kept": ("[-", "-]"), "dropped": ("{+", "+}")}

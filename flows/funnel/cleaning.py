@@ -17,7 +17,7 @@ from storage.store import Store
 from tasks.clean.config import CleanConfig
 from tasks.clean.funnel import Funnel, funnel
 from tasks.clean.histograms import Histogram, histograms
-from tasks.clean.verdicts import Verdicts
+from tasks.clean.judging import Verdicts
 
 _AGAIN = "Run the clean stage again: phusa run RECIPE --only clean --force clean."
 

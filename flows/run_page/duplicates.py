@@ -17,7 +17,7 @@ from flows.run_page.plots import data_url
 from storage.lookup import find_rows
 from storage.manifest import Manifest
 from storage.store import Store
-from tasks.clean.domains import domains_of
+from tasks.clean.funnel import domains_of
 from tasks.dedup.evidence import (
     NUM_BINS,
     ClusterSize,

@@ -12,7 +12,7 @@ from flows.trying.pages import fetch, is_web, read_crawled, read_file
 from storage.errors import Fault, RequestError
 from storage.store import Store
 from tasks.clean.config import CleanConfig
-from tasks.clean.trial import TrialPage
+from tasks.clean.judging import TrialPage
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ from flows.trace.target import follow_redirects, parse_target, unknown
 from storage.errors import Fault, RequestError, SiteUnreachable
 from storage.store import Store
 from storage.warc import read_body
+from tasks.clean.judging import TrialPage
 from tasks.clean.text import is_known_charset
-from tasks.clean.trial import TrialPage
-from tasks.crawl.captures import RejectedUrl
-from tasks.crawl.inputs.text import TYPES, charset_of_text, content_type
+from tasks.crawl.captures import TYPES, RejectedUrl, charset_of_text, content_type
 from tasks.crawl.sources import Source
 from tasks.crawl.sources.web import WebSource
 from tasks.crawl.trace import page_charset, trace_urls
@@ -116,8 +115,8 @@ def fetch(asked: str, source: Source | None, contact: str | None) -> TrialPage:
     Raises RequestError for what a crawl would not fetch or keep, SiteUnreachable for what may come
     back.
     """
+    from tasks.crawl.live.processing import fetch_page  # libcurl, and only wanted here
     from tasks.crawl.live.pydoc_site import serving
-    from tasks.crawl.live.single import fetch_page  # libcurl, and only wanted here
 
     web = _web_source(asked, source, contact)
     with serving(web.site):

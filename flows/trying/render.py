@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.table import Column, Table
 
-from tasks.clean.trial import Measured, Trial
+from tasks.clean.judging import Measured, Trial
 
 
 def show_trial(console: Console, trial: Trial) -> None:

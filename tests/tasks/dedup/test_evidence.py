@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.records import DOCUMENT, DUPLICATE
-from tasks.clean.domains import domains_of
+from tasks.clean.funnel import domains_of
 from tasks.dedup.config import FirstSource, KeepRule
-from tasks.dedup.deciding import Decision, decide, rule_columns
 from tasks.dedup.evidence import (
     DomainPair,
     DomainRepeats,
@@ -25,6 +24,7 @@ from tasks.dedup.evidence import (
     repeating_domains,
     similarities,
 )
+from tasks.dedup.ranking import Decision, decide, rule_columns
 from tasks.dedup.trace import Evidence, trace_documents
 from tests.tasks.dedup.conftest import Row, document
 
