@@ -207,7 +207,7 @@ class Target:
     def of(cls, store: Store, instance: Instance, given: Given, recipe: str) -> Target:
         """Take an instance with the artifacts that it is given, and those that its knobs name."""
         stage, config = instance.stage, instance.config
-        inputs = whole(store, stage, config, given, recipe)
+        inputs = whole(store, stage, config, given, recipe, instance.name)
         return cls(instance.name, stage, config, recipe, inputs)
 
     @cached_property

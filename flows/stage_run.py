@@ -73,7 +73,7 @@ class StageRun:
             )
             for port in stage.ports
         }
-        everything = whole(self._store, stage, config, given, options.recipe)
+        everything = whole(self._store, stage, config, given, options.recipe, self._name)
         self._target = Target(self._name, stage, config, options.recipe, everything)
         self._takedowns = takedown.read(self._store.backend)
         self.key = self._target.key(self._takedowns)
