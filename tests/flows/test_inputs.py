@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from flows.inputs import Given, named_by_knobs
+from flows.plan import Selection, plan
 from flows.stages import STAGES, inputs_by
 from storage.errors import RequestError
 from storage.manifest import Manifest
@@ -120,6 +121,14 @@ def test_what_cannot_be_held_against_is_refused(cli: Cli, store: Store, written:
         done = cli("plan", written, "--store", store.address, "--only", "dedup", *settings)
         assert done.code == 2, done.err
         assert says in done.err
+
+
+def test_a_corpus_that_is_not_there_is_told_with_its_instance(store: Store) -> None:
+    _seal(store, "r", _rows("a"))
+    corpus = {"stage": "dedup", "against": ["r"]}
+    with pytest.raises(RequestError) as caught:
+        plan(recipe(stages={"corpus": corpus}), store, Selection(only=("corpus",)))
+    assert [fault.where for fault in caught.value.faults] == ["corpus.against"]
 
 
 def test_other_stages_name_no_corpus(store: Store) -> None:
