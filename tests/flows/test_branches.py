@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flows.graph import graph_of
-from flows.parameters import RunOptions, StageInputs, StageResult
+from flows.parameters import INPUTS, RunOptions, StageResult
 from flows.pipeline import PipelineRun
 from flows.plan import Selection
 from flows.recipe import Recipe
@@ -40,9 +40,10 @@ class Flows(dict[str, Callable[..., StageResult]]):
             self[stage] = self._making(stage)
 
     def _making(self, stage: str) -> Callable[..., StageResult]:
-        def run(*, options: RunOptions, inputs: StageInputs, config: Any) -> StageResult:
+        def run(*, options: RunOptions, inputs: dict[str, Any], config: Any) -> StageResult:
             assert isinstance(config, STAGES[stage].config)
-            self.given[options.instance] = (options, inputs.sources())
+            sources = INPUTS[stage].model_validate(inputs).sources()
+            self.given[options.instance] = (options, sources)
             self.ends.get(options.instance, lambda: None)()
             self.order.append(options.instance)
             name = options.instance

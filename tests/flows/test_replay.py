@@ -13,7 +13,7 @@ from storage.store import Store
 from tasks.clean.config import CleanConfig
 from tasks.clean.filters import GopherQuality, Length
 from tests.flows.conftest import Cli
-from tests.flows.test_earlier import Nights
+from tests.tasks.clean.test_task import Nights
 
 
 @pytest.fixture
