@@ -20,6 +20,7 @@ from storage.takedown import NOTHING, Forgotten
 from tasks.artifacts.artifact import Artifact, ArtifactType
 from tasks.checks import Made
 from tasks.config import Config, identity
+from tasks.page import Section
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
@@ -149,7 +150,7 @@ class Stage:
     parts: Mapping[str, str] = field(default_factory=dict)
     leaves_out: bool = False
     rewrite: Callable[..., Any] | None = None
-    sections: Callable[..., Any] | None = None
+    sections: Callable[[Artifact], Iterable[Section]] | None = None
     grows: bool = True
     maps: bool = False
     trains: bool = False
@@ -191,14 +192,18 @@ class Stage:
         return _source_sha256(self.config.__module__)
 
 
+_LOOKED_AT = ("checks.py", "page.py", "pictures.py")
+"""Files that judge and show what a stage made, and have no part in it."""
+
+
 @cache
 def _source_sha256(module: str) -> str:
-    """Digest the folder of a stage's config and the modelling library, without gates."""
+    """Digest the folder of a stage's config and the modelling library: what makes artifacts."""
     folder = Path(cast("str", sys.modules[module].__file__)).parent
     digest = hashlib.sha256()
     for root in (folder, Path(__file__).parent / "lm"):
         for file in sorted(root.rglob("*.py")):
-            if file.name != "checks.py":
+            if file.name not in _LOOKED_AT:
                 digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from tasks.artifacts.artifact import TRAIN, ArtifactType, Form, Table
+from tasks.artifacts.artifact import TRAIN, Artifact, ArtifactType, Form, Table
+from tasks.artifacts.model import ANSWER_TOKENS, in_time
 
 
 class Adapter(ArtifactType):
@@ -15,6 +17,17 @@ class Adapter(ArtifactType):
     root: ClassVar[str] = "merged/"
     also: ClassVar[tuple[str, ...]] = ("model",)
     is_trained: ClassVar[bool] = True
+
+    # --- looking into it --------------------------------------------------------------------------
+
+    def samples(self, artifact: Artifact, prompts: Sequence[str]) -> Iterator[str]:
+        """Give each prompt with the answer that is most likely."""
+        if not prompts:
+            return
+        from tasks.lm.generate import Sampler, Sampling  # torch: 2 s, and only wanted here
+
+        model, sampling = Sampler(artifact.folder(self.root) / self.root), Sampling(ANSWER_TOKENS)
+        yield from in_time(prompts, lambda p: f"{p}\n\n{model.answer(p, sampling).strip()}")
 
 
 PAIRS = Table(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from storage.manifest import FileEntry, InputRef, Manifest
 
@@ -126,6 +126,24 @@ class Artifact:
         """Name the local folder that holds at least its files under `prefix`."""
         return self.store.folder(self.manifest, prefix)
 
+    def first_rows(self, prefix: str, columns: Sequence[str], count: int) -> list[dict[str, Any]]:
+        """Read the first rows of the first file under `prefix` that has any.
+
+        One file is fetched from a remote store, and of it one batch is decoded. Rows lie in the
+        order of their ids, which are hashes: the first are as good a draw as any, and the same in
+        every run.
+        """
+        import pyarrow.parquet as pq
+
+        entry = next((e for e in self.manifest.files if e.path.startswith(prefix) and e.rows), None)
+        if entry is None:
+            return []
+        (path,) = self.files(entry.path)
+        with pq.ParquetFile(path, buffer_size=1 << 16) as file:
+            batch = next(file.iter_batches(batch_size=count, columns=list(columns)))
+        rows: list[dict[str, Any]] = batch.to_pylist()
+        return rows
+
     def open(self, reference: InputRef) -> Artifact:
         """Open one of its inputs. Raises UnknownArtifact or DamagedArtifact."""
         found = self.store.manifest(reference.name, reference.version)
@@ -224,7 +242,10 @@ class ArtifactType:
     # --- looking into it --------------------------------------------------------------------------
 
     def samples(self, artifact: Artifact, prompts: Sequence[str]) -> Iterator[str]:
-        """Give a few pieces of what is in it, as plain text; models answer `prompts`."""
+        """Give a few pieces of what is in it, as plain text; models answer `prompts`.
+
+        All of it may come from the web: whoever shows it has to fence it.
+        """
         return iter(())
 
     def scores(self, artifact: Artifact) -> list[Score]:

@@ -6,11 +6,31 @@ known of them.
 
 from __future__ import annotations
 
-from tasks.artifacts.artifact import ArtifactType, table
+from collections.abc import Iterator, Sequence
+
+from tasks.artifacts.artifact import Artifact, ArtifactType, table
+
+_SAMPLES = 3
+_CHARACTERS = 300
 
 
 class Documents(ArtifactType):
     """Texts of pages."""
+
+    # --- looking into it --------------------------------------------------------------------------
+
+    def samples(self, artifact: Artifact, prompts: Sequence[str]) -> Iterator[str]:
+        """Give the beginnings of a few documents, each with its URL and title."""
+        columns = ("url", "title", "text", "language", "num_words")
+        for row in artifact.first_rows("documents/", columns, _SAMPLES):
+            head = "\n".join(line for line in (row["url"], row["title"]) if line)
+            words = f"{row['num_words']:,} words, {row['language']}"
+            yield f"{head}\n{words}\n\n{beginning(row['text'])}"
+
+
+def beginning(text: str) -> str:
+    """Cut a text to what a sample of it shows."""
+    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS].rstrip()} …"
 
 
 DOCUMENTS = Documents(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.pages import PAGES
 from tasks.checks import CHECKS_SAY, with_defaults
@@ -17,6 +19,7 @@ from tasks.clean.language_codes import plain_code, whole_language
 from tasks.clean.pii import BankAccount, Email, IpAddress, NationalId, PaymentCard, Phone, Pii
 from tasks.clean.trims import Trim
 from tasks.config import Config, Pattern, knob
+from tasks.page import Section
 from tasks.stage import Job, Outcome, Port, Stage
 
 LanguageCode = Annotated[str, AfterValidator(plain_code)]
@@ -137,6 +140,12 @@ def _build(job: Job) -> Outcome:
     return build(job)
 
 
+def _sections(artifact: Artifact) -> Iterable[Section]:
+    from tasks.clean.page import sections  # pyarrow, and only wanted on a page
+
+    return sections(artifact)
+
+
 STAGE = Stage(
     name="clean",
     says="extract text, detect its language, drop poor pages, each with its reason",
@@ -149,4 +158,5 @@ STAGE = Stage(
     selects=True,
     leaves_out=True,
     maps=True,
+    sections=_sections,
 )

@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 
 from storage.lookup import strings
 from tasks.clean.config import CleanConfig
-from tasks.clean.domains import domains_of
 from tasks.clean.filters import Verdict
 from tasks.clean.verdicts import Verdicts
+from tasks.domains import domains_of
 
 KEPT = ""
 """The reason of what is kept."""

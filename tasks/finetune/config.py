@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 from tasks.artifacts.adapter import ADAPTER
+from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.model import MODEL
 from tasks.checks import CHECKS_SAY, with_defaults
@@ -16,6 +18,7 @@ from tasks.finetune.checks import DEFAULTS, FinetuneCheck, measures
 from tasks.finetune.pairs import Definitions, PairSource
 from tasks.lm.config import ComputeConfig
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
+from tasks.page import Section
 from tasks.stage import Job, Outcome, Port, Stage
 
 
@@ -52,6 +55,12 @@ def _build(job: Job) -> Outcome:
     return build(job)
 
 
+def _sections(artifact: Artifact) -> Iterable[Section]:
+    from tasks.lm.page import sections  # pyarrow, and only wanted on a page
+
+    return sections(artifact)
+
+
 STAGE = Stage(
     name="finetune",
     says="train an adapter on instruction pairs from the documents, and merge it",
@@ -69,4 +78,5 @@ STAGE = Stage(
     parts={"pairs": "pairs to train on", "held_out_pairs": "pairs held out"},
     grows=False,
     trains=True,
+    sections=_sections,
 )

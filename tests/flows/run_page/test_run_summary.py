@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prefect.artifacts import Artifact
 
-from flows.parameters import StageResult
 from flows.promotion import Promoted
 from flows.run_page import publish_summary
 from storage.errors import GateFailed
@@ -18,11 +18,13 @@ from tests.flows.run_page.conftest import RUN, Shown
 from tests.flows.sealed import seal
 
 
-def result(manifest: Manifest, *, reused: bool = False) -> StageResult:
-    return StageResult(
-        stage=manifest.name,
+def result(manifest: Manifest, *, reused: bool = False) -> Any:
+    return SimpleNamespace(
+        instance=manifest.name,
+        stage=manifest.stage,
+        name=manifest.name,
         version=manifest.version,
-        digest=manifest.digest,
+        label=manifest.label,
         reused=reused,
         reason="why",
         rows_in=manifest.rows_in,
@@ -98,7 +100,8 @@ def test_a_failure_of_the_first_stage(tmp_path: Path, shown: Shown) -> None:
 def test_it_never_raises(
     tmp_path: Path, made: list[Manifest], shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = result(made[0]).model_copy(update={"version": "20260101-000000-000-ffff"})
+    gone = result(made[0])
+    gone.version = "20260101-000000-000-ffff"
     publish_summary(Store(tmp_path), "tiny", [gone])
 
     def away(self: Artifact) -> None:

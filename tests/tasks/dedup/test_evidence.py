@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.records import DOCUMENT, DUPLICATE
-from tasks.clean.domains import domains_of
 from tasks.dedup.config import FirstSource, KeepRule
 from tasks.dedup.deciding import Decision, decide, rule_columns
 from tasks.dedup.evidence import (
@@ -26,6 +25,7 @@ from tasks.dedup.evidence import (
     similarities,
 )
 from tasks.dedup.trace import Evidence, trace_documents
+from tasks.domains import domains_of
 from tests.tasks.dedup.conftest import Row, document
 
 

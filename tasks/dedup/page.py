@@ -5,19 +5,14 @@ URLs, texts and domains come from the web and stand in fenced blocks.
 
 from __future__ import annotations
 
-import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from flows.run_page.markdown import escape, fence, table
-from flows.run_page.plots import data_url
 from storage.lookup import find_rows
-from storage.manifest import Manifest
-from storage.store import Store
-from tasks.clean.domains import domains_of
+from tasks.artifacts.artifact import Artifact
 from tasks.dedup.evidence import (
     NUM_BINS,
     ClusterSize,
@@ -28,6 +23,8 @@ from tasks.dedup.evidence import (
     repeating_domains,
     similarities,
 )
+from tasks.domains import domains_of
+from tasks.page import Picture, Section, escape, fence, png_of, table
 
 _CLUSTERS, _DOMAINS = 5, 10
 _CHARACTERS = 200
@@ -36,28 +33,28 @@ _INCHES, _DPI = (7.2, 3.2), 100
 _COLOURS = ("#2a9d8f", "#e9a23b", "#1d4ed8", "#9333ea", "#6b7280")
 
 
-def duplicates(store: Store, manifest: Manifest) -> str:
-    """Markdown with a picture in it; empty if nothing was dropped."""
-    paths = store.files(manifest, "duplicates.parquet")
+def sections(artifact: Artifact) -> Iterator[Section]:
+    """Show what was dropped in favour of what; nothing if no document was."""
+    paths = artifact.files("duplicates.parquet")
     histograms = similarities(read_evidence(paths, ["similarity", "method"]))
     if not sum(each.total for each in histograms):
-        return ""
-    threshold = float(str(manifest.config["threshold"]))
-    picture = data_url(draw_similarities(histograms, threshold))
+        return
+    threshold = float(str(artifact.manifest.config["threshold"]))
+    png = draw_similarities(histograms, threshold)
     columns = ["kept_id", "kept_url", "kept_in", "similarity"]
     clusters = biggest_clusters(read_evidence(paths, columns), _CLUSTERS)
     parts = [
         _methods(histograms, threshold),
-        f"![duplicates by similarity]({picture})",
         "The biggest clusters, each by the document that was kept:",
-        *_clusters(store, manifest, clusters),
-        *_domains(store, manifest),
+        *_clusters(artifact, clusters),
+        *_domains(artifact),
     ]
-    return "\n\n".join(parts)
+    picture = Picture("similarities", "duplicates by similarity", png)
+    yield Section("Duplicates", "\n\n".join(parts), (picture,))
 
 
 def _methods(histograms: Sequence[Histogram], threshold: float) -> str:
-    """How many each method found, and how many of those are near to the threshold."""
+    """Count what each method found, and how much of that is near to the threshold."""
     near = slice(int(threshold * NUM_BINS + 1e-9), int((threshold + 0.05) * NUM_BINS + 1e-9))
     rows = [
         (escape(h.method), f"{h.total:,}", f"{h.identical:,}", f"{int(h.counts[near].sum()):,}")
@@ -66,11 +63,9 @@ def _methods(histograms: Sequence[Histogram], threshold: float) -> str:
     return table(("found by", "dropped", "similarity 1", f"{threshold:g} to +0.05"), rows)
 
 
-def _clusters(store: Store, manifest: Manifest, found: Sequence[ClusterSize]) -> list[str]:
+def _clusters(artifact: Artifact, found: Sequence[ClusterSize]) -> list[str]:
     ids = {one.kept_id for one in found if not one.kept_in}
-    rows = find_rows(
-        store.files(manifest, "documents/"), "document_id", ids, ("document_id", "text")
-    )
+    rows = find_rows(artifact.files("documents/"), "document_id", ids, ("document_id", "text"))
     texts = {row["document_id"]: " ".join(row["text"][: 2 * _CHARACTERS].split()) for row in rows}
     blocks = []
     for one in found:
@@ -83,12 +78,12 @@ def _clusters(store: Store, manifest: Manifest, found: Sequence[ClusterSize]) ->
     return blocks
 
 
-def _domains(store: Store, manifest: Manifest) -> list[str]:
-    paths = store.files(manifest, "duplicates.parquet")
+def _domains(artifact: Artifact) -> list[str]:
+    paths = artifact.files("duplicates.parquet")
     dropped = domains_of(read_evidence(paths, ["url"])["url"])
     kept_for = domains_of(read_evidence(paths, ["kept_url"])["kept_url"])
     kept: Counter[str] = Counter()
-    for path in store.files(manifest, "documents/"):  # one by one: URLs are 100 MB for a million
+    for path in artifact.files("documents/"):  # one by one: URLs are 100 MB for a million
         domains = domains_of(pq.read_table(path, columns=["url"])["url"])
         counts = np.bincount(domains.indices.to_numpy(), minlength=len(domains.dictionary))
         kept.update(dict(zip(domains.dictionary.to_pylist(), counts.tolist(), strict=True)))
@@ -113,7 +108,7 @@ def _domains(store: Store, manifest: Manifest) -> list[str]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of names to the left, of numbers to the right."""
+    """Align columns of names to the left, of numbers to the right."""
     cut = [[c if len(c) <= _WIDEST else f"{c[: _WIDEST - 1]}…" for c in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cut, strict=True)]
     is_number = [cell[:1].isdigit() and cell[-1:] in "0123456789%" for cell in cut[-1]]
@@ -129,7 +124,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def draw_similarities(histograms: Sequence[Histogram], threshold: float) -> bytes:
-    """A PNG: documents by their similarity to the one kept, with the threshold.
+    """Draw a PNG of documents by their similarity to the one kept, with the threshold.
 
     Those of similarity 1 are a number beside it: as a bar they would hide all others.
     """
@@ -157,6 +152,4 @@ def draw_similarities(histograms: Sequence[Histogram], threshold: float) -> byte
     axes.set_title(f"{int(below.sum()):,} below similarity 1, and {identical:,} of similarity 1")
     axes.grid(alpha=0.3)
     axes.legend(loc="best", frameon=False)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    return png_of(figure)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from flows.run_page.markdown import commands, escape, facts_table, fence, number, run_link, table
+from tasks.page import escape, facts_table, fence, number, share, table
 
 MARKS = ["`", "```", "````", "~~~", "|", "\\", "* a", "&lt;", "![a](http://x/y)", "<img src=x>"]
 SPACE = ["\n", "\r\n", " ", "\t", "\x00", "word", "é"]
@@ -66,10 +66,9 @@ def test_numbers_are_for_people(value: object, says: str) -> None:
     assert number(value) == says
 
 
-def test_facts_and_links_and_commands() -> None:
+def test_facts_are_two_columns() -> None:
     assert facts_table({"a_b": "x|y"}) == "|  |  |\n| --- | --- |\n| a\\_b | x\\|y |"
-    assert run_link("a*", "id") == "[a\\*](../../runs/flow-run/id)"
-    assert run_link("a*", None) == "a\\*"
-    assert commands("/my store", ["phusa show clean"]) == (
-        "```sh\nexport PHUSA_STORE='/my store'\nphusa show clean\n```"
-    )
+
+
+def test_a_share_is_of_something() -> None:
+    assert (share(1, 8), share(0, 0)) == ("12.5 %", "")

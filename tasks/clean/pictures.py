@@ -1,24 +1,19 @@
-"""The funnel and the histograms of a cleaning as PNGs.
-
-Drawn by matplotlib's Agg without pyplot: no state, and the same bytes for the same counts.
-"""
+"""The funnel and the histograms of a cleaning as PNGs."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flows.funnel.render import share
 from tasks.clean.funnel import Drop, Funnel
 from tasks.clean.histograms import Histogram, are_whole, cuts_of
+from tasks.page import png_of, share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _KEPT, _DROPPED, _BOUND, _INK, _FAINT = "#2a9d8f", "#e76f51", "#b3261e", "#1f2937", "#6b7280"
 _DPI = 100
@@ -29,7 +24,7 @@ _NAMED = 3  # reasons that are named beside a step
 
 
 def draw_funnel(found: Funnel, title: str) -> bytes:
-    """A bar for what each step leaves, with what it drops and the reasons that drop most."""
+    """Draw a bar for what each step leaves, with what it drops and the reasons that drop most."""
     from matplotlib.figure import Figure  # 0.4 s, and only wanted for pictures
 
     rows: list[tuple[str, int, int, Sequence[Drop]]]
@@ -48,11 +43,11 @@ def draw_funnel(found: Funnel, title: str) -> bytes:
         f"{title}: {found.kept:,} of {found.pages:,} kept ({share(found.kept, found.pages)})",
         x=0.01, ha="left", color=_INK, fontsize=13, fontweight="bold",
     )  # fmt: skip
-    return _png(figure)
+    return png_of(figure)
 
 
 def _draw_slope(axes: Axes, place: int, left: int, dropped: int, pages: int) -> None:
-    """What a row leaves, from its bar down to the next one's."""
+    """Draw what a row leaves, from its bar down to the next one's."""
     whole = max(pages, 1)
     wide, gone = left / whole, dropped / whole
     start, below = (1 - wide - gone) / 2, (1 - wide) / 2
@@ -86,7 +81,7 @@ def _draw_step(
 
 
 def draw_histograms(found: Sequence[Histogram], drops: Sequence[Drop], title: str) -> bytes:
-    """A panel for each of at least one signal: texts kept and dropped, bounds as dashed lines.
+    """Draw a panel for each of at least one signal: texts kept and dropped, bounds as dashed lines.
 
     `drops` are those of the funnel: how many texts break a bound stands beside its line.
     """
@@ -114,7 +109,7 @@ def draw_histograms(found: Sequence[Histogram], drops: Sequence[Drop], title: st
     figure.legend(
         handles=handles, loc="lower left", ncols=len(handles), frameon=False, fontsize=8.5
     )
-    return _png(figure)
+    return png_of(figure)
 
 
 def _legend() -> list[Any]:
@@ -154,7 +149,7 @@ def _draw_signal(axes: Axes, one: Histogram, drops: dict[str, Drop]) -> None:
 
 
 def _says(one: Histogram, drops: dict[str, Drop]) -> str:
-    """The signal's name and, below, each bound with the texts that break it."""
+    """Write the signal's name and, below, each bound with the texts that break it."""
     bounds = []
     for bound in one.bounds:
         drop = drops.get(bound.reason)
@@ -184,9 +179,3 @@ def _quiet(axes: Axes, one: Histogram, edges: np.ndarray[Any, Any]) -> None:
         axes.minorticks_off()
     elif one.scale == "log":
         axes.minorticks_off()
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import struct
 from pathlib import Path
 
@@ -11,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.run_page.plots import _smooth, draw_training, plot_training
+from flows.stages import open_artifact
 from storage.store import Store
+from tasks.lm.page import _smooth, draw_training, sections
 from tests.flows.sealed import seal
 
 
@@ -31,14 +31,17 @@ def test_it_is_a_small_png(tmp_path: Path, steps: int) -> None:
     assert len(png) < 60_000
 
 
-def test_it_comes_as_a_data_url_or_not_at_all(tmp_path: Path) -> None:
+def test_what_was_trained_shows_it(tmp_path: Path) -> None:
     version = "20261121-010101-000-aaaa"
+    store = Store(tmp_path)
     made = seal(tmp_path, "pretrain", version, {"training.parquet": training(3)})
-    url = plot_training(Store(tmp_path), made)
-    assert url is not None and url.startswith("data:image/png;base64,")
-    assert base64.b64decode(url.partition(",")[2])[:4] == b"\x89PNG"
+    (section,) = sections(open_artifact(store, made))
+    (picture,) = section.pictures
+    assert (section.title, picture.name) == ("Training", "loss")
+    assert picture.png[:4] == b"\x89PNG"
+    assert picture.url.startswith("data:image/png;base64,")
     without = seal(tmp_path, "finetune", version, {"model.safetensors": b""})
-    assert plot_training(Store(tmp_path), without) is None
+    assert list(sections(open_artifact(store, without))) == []
 
 
 def test_the_bold_line_is_the_mean_of_the_steps_before() -> None:
