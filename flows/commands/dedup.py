@@ -10,7 +10,10 @@ import typer
 
 from flows.commands.options import JsonOption, StoreOption, answer, store_here
 
-dedup_app = typer.Typer(help="Look at duplicates, and choose what counts as one.")
+_NAME = __name__.rpartition(".")[2]
+"""Of the group, and of what it looks at where nothing else is named."""
+
+dedup_app = typer.Typer(name=_NAME, help="Look at duplicates, and choose what counts as one.")
 
 OfOption = Annotated[
     str, typer.Option("--of", help="the deduplication that is meant", metavar="dedup[@…]")
@@ -21,7 +24,7 @@ CountOption = Annotated[int, typer.Option("--count", min=1, max=1000, help="clus
 @dedup_app.callback(invoke_without_command=True)
 def _dedup(
     context: typer.Context,
-    of: OfOption = "dedup",
+    of: OfOption = _NAME,
     count: CountOption = 20,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -33,7 +36,7 @@ def _dedup(
 
 @dedup_app.command()
 def top(
-    of: OfOption = "dedup",
+    of: OfOption = _NAME,
     count: CountOption = 20,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -58,7 +61,7 @@ def show(
             help="the kept document's id, a beginning of it, or the URL of any document in it"
         ),
     ],
-    of: OfOption = "dedup",
+    of: OfOption = _NAME,
     diff: Annotated[
         Literal["words", "lines"], typer.Option(help="what differences are marked by")
     ] = "words",
