@@ -45,12 +45,11 @@ def top(
 
     Example: `phusa dedup top --count 50`
     """
-    from flows.evidence.cluster import top_clusters  # pyarrow: 0.2 s, only wanted here
-    from flows.evidence.render import show_top
+    from flows.duplicates.clusters import show_top, top_clusters  # pyarrow: 0.2 s
 
-    manifest, found = top_clusters(store_here(store), of, count)
+    label, found = top_clusters(store_here(store), of, count)
     rows = [asdict(one) for one in found]
-    answer(rows, as_json, lambda console: show_top(console, manifest.label, found))
+    answer(rows, as_json, lambda console: show_top(console, label, found))
 
 
 @dedup_app.command()
@@ -75,10 +74,9 @@ def show(
 
     Example: `phusa dedup show https://example.org/page.html`
     """
-    from flows.evidence.cluster import show_cluster as read
-    from flows.evidence.render import show_cluster
+    from flows.duplicates.clusters import read_cluster, show_cluster
 
-    found = read(store_here(store), cluster, of, diff, most)
+    found = read_cluster(store_here(store), cluster, of, diff, most)
     answer(asdict(found), as_json, lambda console: show_cluster(console, found))
 
 
@@ -110,13 +108,13 @@ def curve(
 
     Example: `phusa dedup curve recipes/demo.yaml --threshold 0.7 --of clean`
     """
-    from flows.evidence import curve as curves
+    from flows.duplicates import curve as curves
     from flows.recipe import load_recipe
     from flows.request import store_of
     from tasks.dedup.config import DedupConfig
 
     read = None if recipe is None else load_recipe(recipe)
-    config = DedupConfig() if read is None else read.dedup
+    config = (read and read.dedup) or DedupConfig()
     given = {"num_perm": num_perm, "bands": bands, "rows": rows, "min_recall": min_recall}
     least, method = curves.banding_of(config, threshold, given)
     expected = None

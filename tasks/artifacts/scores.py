@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 from tasks.artifacts.artifact import Artifact, ArtifactType, table
 from tasks.artifacts.documents import DOCUMENTS, beginning
+
+COLUMN = "quality"
+"""The column of documents that holds the score."""
 
 _PLACES = {"lowest": 0.0, "low": 0.25, "middle": 0.5, "high": 0.75, "highest": 1.0}
 
@@ -56,3 +60,14 @@ SCORES = Scores(
         table("rejects", "rejects/", "documents that scored too low"),
     ),
 )
+
+
+def fill_in_scores(documents: Iterable[dict[str, Any]], scores: Artifact) -> None:
+    """Give documents that have a column for it the score that these scores have for them."""
+    from storage.lookup import find_rows
+
+    wanted = {row["document_id"]: row for row in documents if COLUMN in row}
+    if wanted:
+        columns = ["document_id", "score"]
+        for row in find_rows(scores.files("scores/"), "document_id", wanted.keys(), columns):
+            wanted[row["document_id"]][COLUMN] = row["score"]

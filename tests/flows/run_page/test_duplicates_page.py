@@ -15,8 +15,8 @@ from storage.manifest import Manifest
 from storage.store import Store
 from tasks.dedup.evidence import Histogram
 from tasks.dedup.page import draw_similarities
+from tests.flows.duplicates.test_clusters import NIGHT, A, put
 from tests.flows.run_page.conftest import Shown
-from tests.flows.test_dedup_evidence import NIGHT, A, put
 
 
 @pytest.fixture

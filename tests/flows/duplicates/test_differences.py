@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.evidence.differences import Piece, changed_spans, compare
+from flows.duplicates.differences import Piece, changed_spans, compare
 
 TOKENS = st.lists(st.sampled_from("abcdefgh"), max_size=40)
 

@@ -1,8 +1,7 @@
-"""The S-curve of a banding: how likely pairs are found, by their similarity."""
+"""`phusa dedup curve`: the S-curve of a banding, how likely pairs of each similarity are found."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from tasks.dedup.config import DedupConfig
 from tasks.dedup.expected import Expected, expect
 from tasks.dedup.methods import MinHash
 from tasks.dedup.methods.minhash import recall
+from tasks.page import png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ class Curve:
 def banding_of(
     config: DedupConfig, threshold: float | None, given: Mapping[str, float | None]
 ) -> tuple[float, MinHash]:
-    """The threshold and the MinHash of a configuration, with what was given in their place.
+    """Give the threshold and the MinHash of a configuration, with what was given in their place.
 
     `given` are knobs of MinHash; None: as it is. Raises RequestError for what they refuse.
     """
@@ -90,7 +90,7 @@ def _fault(error: ErrorDetails) -> Fault:
 
 
 def curve(threshold: float, method: MinHash, expected: Expected | None = None) -> Curve:
-    """The curve of a method's bands at a threshold (0-1)."""
+    """Compute the curve of a method's bands at a threshold (0-1)."""
     bands, rows = method.banding(threshold)
     points = tuple(recall(n / _STEPS, bands, rows) for n in range(_STEPS + 1))
     at_threshold = recall(threshold, bands, rows)
@@ -100,7 +100,7 @@ def curve(threshold: float, method: MinHash, expected: Expected | None = None) -
 def expect_in(
     store: Store, of: str, config: DedupConfig, threshold: float, method: MinHash
 ) -> Expected:
-    """The candidates among the documents of the artifact `of`, from a sample of them."""
+    """Expect the candidates among the documents of the artifact `of`, from a sample of them."""
     manifest = store.resolve(of)
     paths = store.files(manifest, "documents/")
     if not paths:
@@ -110,7 +110,7 @@ def expect_in(
 
 
 def show_curve(console: Console, found: Curve) -> None:
-    """The curve in letters, and what it means in numbers."""
+    """Print the curve in letters, and what it means in numbers."""
 
     def say(text: str = "", style: str = "") -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
@@ -142,7 +142,7 @@ def _tell(found: Expected) -> list[str]:
 
 
 def plot(found: Curve) -> list[str]:
-    """An area of letters: similarity to the right, share of the pairs that are found upwards."""
+    """Draw an area of letters: similarity to the right, share of pairs that are found upwards."""
     shares = [recall((n + 0.5) / _WIDTH, found.bands, found.rows) for n in range(_WIDTH)]
     lines = []
     for row in range(_HEIGHT - 1, -1, -1):
@@ -159,7 +159,7 @@ def plot(found: Curve) -> list[str]:
 
 
 def draw_curve(found: Curve) -> bytes:
-    """A PNG of the curve, its threshold, and the curves of fewer and of more rows."""
+    """Draw a PNG of the curve, its threshold, and the curves of fewer and of more rows."""
     from matplotlib.figure import Figure  # 0.4 s, and only wanted for pictures
 
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
@@ -181,9 +181,7 @@ def draw_curve(found: Curve) -> bytes:
     axes.set_ylabel("share of such pairs that are measured")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", frameon=False)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    return png_of(figure)
 
 
 def _draw_other(axes: Axes, x: Shares, bands: int, rows: int, style: str) -> None:
