@@ -23,6 +23,7 @@ from tasks.clean.text import is_known_charset
 from tasks.clean.trial import Measured, Trial, TrialPage
 from tasks.crawl.captures import RejectedUrl
 from tasks.crawl.config import STAGE as CRAWL
+from tasks.crawl.config import CrawlConfig
 from tasks.crawl.inputs.text import TYPES, charset_of_text, content_type
 from tasks.crawl.sources import Source
 from tasks.crawl.sources.web import WebSource
@@ -38,9 +39,7 @@ def recipe_or_defaults(path: Path | None, overrides: Sequence[str]) -> Recipe:
     """Read the recipe, or all defaults. Raises RequestError for whatever is wrong with it."""
     if path is not None:
         return load_recipe(path, overrides)
-    # A crawl has to have a source; of what stands here only the stages' defaults are looked at.
-    raw = {"name": "defaults", CRAWL.name: {"source": {"kind": "files", "path": "."}}}
-    return check_recipe(raw, overrides, Path("defaults"))
+    return check_recipe({"name": "defaults"}, overrides, Path("defaults"))
 
 
 def find_page(
@@ -75,7 +74,9 @@ def find_page(
     if of is not None:
         return read_crawled(store, of, asked)
     if is_web:
-        return fetch(asked, recipe.crawl.source if recipe.crawl else None, contact)
+        crawl = dict(recipe).get(CRAWL.name)
+        source = crawl.source if isinstance(crawl, CrawlConfig) else None
+        return fetch(asked, source, contact)
     return read_file(asked, url, charset)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
@@ -43,10 +43,10 @@ def replay(
     from flows import replay as replays  # pyarrow: 0.2 s, only wanted here
     from flows.recipe import load_recipe
     from flows.request import store_of
-    from tasks.clean.config import CleanConfig
+    from tasks.clean.config import STAGE, CleanConfig
 
     read = load_recipe(recipe, set_ or ())
-    config = read.clean or CleanConfig()
+    config = cast("CleanConfig", read.config(STAGE))
     found = replays.replay(store_of(recipe, read, store), of, config)
     answer(asdict(found), as_json, lambda console: replays.show_replay(console, found))
 
@@ -128,13 +128,13 @@ def try_(
     """
     from flows import page_preview as preview  # pyarrow: 0.2 s, only wanted here
     from flows.request import store_of
-    from tasks.clean.config import CleanConfig
+    from tasks.clean.config import STAGE, CleanConfig
     from tasks.clean.trial import try_page
 
     read = preview.recipe_or_defaults(recipe, set_ or ())  # whatever is wrong with it comes first
     place = store_of(recipe, read, store) if recipe else store_here(store)
     tried = preview.find_page(page, read, place, of, url=url, charset=charset, contact=contact)
-    found = try_page(tried, read.clean or CleanConfig())
+    found = try_page(tried, cast("CleanConfig", read.config(STAGE)))
     if text:
         print(found.text)
         return

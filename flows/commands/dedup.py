@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -111,10 +111,10 @@ def curve(
     from flows.duplicates import curve as curves
     from flows.recipe import load_recipe
     from flows.request import store_of
-    from tasks.dedup.config import DedupConfig
+    from tasks.dedup.config import STAGE, DedupConfig
 
     read = None if recipe is None else load_recipe(recipe)
-    config = (read and read.dedup) or DedupConfig()
+    config = DedupConfig() if read is None else cast("DedupConfig", read.config(STAGE))
     given = {"num_perm": num_perm, "bands": bands, "rows": rows, "min_recall": min_recall}
     least, method = curves.banding_of(config, threshold, given)
     expected = None

@@ -37,6 +37,7 @@ def publish_page(
     Never raises: the artifact is sealed already.
     """
     name = manifest.name
+    key = name.replace("_", "-")  # Prefect's keys have no underscore
     with at_no_risk(f"{name}'s page"):
         artifact = open_artifact(store, manifest)
         own = [] if action == "reused" else _own_sections(artifact)
@@ -54,12 +55,12 @@ def publish_page(
         ]
         page = "\n\n".join(filter(None, map(_written, sections)))
         says = f"{action}: {_headline(manifest)}"
-        MarkdownArtifact(key=name, description=says, markdown=page).create()
+        MarkdownArtifact(key=key, description=says, markdown=page).create()
         rows, counts = count_rows(manifest), _counts(manifest)
-        TableArtifact(key=f"{name}-rows", description=counts, table=rows).create()
+        TableArtifact(key=f"{key}-rows", description=counts, table=rows).create()
         for picture in (picture for section in own for picture in section.pictures):
             ImageArtifact(
-                key=f"{name}-{picture.name}", description=picture.says, image_url=picture.url
+                key=f"{key}-{picture.name}", description=picture.says, image_url=picture.url
             ).create()
 
 

@@ -12,6 +12,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlo
 from prefect.client.schemas.objects import FlowRun
 from prefect.runtime import flow_run
 
+from flows.parameters import StageResult
 from flows.promotion import Promoted
 from flows.render import size
 from flows.run_page.page import at_no_risk, commands, drops, or_why_not, run_link
@@ -21,14 +22,14 @@ from storage.store import Store
 from tasks.page import code, escape, fence, number, table
 from tasks.stage import Stage
 
-Made = Sequence[tuple[Any, Manifest]]
+Made = Sequence[tuple[StageResult, Manifest]]
 """What instances ended with, and its manifest."""
 
 
 def publish_summary(
     store: Store,
     recipe: str,
-    results: Sequence[Any],
+    results: Sequence[StageResult],
     *,
     failure: Exception | None = None,
     moved: Sequence[Promoted] = (),
@@ -112,7 +113,7 @@ def _stages(made: Made, runs: dict[str, FlowRun]) -> str:
 _SHOWN = ("action", "in", "out", "dropped", "seconds", "size")
 
 
-def _row(result: Any, manifest: Manifest) -> dict[str, Any]:
+def _row(result: StageResult, manifest: Manifest) -> dict[str, Any]:
     dropped = drops(manifest)
     return {
         "instance": result.instance,
@@ -139,9 +140,11 @@ def _scores(store: Store, made: Made) -> str:
         last = store.latest(manifest.name, manifest.run.recipe, before=manifest)
         before = None if last is None else _score(last, stage)
         shown = ("-", "") if before is None else (number(before), _change(now, before))
-        others = type_of(manifest).scores(open_artifact(store, manifest))
-        to_beat = ", ".join(f"{of.subject} {of.value:.3f}" for of in others if not of.own)
-        rows.append((code(manifest.label), f"**{number(now)}**", *shown, escape(to_beat)))
+        scores = type_of(manifest).scores(open_artifact(store, manifest))
+        texts = {score.text for score in scores if score.own}
+        others = (score for score in scores if score.text in texts and not score.own)
+        to_beat = escape(", ".join(f"{score.subject} {score.value:.3f}" for score in others))
+        rows.append((code(manifest.label), f"**{number(now)}**", *shown, to_beat))
     header = ("model", "bits per byte", "version before", "change", "to be beaten")
     return table(header, rows) if rows else ""
 

@@ -21,6 +21,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from flows.parameters import StageResult
 from flows.run_page import publish_page, publish_summary
 from flows.stages import STAGES
 from storage.store import Store
@@ -49,7 +50,7 @@ def river(store: Store, action: str) -> tuple[dict[str, str], float]:
     runs: dict[str, str] = {}
     took: list[float] = []
 
-    def stage_run(name: str) -> Any:
+    def stage_run(name: str) -> StageResult:
         @flow(name=name, flow_run_name=f"{name} for tiny")
         def stage() -> None:
             runs[name] = str(flow_run.get_id())
@@ -108,7 +109,7 @@ def test_every_stage_shows_its_page(store: Store) -> None:
     summary = kept["pipeline"]["summary"].data
     for name in STAGES:
         assert f"[{name}](../../runs/flow-run/{runs[name]})" in summary
-    assert "unigram tokens 2." in summary and "untuned 0." in summary
+    assert "unigram tokens 2." in summary and "its base model 0." in summary
     assert kept["pipeline"]["stages"].type == "table"
 
 

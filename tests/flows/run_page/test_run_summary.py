@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prefect.artifacts import Artifact
 
+from flows.parameters import StageResult
 from flows.promotion import Promoted
 from flows.run_page import publish_summary
 from storage.errors import GateFailed
@@ -18,13 +18,13 @@ from tests.flows.run_page.conftest import RUN, Shown
 from tests.flows.sealed import seal
 
 
-def result(manifest: Manifest, *, reused: bool = False) -> Any:
-    return SimpleNamespace(
+def result(manifest: Manifest, *, reused: bool = False) -> StageResult:
+    return StageResult(
         instance=manifest.name,
         stage=manifest.stage,
         name=manifest.name,
         version=manifest.version,
-        label=manifest.label,
+        digest=manifest.digest,
         reused=reused,
         reason="why",
         rows_in=manifest.rows_in,
@@ -41,10 +41,10 @@ def sealed(root: Path, name: str, version: str, **says: Any) -> Manifest:
 @pytest.fixture
 def made(tmp_path: Path) -> list[Manifest]:
     crawl = sealed(tmp_path, "crawl", "01", rows_in=3, stats={"rejected": {"http_404": 3}})
-    stats = {"unigram_bits_per_byte": 2.5}
-    sealed(tmp_path, "pretrain", "01", stats={**stats, "validation_bits_per_byte": 0.75})
-    shard = sealed(tmp_path, "shard", "01", stats={"xz_bits_per_byte": 1.25})
-    now = {**stats, "validation_bits_per_byte": 0.5}
+    sealed(tmp_path, "pretrain", "01", stats={"validation_bits_per_byte": 0.75})
+    simple = {"unigram_bits_per_byte": 2.5, "xz_bits_per_byte": 1.25}
+    shard = sealed(tmp_path, "shard", "01", stats=simple)
+    now = {"validation_bits_per_byte": 0.5}
     return [crawl, sealed(tmp_path, "pretrain", "02", inputs=(shard,), stats=now)]
 
 
@@ -100,8 +100,7 @@ def test_a_failure_of_the_first_stage(tmp_path: Path, shown: Shown) -> None:
 def test_it_never_raises(
     tmp_path: Path, made: list[Manifest], shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = result(made[0])
-    gone.version = "20260101-000000-000-ffff"
+    gone = result(made[0]).model_copy(update={"version": "20260101-000000-000-ffff"})
     publish_summary(Store(tmp_path), "tiny", [gone])
 
     def away(self: Artifact) -> None:
