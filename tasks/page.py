@@ -13,7 +13,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,6 +56,15 @@ def data_url(png: bytes) -> str:
     The server keeps no files, and the UI must show the picture to whoever reads it.
     """
     return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def new_figure(
+    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+) -> Figure:
+    """Begin a figure of so many inches, at 100 dots each, that lays itself out."""
+    from matplotlib.figure import Figure  # 0.4 s, and only wanted for pictures
+
+    return Figure(figsize=(width, height), dpi=100, layout=layout)
 
 
 def png_of(figure: Figure) -> bytes:

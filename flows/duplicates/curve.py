@@ -18,7 +18,7 @@ from tasks.dedup.config import DedupConfig
 from tasks.dedup.expected import Expected, expect
 from tasks.dedup.methods import MinHash
 from tasks.dedup.methods.minhash import recall
-from tasks.page import png_of
+from tasks.page import new_figure, png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _STEPS = 100
 _WIDTH, _HEIGHT = 50, 10  # letters of the plot: two hundredths each, and a tenth
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
-_INCHES, _DPI = (7.2, 4.2), 100
 _SAMPLE = 1_000
 _TOLD = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 _INK, _FOUND, _MISSED, _FAINT = "#1d4ed8", "#93c5fd", "#b3261e", "#9ca3af"
@@ -160,9 +159,7 @@ def plot(found: Curve) -> list[str]:
 
 def draw_curve(found: Curve) -> bytes:
     """Draw a PNG of the curve, its threshold, and the curves of fewer and of more rows."""
-    from matplotlib.figure import Figure  # 0.4 s, and only wanted for pictures
-
-    figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+    figure = new_figure(7.2, 4.2)
     axes = figure.subplots()
     x = np.linspace(0, 1, 501)
     for rows, style in ((found.rows - 2, ":"), (found.rows + 2, "-.")):

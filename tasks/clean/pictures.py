@@ -10,13 +10,12 @@ import numpy as np
 
 from tasks.clean.funnel import Drop, Funnel
 from tasks.clean.histograms import Histogram, are_whole, cuts_of
-from tasks.page import png_of, share
+from tasks.page import new_figure, png_of, share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _KEPT, _DROPPED, _BOUND, _INK, _FAINT = "#2a9d8f", "#e76f51", "#b3261e", "#1f2937", "#6b7280"
-_DPI = 100
 _COLUMNS = 3
 _PANEL = (3.6, 2.35)  # inches
 _BAR = 0.66  # of the distance between two steps
@@ -25,12 +24,10 @@ _NAMED = 3  # reasons that are named beside a step
 
 def draw_funnel(found: Funnel, title: str) -> bytes:
     """Draw a bar for what each step leaves, with what it drops and the reasons that drop most."""
-    from matplotlib.figure import Figure  # 0.4 s, and only wanted for pictures
-
     rows: list[tuple[str, int, int, Sequence[Drop]]]
     rows = [("pages" if found.language is None else "texts", found.pages, 0, ())]
     rows += [(step.name, step.pages_out, step.dropped, step.drops) for step in found.steps]
-    figure = Figure(figsize=(10.8, 1.0 + 0.62 * len(rows)), dpi=_DPI, layout="constrained")
+    figure = new_figure(10.8, 1.0 + 0.62 * len(rows))
     axes = figure.subplots()
     for place in range(1, len(rows)):
         _draw_slope(axes, place, *rows[place - 1][1:3], found.pages)
@@ -85,14 +82,12 @@ def draw_histograms(found: Sequence[Histogram], drops: Sequence[Drop], title: st
 
     `drops` are those of the funnel: how many texts break a bound stands beside its line.
     """
-    from matplotlib.figure import Figure
-
     columns = min(_COLUMNS, len(found))
     rows = ceil(len(found) / columns)
     width, height = _PANEL
     across, down = max(width * columns, 6.4), height * rows + 0.8
     # Margins in inches, and no layout engine: one would draw all panels three times over.
-    figure = Figure(figsize=(across, down), dpi=_DPI)
+    figure = new_figure(across, down, layout=None)
     figure.subplots_adjust(
         left=0.45 / across, right=1 - 0.32 / across, top=1 - 0.8 / down, bottom=0.65 / down,
         wspace=0.16, hspace=0.46,

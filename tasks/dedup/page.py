@@ -24,12 +24,11 @@ from tasks.dedup.evidence import (
     similarities,
 )
 from tasks.domains import domains_of
-from tasks.page import Picture, Section, escape, fence, png_of, table
+from tasks.page import Picture, Section, escape, fence, new_figure, png_of, table
 
 _CLUSTERS, _DOMAINS = 5, 10
 _CHARACTERS = 200
 _WIDEST = 34  # letters of a domain
-_INCHES, _DPI = (7.2, 3.2), 100
 _COLOURS = ("#2a9d8f", "#e9a23b", "#1d4ed8", "#9333ea", "#6b7280")
 
 
@@ -128,9 +127,7 @@ def draw_similarities(histograms: Sequence[Histogram], threshold: float) -> byte
 
     Those of similarity 1 are a number beside it: as a bar they would hide all others.
     """
-    from matplotlib.figure import Figure  # 0.4 s, and only wanted for pictures
-
-    figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+    figure = new_figure(7.2, 3.2)
     axes = figure.subplots()
     edges = np.arange(NUM_BINS) / NUM_BINS
     below = np.zeros(NUM_BINS)
