@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from storage.manifest import Manifest
-from storage.records import DOCUMENT, DUPLICATE, ORIGIN
+from storage.records import DOCUMENT, DUPLICATE, ORIGIN, SCORE
 from storage.store import Store
 from tests.flows.conftest import Cli
 from tests.flows.sealed import seal
@@ -260,3 +260,22 @@ def test_bands_that_do_not_fit_are_refused_at_once(cli: Cli) -> None:
     assert "--num-perm: found 3" in said.err
     said = cli("dedup", "curve", "--bands", "20")
     assert said.code == 2 and "expected both, or neither" in said.err
+
+
+def test_scores_decide_where_the_policy_asks_for_them(cli: Cli, tmp_path: Path) -> None:
+    """Cleaned documents have none: they are those that the documents were given later."""
+    documents = {"documents/a.parquet": pa.Table.from_pylist([A, NEAR], schema=DOCUMENT)}
+    clean = seal(tmp_path, "clean", NIGHT, dict(documents))
+    rows = [
+        {"document_id": d["document_id"], "url": d["url"], "language": "en", "score": score}
+        for d, score in ((A, 0.75), (NEAR, 0.5))
+    ]
+    scores = {"scores/a.parquet": pa.Table.from_pylist(rows, schema=SCORE)}
+    quality = seal(tmp_path, "quality", NIGHT, dict(scores), inputs=(clean,))
+    files: dict[str, pa.Table | bytes] = {
+        "duplicates.parquet": pa.Table.from_pylist(DROPS[1:2], schema=DUPLICATE)
+    }
+    config = {"threshold": 0.8, "keep": ["best_quality"]}
+    seal(tmp_path, "dedup", NIGHT, files, inputs=(clean, quality), config=config)
+    (near,) = show(cli, tmp_path, "aaaa")["members"]
+    assert near["decision"] == {"rule": "best_quality", "kept": 0.75, "dropped": 0.5}
