@@ -24,15 +24,15 @@ test: install
 
 # Prefect servers with workers and a browser, Ray and Dask clusters, PostgreSQL, 2 000 tasks at once:
 # whole runs that are killed, forgotten or scored, training on two devices: twenty minutes that want
-# the machine for themselves.
+# the machine for themselves. And the property tests (hypothesis marks them), on examples drawn anew.
 fleet: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m fleet
+	PHUSA_EXAMPLES=random $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "fleet or hypothesis"
 
 torture: install
 	PHUSA_TORTURE=$(PHUSA_TORTURE) $(BIN)/python -m pytest tests/storage/torture --capture=no --timeout=0
 
 fuzz: install
-	PHUSA_FUZZ=$(PHUSA_FUZZ) $(BIN)/python -m pytest tests/tasks/clean/fuzz --capture=no
+	PHUSA_EXAMPLES=random PHUSA_FUZZ=$(PHUSA_FUZZ) $(BIN)/python -m pytest tests/tasks/clean/fuzz --capture=no
 
 check: install
 	$(BIN)/ruff check .

@@ -30,8 +30,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.dedup_documents import PAGES, TEXTS, document_table, sections, with_copies
-from benchmarks.dedup_steps import run_steps
+from benchmarks.dedup_documents import (
+    PAGES,
+    TEXTS,
+    document_table,
+    run_steps,
+    sections,
+    with_copies,
+)
 from benchmarks.ledger import record
 from storage.identities import document_id
 from storage.parquet import shard_name, write_table

@@ -1,4 +1,6 @@
-"""Real documents for the benchmarks of dedup: sections of the documentation that Debian installs.
+"""Real documents for the benchmarks of dedup, and its steps one after the other, timed.
+
+The documents are sections of the documentation that Debian installs.
 
 Debian packages: libstdc++-12-doc, postgresql-doc-15, python3.11-doc, debian-handbook,
 installation-guide-amd64; what is not there is left out. Near-duplicates are there by nature (the
@@ -11,14 +13,21 @@ from __future__ import annotations
 import gzip
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 
+from storage.parquet import write_table
 from storage.records import DOCUMENT
+from storage.workspace import Workspace
+from tasks.dedup.config import DedupConfig
+from tasks.dedup.work import DedupWork, deduplicate
 
 FOLDER = Path("/usr/share/doc")
 PAGES = ("*.html", "*.html.gz")
@@ -93,3 +102,41 @@ def edited(text: str, num_changes: int, draw: random.Random) -> str:
     for _ in range(num_changes):
         words[draw.randrange(len(words))] = draw.choice(words)
     return " ".join(words)
+
+
+def run_steps(
+    documents: Sequence[Path], root: Path, num_threads: int = 2
+) -> Iterator[tuple[str, float]]:
+    """Name and seconds of each step as it ends, over all its shards in some threads; the first is
+    `compile`, on two documents."""
+    yield "compile", _timed(compile_kernels)
+    work = DedupWork(tuple(documents), (), DedupConfig(), root)
+    with ThreadPoolExecutor(num_threads) as pool:
+
+        def every(step: Callable[[int], object], count: int) -> Callable[[], object]:
+            return lambda: list(pool.map(step, range(count)))
+
+        yield "sign", _timed(every(work.sign, work.num_shards))
+        yield "link", _timed(every(work.link, work.num_groups))
+        yield "connect", _timed(work.connect)
+        yield "shortlist", _timed(every(work.shortlist, work.num_listed))
+        yield "match", _timed(every(work.match, work.num_parts))
+        yield "conclude", _timed(work.conclude)
+        yield "filter", _timed(every(work.filter, work.num_shards))
+        yield "index", _timed(every(work.index, work.num_groups))
+
+
+def compile_kernels() -> None:
+    """Compile them, or read them from numba's cache, on two documents that are alike."""
+    with TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder) / "corpus")
+        columns = {"document_id": ["0" * 32, "1" * 32], "url": ["a", "b"], "text": ["a b", "a b"]}
+        write_table(workspace, "documents.parquet", document_table(columns, 2))
+        documents = (workspace.data / "documents.parquet",)
+        deduplicate(DedupWork(documents, (), DedupConfig(), Path(folder) / "dedup"))
+
+
+def _timed(step: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    step()
+    return time.perf_counter() - begun

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
-from benchmarks.dedup_steps import run_steps
+from benchmarks.dedup_documents import run_steps
 from benchmarks.ledger import record
 from storage.parquet import shard_name
 from storage.workspace import Workspace

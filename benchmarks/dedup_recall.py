@@ -32,7 +32,7 @@ from benchmarks.ledger import record
 from storage.parquet import shard_name, write_table
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.signing import read_keys
+from tasks.dedup.keys import read_keys
 from tasks.dedup.work import DUPLICATES, DedupWork, deduplicate
 
 COMMAND = "python -m benchmarks.dedup_recall"

@@ -32,11 +32,11 @@ from benchmarks.filters_documents import documents
 from benchmarks.filters_pairs import PAIRS, Pair
 from benchmarks.ledger import record
 from tasks.clean.filters import Candidate
-from tasks.clean.filters.c4 import count_sentences
-from tasks.clean.filters.stop_words import STOP_WORDS
+from tasks.clean.filters.gopher_quality import STOP_WORDS
 from tasks.clean.trims import C4Lines, trim
 from tasks.words import UNSPACED
 from tests.tasks.clean.golden.made_up import made_up
+from tests.tasks.clean.measures import count_sentences
 
 COMMAND = "python -m benchmarks.filters --datatrove PATH"
 PEER = Path(__file__).with_name("filters_peer.py")

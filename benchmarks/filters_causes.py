@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tasks.clean.filters import Candidate
-from tasks.clean.filters.stop_words import STOP_WORDS
+from tasks.clean.filters.gopher_quality import STOP_WORDS
 from tasks.clean.trims import C4Lines
 from tasks.words import UNSPACED
 

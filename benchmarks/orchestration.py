@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.ledger import record
-from flows.operations.recording import RECORDING
+from flows.operations.server import RECORDING
 from flows.recipe import load_recipe
 from storage.store import Store
 from tests.conftest import recipe_of

@@ -19,7 +19,7 @@ from benchmarks.ledger import record
 from tasks.clean.config import CleanConfig
 from tasks.clean.extractors import Resiliparse
 from tasks.clean.pii import mask
-from tasks.clean.pii.passage import Passage
+from tasks.clean.pii.masking import Passage
 from tasks.clean.text import decode, tidy
 
 COMMAND = "python -m benchmarks.personal_data --datatrove FOLDER"

@@ -27,8 +27,7 @@ from tasks.quality.classifiers import Linear
 from tasks.quality.evaluation import area_under_curve, calibration_error
 from tasks.quality.examples.reading import Example
 from tasks.quality.model import LinearModel
-from tasks.quality.split import Split
-from tasks.quality.train import fit
+from tasks.quality.train import Split, fit
 
 COMMAND = "python -m benchmarks.quality --peer PATH"
 PEER = Path(__file__).with_name("quality_peer.py")

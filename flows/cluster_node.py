@@ -33,7 +33,7 @@ _SHAPING = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class NodeProbe:
     """What a node has to see: a file in the work folder with a content, and the Prefect server."""
 
     work: Path
@@ -43,7 +43,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Seen:
+class NodeReport:
     """What a node answered; `faults` is empty if it can do the work."""
 
     host: str
@@ -51,10 +51,10 @@ class Seen:
     faults: tuple[str, ...]
 
 
-def look(asked: Asked) -> Seen:
+def probe_node(probe: NodeProbe) -> NodeReport:
     """Answer on the node where it is called."""
-    faults = (*_import_faults(), *_work_faults(asked), *_api_faults(asked.api_url))
-    return Seen(socket.gethostname(), code_here(), faults)
+    faults = (*_import_faults(), *_work_faults(probe), *_api_faults(probe.api_url))
+    return NodeReport(socket.gethostname(), code_here(), faults)
 
 
 def code_here() -> dict[str, str]:
@@ -90,21 +90,21 @@ def _import_faults() -> list[str]:
     ]
 
 
-def _work_faults(asked: Asked) -> list[str]:
+def _work_faults(probe: NodeProbe) -> list[str]:
     """A folder of that name on the node's own disk is not the same folder: the file tells."""
     try:
-        found = (asked.work / asked.name).read_text()
+        found = (probe.work / probe.name).read_text()
     except OSError as error:
-        return [f"does not see the work folder {asked.work} ({error.strerror})"]
-    if found != asked.content:
-        return [f"sees another folder under the name {asked.work}"]
-    mine = asked.work / f"{asked.name}-{uuid.uuid4().hex}"
+        return [f"does not see the work folder {probe.work} ({error.strerror})"]
+    if found != probe.content:
+        return [f"sees another folder under the name {probe.work}"]
+    mine = probe.work / f"{probe.name}-{uuid.uuid4().hex}"
     try:
-        mine.write_text(asked.content)
+        mine.write_text(probe.content)
         mine.unlink()
     except OSError as error:
         who = f"user {os.getuid()}"
-        return [f"cannot write to the work folder {asked.work} as {who} ({error.strerror})"]
+        return [f"cannot write to the work folder {probe.work} as {who} ({error.strerror})"]
     return []
 
 

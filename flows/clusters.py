@@ -14,29 +14,30 @@ import signal
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from flows.cluster_node import Asked, Seen, code_here, look
+from flows.cluster_node import NodeProbe, NodeReport, code_here, probe_node
 from flows.runners import Dask, Ray
+from flows.stopping import heard
 from storage.errors import ClusterUnusable, Fault, RequestError
 from tasks.progress import note
 
 _CONNECT_S = 5.0
 _LOOK_S = 60.0  # a node's first answer takes it a new Python process: 3 s on two busy cores
 
-Answers = Mapping[str, Seen | BaseException]
+Answers = Mapping[str, NodeReport | BaseException]
 """What the nodes of a cluster (Ray) or its workers (Dask) said, by their address."""
 
 
 @contextmanager
 def connected(runner: Ray | Dask, work: Path) -> Iterator[Any]:
     """A started Prefect task runner on a cluster whose nodes can do the work in `work`."""
-    asked = Asked(work, f".seen-{uuid.uuid4().hex}", uuid.uuid4().hex, _api_url(runner))
-    opened = _ray(runner, asked) if isinstance(runner, Ray) else _dask(runner, asked)
-    file = work / asked.name
-    file.write_text(asked.content)
+    probe = NodeProbe(work, f".seen-{uuid.uuid4().hex}", uuid.uuid4().hex, _api_url(runner))
+    opened = _ray(runner, probe) if isinstance(runner, Ray) else _dask(runner, probe)
+    file = work / probe.name
+    file.write_text(probe.content)
     try:
         with opened as (task_runner, answers):
             file.unlink()
@@ -49,7 +50,7 @@ def connected(runner: Ray | Dask, work: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _ray(runner: Ray, asked: Asked) -> Iterator[tuple[Any, Answers]]:
+def _ray(runner: Ray, probe: NodeProbe) -> Iterator[tuple[Any, Answers]]:
     import ray
     from prefect_ray import RayTaskRunner
 
@@ -60,7 +61,7 @@ def _ray(runner: Ray, asked: Asked) -> Iterator[tuple[Any, Answers]]:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="prefect")
     try:
         with _failure_named(runner):
-            answers = _ask_ray(asked)
+            answers = _ask_ray(probe)
         with RayTaskRunner(address=address) as task_runner:
             yield task_runner, answers
     finally:
@@ -68,7 +69,7 @@ def _ray(runner: Ray, asked: Asked) -> Iterator[tuple[Any, Answers]]:
             ray.shutdown()
 
 
-def _ask_ray(asked: Asked) -> Answers:
+def _ask_ray(probe: NodeProbe) -> Answers:
     """Every node that can be given work answers; a head node without CPUs is never given any."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -77,26 +78,22 @@ def _ask_ray(asked: Asked) -> Answers:
     for node in ray.nodes():
         if node["Alive"] and node["Resources"].get("CPU", 0) > 0:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            place = ray.remote(num_cpus=0, max_retries=0)(look).options(scheduling_strategy=there)
-            asking[f"{node['NodeManagerAddress']}/{node['NodeID'][:8]}"] = place.remote(asked)
+            ask = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(probe_node)
+            asking[f"{node['NodeManagerAddress']}/{node['NodeID'][:8]}"] = ask.remote(probe)
     ray.wait(list(asking.values()), num_returns=len(asking), timeout=_LOOK_S) if asking else None
-    return {name: _ray_answer(answer) for name, answer in asking.items()}
-
-
-def _ray_answer(answer: Any) -> Seen | BaseException:
-    import ray
-
-    try:
-        seen: Seen = ray.get(answer, timeout=0)
-    except ray.exceptions.GetTimeoutError:
-        return TimeoutError(f"no answer in {_LOOK_S:.0f} s")
-    except Exception as error:
-        return error
-    return seen
+    answers: dict[str, NodeReport | BaseException] = {}
+    for name, answer in asking.items():
+        try:
+            answers[name] = ray.get(answer, timeout=0)
+        except ray.exceptions.GetTimeoutError:
+            answers[name] = TimeoutError(f"no answer in {_LOOK_S:.0f} s")
+        except Exception as error:
+            answers[name] = error
+    return answers
 
 
 @contextmanager
-def _dask(runner: Dask, asked: Asked) -> Iterator[tuple[Any, Answers]]:
+def _dask(runner: Dask, probe: NodeProbe) -> Iterator[tuple[Any, Answers]]:
     import dask
     from prefect.utilities.asyncutils import run_coro_as_sync  # also where a loop runs: a notebook
     from prefect_dask import DaskTaskRunner
@@ -112,7 +109,7 @@ def _dask(runner: Dask, asked: Asked) -> Iterator[tuple[Any, Answers]]:
         run_coro_as_sync(_identify(address))
     with DaskTaskRunner(address=address) as task_runner:
         with _failure_named(runner):
-            answers = task_runner.client.run(look, asked, on_error="return")
+            answers = task_runner.client.run(probe_node, probe, on_error="return")
         yield task_runner, answers
 
 
@@ -172,17 +169,11 @@ def _named(runner: Ray | Dask) -> str:
     return f"the {runner.kind.capitalize()} cluster at {runner.address}"
 
 
-@contextmanager
-def _sigterm_kept() -> Iterator[None]:
+def _sigterm_kept() -> AbstractContextManager[None]:
     """Ray installs a SIGTERM handler of its own, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return nullcontext()
+    return heard(signal.getsignal(signal.SIGTERM), signal.SIGTERM)
 
 
 def _require_able(runner: Ray | Dask, answers: Answers) -> None:
@@ -199,7 +190,7 @@ def _require_able(runner: Ray | Dask, answers: Answers) -> None:
         )
 
 
-def _faults(said: Seen | BaseException, mine: Mapping[str, str]) -> list[str]:
+def _faults(said: NodeReport | BaseException, mine: Mapping[str, str]) -> list[str]:
     if isinstance(said, BaseException):
         last = str(said).strip().splitlines()[-1:] or [""]
         return [f"cannot run phusa ({type(said).__name__}: {last[0]})"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -17,59 +17,39 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
 
-from storage.errors import Interrupted
+from flows.stopping import StopRequest, end_process_soon, heard
 from tasks.progress import Bar, Reporter
 
 _PLAIN_EVERY_S = 10.0
-_STOP_WITHIN_S = 10.0
 
 
-class StopSignal:
-    """Ctrl-C, as the work in other threads notices it: at the next unit that it counts.
+@contextmanager
+def stopped_by_ctrl_c(console: Console) -> Iterator[StopRequest]:
+    """Take over Ctrl-C inside the block (in the main thread); the work then stops within 10 s."""
+    says = "stopped on request; the same command goes on from here"
+    stop = StopRequest(says)
 
-    A thread in the middle of its work cannot be interrupted, and Prefect waits for its threads. If
-    they do not end in time, the process does: whatever is on disk is safe against that.
-    """
+    def hear(number: int, frame: object) -> None:
+        console.print("stopping …")
+        stop.ask()
+        end_process_soon(lambda: console.print(says))
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._asked = threading.Event()
-
-    @contextmanager
-    def caught(self) -> Iterator[None]:
-        """Take over Ctrl-C inside the block (in the main thread)."""
-        before = signal.signal(signal.SIGINT, self._ask)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def check(self) -> None:
-        """Raise Interrupted if the user asked to stop."""
-        if self._asked.is_set():
-            raise Interrupted("stopped on request; the same command goes on from here")
-
-    def _ask(self, number: int, frame: object) -> None:
-        self._console.print("stopping …")
-        self._asked.set()
-        threading.Timer(_STOP_WITHIN_S, self._end).start()
-
-    def _end(self) -> None:
-        self._console.print("stopped on request; the same command goes on from here")
-        os._exit(Interrupted.exit_code)
+    with heard(hear, signal.SIGINT):
+        yield stop
 
 
 @contextmanager
 def console_reporter(console: Console) -> Iterator[Reporter]:
     """A reporter for `console`; live while the block runs."""
     if not console.is_terminal:
-        yield _PlainReporter(console)
+        yield _ConsoleReporter(console)
         return
     columns = (
         SpinnerColumn(),
@@ -84,7 +64,29 @@ def console_reporter(console: Console) -> Iterator[Reporter]:
         TextColumn("{task.fields[facts]}"),
     )
     with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
-        yield _LiveReporter(progress)
+        yield _ConsoleReporter(console, progress)
+
+
+class _ConsoleReporter:
+    """Shows bars on `progress`, or where there is none, as plain lines."""
+
+    def __init__(self, console: Console, progress: Progress | None = None) -> None:
+        self._console, self._progress = console, progress
+
+    @contextmanager
+    def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Bar]:
+        if self._progress is None:
+            yield _PlainBar(self._console, label, total, unit, done)
+            return
+        task = self._progress.add_task(label, total=total, completed=done, unit=unit, facts="")
+        try:
+            yield _LiveBar(self._progress, task)
+        finally:
+            self._progress.remove_task(task)
+
+    def note(self, text: str) -> None:
+        plain = self._progress is None
+        self._console.print(text, markup=False, highlight=False, soft_wrap=plain)
 
 
 class _Rate(ProgressColumn):
@@ -99,31 +101,15 @@ def _facts(facts: dict[str, object]) -> str:
 
 
 class _LiveBar:
-    def __init__(self, progress: Progress, task: object) -> None:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
 
     def advance(self, amount: int = 1, **facts: object) -> None:
-        fields = {"facts": _facts(facts)} if facts else {}
-        self._progress.update(self._task, advance=amount, **fields)  # type: ignore[arg-type]
+        shown: dict[str, Any] = {"facts": _facts(facts)} if facts else {}
+        self._progress.update(self._task, advance=amount, **shown)
 
     def retarget(self, total: int) -> None:
-        self._progress.update(self._task, total=total)  # type: ignore[arg-type]
-
-
-class _LiveReporter:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    @contextmanager
-    def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Bar]:
-        task = self._progress.add_task(label, total=total, completed=done, unit=unit, facts="")
-        try:
-            yield _LiveBar(self._progress, task)
-        finally:
-            self._progress.remove_task(task)
-
-    def note(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._progress.update(self._task, total=total)
 
 
 class _PlainBar:
@@ -138,35 +124,16 @@ class _PlainBar:
     def advance(self, amount: int = 1, **facts: object) -> None:
         with self._lock:
             self._done += amount
-            if monotonic() - self._printed >= _PLAIN_EVERY_S:
-                self._printed = monotonic()
-                self._print(_facts(facts))
+            now = monotonic()
+            if now - self._printed < _PLAIN_EVERY_S:
+                return
+            self._printed = now
+            rate = (self._done - self._first) / (now - self._started)
+            remaining = max(self._total - self._done, 0)
+            left = f"about {remaining / rate:.0f} s left" if rate else "no estimate"
+            done = f"{self._done:,} of {self._total:,} {self._unit}"
+            line = f"  {self._label}: {done}, {rate:,.0f}/s, {left} {_facts(facts)}".rstrip()
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def retarget(self, total: int) -> None:
         self._total = total
-
-    def _print(self, facts: str) -> None:
-        elapsed = monotonic() - self._started
-        rate = (self._done - self._first) / elapsed
-        left = (
-            f"about {max(self._total - self._done, 0) / rate:.0f} s left" if rate else "no estimate"
-        )
-        done = f"{self._done:,} of {self._total:,} {self._unit}"
-        self._console.print(
-            f"  {self._label}: {done}, {rate:,.0f}/s, {left} {facts}".rstrip(),
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
-class _PlainReporter:
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    @contextmanager
-    def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Bar]:
-        yield _PlainBar(self._console, label, total, unit, done)
-
-    def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -19,12 +19,11 @@ from storage.errors import Fault, RequestError, SiteUnreachable
 from storage.store import Store
 from storage.warc import read_body
 from tasks.artifacts.pages import PAGES
+from tasks.clean.judging import Measured, Trial, TrialPage
 from tasks.clean.text import is_known_charset
-from tasks.clean.trial import Measured, Trial, TrialPage
-from tasks.crawl.captures import RejectedUrl
+from tasks.crawl.captures import TYPES, RejectedUrl, charset_of_text, content_type
 from tasks.crawl.config import STAGE as CRAWL
 from tasks.crawl.config import CrawlConfig
-from tasks.crawl.inputs.text import TYPES, charset_of_text, content_type
 from tasks.crawl.sources import Source
 from tasks.crawl.sources.web import WebSource
 from tasks.crawl.trace import page_charset, trace_urls
@@ -173,8 +172,8 @@ def fetch(asked: str, source: Source | None, contact: str | None) -> TrialPage:
     Raises RequestError for what a crawl would not fetch or keep, SiteUnreachable for what may come
     back.
     """
+    from tasks.crawl.live.processing import fetch_page  # libcurl, and only wanted here
     from tasks.crawl.live.pydoc_site import serving
-    from tasks.crawl.live.single import fetch_page  # libcurl, and only wanted here
 
     web = _web_source(asked, source, contact)
     with serving(web.site):

@@ -58,7 +58,7 @@ class PipelineRun:
         given = chosen.resolve(self.store, self._recipe.name)
         self._known: dict[str, StageResult | str] = {n: m.label for n, m in given.items()}
         stop = StopRequest()
-        with reporting_to(StoppableReporter(reporter_in_hand(), stop)):
+        with reporting_to(StoppableReporter(stop, reporter_in_hand())):
             self._run_all(chosen, stop)
         order = list(chosen.running)
         self.made.sort(key=lambda result: order.index(result.instance))

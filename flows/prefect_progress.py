@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic
@@ -25,7 +25,7 @@ from prefect.runtime import flow_run, task_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from tasks.page import escape
-from tasks.progress import Bar, Reporter, SilentReporter
+from tasks.progress import Bar, SilentReporter
 
 _EVERY_S = 2.0  # also how long work must take to be shown at all
 _REQUEST_S = 5.0
@@ -53,7 +53,7 @@ class PrefectReporter:
     def __init__(self, timing: Timing = Timing()) -> None:
         self._timing = timing
         self._lock = threading.Lock()
-        self._mapped: dict[tuple[str, str], _Work] = {}
+        self._mapped: dict[tuple[str, str], _ProgressArtifact] = {}
 
     @contextmanager
     def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Bar]:
@@ -64,65 +64,42 @@ class PrefectReporter:
             return
         work = self._work(label, unit, run_id)
         part = work.begin(total, done)
+        failed = True
         try:
             yield part
-        except BaseException:
-            work.end(part, failed=True)
-            raise
-        work.end(part, failed=False)
+            failed = False
+        finally:
+            work.end(part, failed=failed)
 
     def note(self, text: str) -> None:
         with suppress(MissingContextError):  # called from plain Python
             get_run_logger().info("%s", text)
 
-    def _work(self, label: str, unit: str, run_id: str) -> _Work:
+    def _work(self, label: str, unit: str, run_id: str) -> _ProgressArtifact:
         shard = _SHARD.fullmatch(label)
         if shard is None:
-            artifact = _Artifact(label, UUID(run_id), UUID(task_run.id) if task_run.id else None)
-            return _Work(artifact, unit, 1, self._timing)
-        title, count = shard["title"], int(shard["count"])
+            return _ProgressArtifact(_artifact(label, run_id, task_run.id), unit, 1, self._timing)
+        key = run_id, shard["title"]
         with self._lock:
-            known = self._mapped.get((run_id, title))
-            if known is None:
-                known = _Work(_Artifact(title, UUID(run_id), None), unit, count, self._timing)
-                self._mapped[run_id, title] = known
-            return known
+            if key not in self._mapped:
+                count, artifact = int(shard["count"]), _artifact(shard["title"], run_id, None)
+                self._mapped[key] = _ProgressArtifact(artifact, unit, count, self._timing)
+            return self._mapped[key]
 
 
-class Tee:
-    """Shows on two reporters; whichever raises, such as one that stops the work, is heard."""
-
-    def __init__(self, *shown: Reporter) -> None:
-        self._shown = shown
-
-    @contextmanager
-    def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Bar]:
-        with ExitStack() as stack:
-            bars = (one.bar(label, total, unit, done) for one in self._shown)
-            yield _TeeBar([stack.enter_context(bar) for bar in bars])
-
-    def note(self, text: str) -> None:
-        for one in self._shown:
-            one.note(text)
+def _artifact(title: str, flow_run_id: str, task_run_id: str | None) -> ArtifactCreate:
+    return ArtifactCreate(
+        key=re.sub(r"[^a-z0-9]+", "-", f"{title} progress".lower()).strip("-"),
+        type="progress",
+        flow_run_id=UUID(flow_run_id),
+        task_run_id=UUID(task_run_id) if task_run_id else None,
+    )
 
 
-class _TeeBar:
-    def __init__(self, bars: list[Bar]) -> None:
-        self._bars = bars
+class _CountingBar:
+    """One bar: it counts, and its artifact is sent by a thread."""
 
-    def advance(self, amount: int = 1, **facts: object) -> None:
-        for bar in self._bars:
-            bar.advance(amount, **facts)
-
-    def retarget(self, total: int) -> None:
-        for bar in self._bars:
-            bar.retarget(total)
-
-
-class _Part:
-    """One bar."""
-
-    def __init__(self, work: _Work, total: int, done: int) -> None:
+    def __init__(self, work: _ProgressArtifact, total: int, done: int) -> None:
         self._work, self.total, self.done = work, total, done
 
     def advance(self, amount: int = 1, **facts: object) -> None:
@@ -139,18 +116,18 @@ class _Part:
         return min(1.0, self.done / self.total) if self.total > 0 else 0.0
 
 
-class _Work:
+class _ProgressArtifact:
     """All bars of one artifact: one, or the `count` of a mapped task."""
 
-    def __init__(self, artifact: _Artifact, unit: str, count: int, timing: Timing) -> None:
+    def __init__(self, artifact: ArtifactCreate, unit: str, count: int, timing: Timing) -> None:
         self.lock = threading.Lock()
         self.facts: dict[str, object] = {}
         self._artifact, self._unit, self._count, self._timing = artifact, unit, count, timing
-        self._open: list[_Part] = []
+        self._artifact_id: UUID | None = None  # once it is shown
+        self._open: list[_CountingBar] = []
         self._ended = 0
         self._units = 0  # counted by bars that are closed
         self._total = 0  # of these bars
-        self._failed = False
         self._changes = 0  # bars opened and closed
         self._watched = False
         self._over = threading.Event()
@@ -158,34 +135,32 @@ class _Work:
         self._due = self._began + _EVERY_S
         self._first_share = 0.0
 
-    def begin(self, total: int, done: int) -> _Part:
-        part = _Part(self, total, done)
+    def begin(self, total: int, done: int) -> _CountingBar:
+        part = _CountingBar(self, total, done)
         with self.lock:
             self._open.append(part)
             self._changes += 1
             self._first_share += part.share / self._count
             self._over.clear()
-            self._failed = False  # a retry has begun
             if not self._watched:
                 self._watched = True
                 self._timing.spawn(self._watch)
         return part
 
-    def end(self, part: _Part, *, failed: bool) -> None:
+    def end(self, part: _CountingBar, *, failed: bool) -> None:
         with self.lock:
             self._open.remove(part)
             self._changes += 1
             self._units += part.done
             self._total += part.total
             self._ended += not failed
-            self._failed |= failed
             if not self._open and (failed or self._ended >= self._count):
                 self._over.set()
 
     def _watch(self) -> None:
         """Send what is counted until no bar is open and the last of it has arrived."""
         over = self._timing.wait(self._over, self._due - self._timing.clock())
-        if over and not self._artifact.is_shown and self._leaves():
+        if over and self._artifact_id is None and self._leaves():
             return  # too short to be shown
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), _client() as client:
             missed = 0
@@ -212,7 +187,13 @@ class _Work:
             changes = self._changes
             percent, says = self._state()
         try:
-            self._artifact.put(client, percent, says)
+            if self._artifact_id is None:
+                shown = {"data": percent, "description": says}
+                made = client.create_artifact(self._artifact.model_copy(update=shown))
+                self._artifact_id = made.id
+            else:
+                update = ArtifactUpdate(data=percent, description=says)
+                client.update_artifact(self._artifact_id, update)
         except Exception:  # the next attempt sends what is true then
             return None
         return changes
@@ -232,36 +213,6 @@ class _Work:
         left = f", about {_time(elapsed * (1 - share) / gained)} left" if gained > 0 else ""
         facts = "".join(f", {key} {_text(value)}" for key, value in self.facts.items())
         return 100 * share, escape(f"{share:.0%}{left}{facts}{shards}: {counted}")
-
-
-class _Artifact:
-    """The artifact that shows a piece of work, once there is something to show."""
-
-    def __init__(self, title: str, flow_run_id: UUID, task_run_id: UUID | None) -> None:
-        self._key = re.sub(r"[^a-z0-9]+", "-", f"{title} progress".lower()).strip("-")
-        self._flow_run_id, self._task_run_id = flow_run_id, task_run_id
-        self._id: UUID | None = None
-
-    @property
-    def is_shown(self) -> bool:
-        return self._id is not None
-
-    def put(self, client: SyncPrefectClient, percent: float, says: str) -> None:
-        """Create or update it. Raises whatever the client raises."""
-        if self._id is not None:
-            client.update_artifact(self._id, ArtifactUpdate(data=percent, description=says))
-            return
-        made = client.create_artifact(
-            ArtifactCreate(
-                key=self._key,
-                type="progress",
-                description=says,
-                data=percent,
-                flow_run_id=self._flow_run_id,
-                task_run_id=self._task_run_id,
-            )
-        )
-        self._id = made.id
 
 
 def _client() -> SyncPrefectClient:

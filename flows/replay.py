@@ -16,7 +16,7 @@ from storage.errors import Fault, RequestError
 from storage.store import Store
 from tasks.clean.config import CleanConfig
 from tasks.clean.funnel import KEPT
-from tasks.clean.verdicts import Verdicts
+from tasks.clean.judging import Verdicts
 
 _EXAMPLES = 3
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 
-from flows.console import StopSignal, console_reporter
+from flows.console import console_reporter, stopped_by_ctrl_c
 from flows.parameters import INPUTS, RunOptions, StageResult
 from flows.pipeline import made_before, pipeline
 from flows.plan import Selection
@@ -76,7 +76,6 @@ def shown_on(console: Console) -> Iterator[None]:
     off, which would add a second to each flow.
     """
     quick = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    stop = StopSignal(console)
-    with quick, stop.caught(), console_reporter(console) as reporter:
-        report_to(StoppableReporter(reporter, stop))
+    with quick, stopped_by_ctrl_c(console) as stop, console_reporter(console) as reporter:
+        report_to(StoppableReporter(stop, reporter))
         yield

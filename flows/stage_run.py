@@ -16,7 +16,7 @@ from flows.gates import blocking, judge_made, require_passed
 from flows.inputs import resolve, whole
 from flows.parameters import RunOptions, StageInputs, StageResult, whole_reference
 from flows.plan import Decision, Target, decide
-from flows.prefect_progress import PrefectReporter, Tee
+from flows.prefect_progress import PrefectReporter
 from flows.resources import MemoryPeak, folder_bytes
 from flows.run_page import publish_page
 from flows.runners import Threads, submitting_to
@@ -49,9 +49,9 @@ def run_stage(
         with stopping_tasks(stop):  # inside of the runner, which waits for its tasks
             return stage.build(job)
 
-    shown = Tee(reporter_in_hand(), PrefectReporter())
+    shown = StoppableReporter(stop, reporter_in_hand(), PrefectReporter())
     run = StageRun(stage, config, inputs, options)
-    with reporting_to(StoppableReporter(shown, stop)):
+    with reporting_to(shown):
         return run.carry_out(build)
 
 

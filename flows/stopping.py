@@ -1,57 +1,84 @@
-"""How a stage that is told to stop gets its tasks to save what they have and end.
+"""How a run that is told to stop gets its tasks to save what they have and end.
 
 Prefect runs a flow in the main thread and its tasks in others. A cancelled run, a worker that is
 stopped and a time limit end the flow by an exception in the main thread, and then Prefect waits
-for the tasks, which know nothing of it: 40 s were seen. Here leaving the block asks them to stop;
-they notice at the next unit of work that they count, save a checkpoint and raise Interrupted.
+for the tasks, which know nothing of it: 40 s were seen. So they are asked to stop: they notice at
+the next unit of work that they count, save a checkpoint and raise Interrupted.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
 
 from storage.errors import Interrupted
 from tasks.progress import Bar, Reporter
 
 _STOP_WITHIN_S = 10.0
-"""After it, the process ends: whatever is on disk is safe against that."""
-
-
-class Stop(Protocol):
-    """Knows whether someone asked to stop."""
-
-    def check(self) -> None:
-        """Raise Interrupted if so."""
 
 
 class StopRequest:
-    """Set once, by whoever is told to stop; read by the tasks."""
+    """Set once, by whoever is told to stop; read by the threads that work."""
 
-    def __init__(self) -> None:
+    def __init__(self, says: str = "the run was stopped; the next one goes on from here") -> None:
+        self._says = says
         self._asked = threading.Event()
 
-    def ask(self, *, at_once: bool) -> None:
-        """Ask all tasks to stop. With `at_once`, a process that serves one run ends soon anyway."""
-        if self._asked.is_set():
-            return
+    @property
+    def is_asked(self) -> bool:
+        return self._asked.is_set()
+
+    def ask(self) -> None:
+        """Ask all that work to stop."""
         self._asked.set()
-        if at_once and serves_one_run():
-            limit = threading.Timer(_STOP_WITHIN_S, os._exit, [Interrupted.exit_code])
-            limit.daemon = True
-            limit.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait that long, or until someone asks to stop; True if so."""
+        return self._asked.wait(seconds)
 
     def check(self) -> None:
-        """Raise Interrupted if tasks were asked to stop."""
-        if self._asked.is_set():
-            raise Interrupted("the run was stopped; the next one goes on from here")
+        """Raise Interrupted if someone asked to stop."""
+        if self.is_asked:
+            raise Interrupted(self._says)
+
+
+Handler = Callable[[int, FrameType | None], object] | int | None
+"""A handler as signal.getsignal gives it."""
+
+
+@contextmanager
+def heard(hear: Handler, *numbers: signal.Signals) -> Iterator[None]:
+    """Let `hear` handle these signals inside the block (in the main thread)."""
+    before = {number: signal.signal(number, hear) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end_process_soon(say: Callable[[], None] = lambda: None) -> None:
+    """End this process in 10 s, if its threads let it live so long.
+
+    A thread in the middle of its work cannot be interrupted, and Prefect waits for its threads;
+    whatever is on disk is safe against an end at any time.
+    """
+
+    def end() -> None:
+        say()
+        os._exit(Interrupted.exit_code)
+
+    limit = threading.Timer(_STOP_WITHIN_S, end)
+    limit.daemon = True
+    limit.start()
 
 
 def serves_one_run() -> bool:
-    """Whether a Prefect worker started this process for a flow run, and for nothing else."""
+    """Say whether a Prefect worker started this process for a flow run, and for nothing else."""
     return "PREFECT__FLOW_RUN_ID" in os.environ
 
 
@@ -61,33 +88,39 @@ def stopping_tasks(stop: StopRequest) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        stop.ask(at_once=not isinstance(error, Exception))  # a signal, not a task that failed
+        by_signal = not isinstance(error, Exception)  # and not by a task that failed
+        if by_signal and serves_one_run() and not stop.is_asked:
+            end_process_soon()
+        stop.ask()
         raise
 
 
 class StoppableReporter:
-    """Another reporter, whose bars raise Interrupted once the tasks are asked to stop."""
+    """Shows on every reporter of `shown`; bars raise Interrupted once the work is asked to stop."""
 
-    def __init__(self, shown: Reporter, stop: Stop) -> None:
-        self._shown, self._stop = shown, stop
+    def __init__(self, stop: StopRequest, *shown: Reporter) -> None:
+        self._stop, self._shown = stop, shown
 
     @contextmanager
     def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Bar]:
-        inner: AbstractContextManager[Bar] = self._shown.bar(label, total, unit, done)
-        with inner as bar:
-            yield _StoppableBar(bar, self._stop)
+        with ExitStack() as stack:
+            bars = (one.bar(label, total, unit, done) for one in self._shown)
+            yield _StoppableBar(self._stop, [stack.enter_context(bar) for bar in bars])
 
     def note(self, text: str) -> None:
-        self._shown.note(text)
+        for one in self._shown:
+            one.note(text)
 
 
 class _StoppableBar:
-    def __init__(self, shown: Bar, stop: Stop) -> None:
-        self._shown, self._stop = shown, stop
+    def __init__(self, stop: StopRequest, shown: list[Bar]) -> None:
+        self._stop, self._shown = stop, shown
 
     def advance(self, amount: int = 1, **facts: object) -> None:
         self._stop.check()
-        self._shown.advance(amount, **facts)
+        for bar in self._shown:
+            bar.advance(amount, **facts)
 
     def retarget(self, total: int) -> None:
-        self._shown.retarget(total)
+        for bar in self._shown:
+            bar.retarget(total)

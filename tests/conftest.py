@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,19 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from tests.flows.servers import prefect_server
 from tests.site import TinySite
 from tests.storage.s3_server import make_bucket, s3_server
 
 ROOT = Path(__file__).parent.parent
+
+# Examples of property tests are the same each time, so that nobody's first run fails by chance;
+# `make fleet` draws others each time. Time says nothing on a machine that is shared.
+settings.register_profile("fixed", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("PHUSA_EXAMPLES", "fixed"))
 
 
 @pytest.fixture(scope="session")

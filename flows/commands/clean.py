@@ -129,7 +129,7 @@ def try_(
     from flows import page_preview as preview  # pyarrow: 0.2 s, only wanted here
     from flows.request import store_of
     from tasks.clean.config import STAGE, CleanConfig
-    from tasks.clean.trial import try_page
+    from tasks.clean.judging import try_page
 
     read = preview.recipe_or_defaults(recipe, set_ or ())  # whatever is wrong with it comes first
     place = store_of(recipe, read, store) if recipe else store_here(store)

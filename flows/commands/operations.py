@@ -39,14 +39,14 @@ def up(
 
     Ctrl-C stops all of it; training saves a checkpoint first. Example: `phusa up recipes/mine.yaml`
     """
-    from flows.operations.settings import Wanted
+    from flows.operations.server import UpOptions
     from flows.operations.up import run_up
     from flows.recipe import load_recipe
     from flows.request import store_of
 
     place = store_of(recipe, load_recipe(recipe), store)
-    wanted = Wanted(recipe.resolve(), place.address, host, port, database, gpu)
-    run_up(make_console(), wanted)
+    options = UpOptions(recipe.resolve(), place.address, host, port, database, gpu)
+    run_up(make_console(), options)
 
 
 def doctor(store: StoreOption = None, as_json: JsonOption = False) -> None:
@@ -55,8 +55,7 @@ def doctor(store: StoreOption = None, as_json: JsonOption = False) -> None:
     Says what was found, what was expected, and how to mend it. Exit code 1 if anything is wrong.
     Example: `phusa doctor --store s3://bucket/prefix`
     """
-    from flows.operations.doctor.checks import examine
-    from flows.operations.doctor.render import print_findings
+    from flows.operations.doctor import examine, print_findings
 
     findings = examine(store)
     rows = [asdict(finding) for finding in findings]

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import JsonOption, StoreOption, answer
-from flows.operations.recording import RECORDING
 from flows.render import make_console, plan_table
 
 RecipeArgument = Annotated[Path, typer.Argument(help="a recipe, such as recipes/demo.yaml")]
@@ -129,6 +128,8 @@ def plan_(
 
 def settle_prefect() -> None:
     """Quiet, private defaults for a run from the command line; what the user has set wins."""
+    from flows.operations.server import RECORDING
+
     # What a run says goes to the server's log; this console has our own progress and errors.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     for name, value in RECORDING.items():  # of the server that Prefect starts for this run alone

@@ -26,8 +26,8 @@ from storage.store import Store
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.scores import SCORES, fill_in_scores
 from tasks.dedup.config import KeepRule
-from tasks.dedup.deciding import BY_ID, Decision, Value, decide, rule_columns, rule_name
 from tasks.dedup.evidence import ClusterSize, biggest_clusters, find_clusters, read_evidence
+from tasks.dedup.ranking import BY_ID, Decision, Value, decide, rule_columns, rule_name
 from tasks.dedup.trace import evidence_columns
 
 DUPLICATES = "duplicates.parquet"

@@ -15,9 +15,8 @@ from rich.console import Console
 from storage.errors import Fault, RequestError
 from storage.store import Store
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.expected import Expected, expect
 from tasks.dedup.methods import MinHash
-from tasks.dedup.methods.minhash import recall
+from tasks.dedup.methods.minhash import Expected, expect, recall
 from tasks.page import new_figure, png_of
 
 if TYPE_CHECKING:

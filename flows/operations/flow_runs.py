@@ -8,16 +8,16 @@ Prefect's own cancelling does, and the run saves its checkpoint and reports itse
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from flows.operations.processes import kill_all, wait_for_end
+from flows.operations.processes import wait_or_kill
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -35,7 +35,7 @@ def run_processes(api_url: str, workers: Collection[str]) -> dict[str, list[psut
     """
     found = defaultdict(list)
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
+        with suppress(psutil.Error, OSError):
             env = process.environ()
             run = env.get("PREFECT__FLOW_RUN_ID")
             ours = env.get("PREFECT__WORKER_NAME") in workers
@@ -44,25 +44,44 @@ def run_processes(api_url: str, workers: Collection[str]) -> dict[str, list[psut
     return dict(found)
 
 
-def end_processes(runs: Mapping[str, list[psutil.Process]], grace_s: float = GRACE_S) -> list[str]:
+def end_processes(runs: Mapping[str, list[psutil.Process]]) -> list[str]:
     """SIGTERM to the group of each run, then SIGKILL to what is left; ids of those killed so."""
     everything = [process for processes in runs.values() for process in processes]
     for group in {g for p in everything if (g := _group(p)) is not None}:
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGTERM)
-    left = wait_for_end(everything, grace_s)
-    kill_all(left)
-    wait_for_end(left, 5.0)
-    return [run for run, processes in runs.items() if any(p in left for p in processes)]
+    killed = wait_or_kill(everything, GRACE_S)
+    return [run for run, processes in runs.items() if any(p in killed for p in processes)]
 
 
 def _group(process: psutil.Process) -> int | None:
     """Its process group, unless that is ours or its worker's: a run is in one of its own."""
-    with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+    with suppress(ProcessLookupError, psutil.NoSuchProcess):
         group = os.getpgid(process.pid)
-        leader = psutil.Process(group).environ()
-        return group if "PREFECT__FLOW_RUN_ID" in leader else None
+        return group if "PREFECT__FLOW_RUN_ID" in psutil.Process(group).environ() else None
     return None
+
+
+def read_runs(client: SyncPrefectClient, *states: str) -> list[FlowRun]:
+    """Every run whose state has one of these types, such as `RUNNING`."""
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    wanted = FlowRunFilter.model_validate({"state": {"type": {"any_": states}}})
+    found: list[FlowRun] = []
+    while True:
+        page = client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE, offset=len(found))
+        found += page
+        if len(page) < _PAGE:
+            return found
+
+
+def _in_progress(client: SyncPrefectClient) -> list[FlowRun]:
+    return read_runs(client, "PENDING", "RUNNING", "CANCELLING")
+
+
+def unfinished(client: SyncPrefectClient) -> list[FlowRun]:
+    """Runs of work pools that hold a slot: Pending, Running or Cancelling."""
+    return [run for run in _in_progress(client) if run.work_pool_name is not None]
 
 
 def settle(
@@ -80,16 +99,23 @@ def settle(
         if run.labels.get(_WORKER) in workers and str(run.id) not in alive
     ]
     for run in lost:
-        _settle(client, run, why)
+        _settle(client, run, why, may_begin_again=True)
     while inner := [r for r in _in_progress(client) if _outlived(client, r, workers)]:
         for run in inner:
-            _set_ended(client, run, why)
+            _settle(client, run, why, may_begin_again=False)
     return lost
 
 
-def unfinished(client: SyncPrefectClient) -> list[FlowRun]:
-    """Runs of work pools that hold a slot: Pending, Running or Cancelling."""
-    return [run for run in _in_progress(client) if run.work_pool_name is not None]
+def _settle(client: SyncPrefectClient, run: FlowRun, why: str, *, may_begin_again: bool) -> None:
+    from prefect.states import Cancelled, Crashed, Scheduled
+
+    assert run.state is not None, "a run in progress has a state"
+    state: State[Any] = Crashed(message=f"{why}. Retry the run: it goes on from what it saved")
+    if run.state.is_cancelling():
+        state = Cancelled(message=f"{why}; the run had been cancelled")
+    elif run.state.is_pending() and may_begin_again:
+        state = Scheduled(message=f"{why}; not begun yet, so it is run again")
+    client.set_flow_run_state(run.id, state, force=True)
 
 
 def _outlived(client: SyncPrefectClient, run: FlowRun, workers: Collection[str]) -> bool:
@@ -109,40 +135,3 @@ def _parent(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
         return None
     identity = client.read_task_run(run.parent_task_run_id).flow_run_id
     return None if identity is None else client.read_flow_run(identity)
-
-
-def _in_progress(client: SyncPrefectClient) -> list[FlowRun]:
-    from prefect.client.schemas.filters import (
-        FlowRunFilter,
-        FlowRunFilterState,
-        FlowRunFilterStateType,
-    )
-    from prefect.client.schemas.objects import StateType
-
-    going = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
-    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=going)))
-    found: list[FlowRun] = []
-    while True:
-        page = client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE, offset=len(found))
-        found += page
-        if len(page) < _PAGE:
-            return found
-
-
-def _settle(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
-    from prefect.states import Scheduled
-
-    if run.state is not None and run.state.is_pending():
-        again: State[Any] = Scheduled(message=f"{why}; not begun yet, so it is run again")
-        client.set_flow_run_state(run.id, again, force=True)
-    else:
-        _set_ended(client, run, why)
-
-
-def _set_ended(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
-    from prefect.states import Cancelled, Crashed
-
-    state: State[Any] = Crashed(message=f"{why}. Retry the run: it goes on from what it saved")
-    if run.state is not None and run.state.is_cancelling():
-        state = Cancelled(message=f"{why}; the run had been cancelled")
-    client.set_flow_run_state(run.id, state, force=True)

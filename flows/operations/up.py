@@ -7,71 +7,53 @@ stopping is runs, workers, server.
 
 from __future__ import annotations
 
-import contextlib
 import os
+import signal
+import socket
+import sys
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
 from rich.console import Console
 from rich.markup import escape
 
-from flows.operations.fleet import Fleet
-from flows.operations.instance import only_one
-from flows.operations.processes import Service
-from flows.operations.server import (
-    Pool,
-    check_port,
-    connect,
-    ensure_pool,
-    ensure_zombie_automation,
-    is_healthy,
-    workers_online,
-)
-from flows.operations.settings import (
-    POOLS,
-    PROJECT,
-    ZOMBIE_AFTER_S,
-    Wanted,
-    is_loopback,
-    prefect_home,
-)
-from flows.operations.stopping import StopRequest
+from flows.operations import flow_runs, processes, server
+from flows.operations.processes import Service, UpNote
+from flows.operations.server import POOLS, PROJECT, ZOMBIE_AFTER_S, UpOptions, connect
+from flows.stopping import StopRequest, heard
 from storage.errors import Fault, RequestError, RunError
 
 _SERVER_S = 120.0  # to become healthy: 4 s warm, 13 s cold, more where a database is migrated
 _DEPLOY_S = 300.0
 _WORKERS_S = 60.0
+_END_S = 10.0
 _EVERY_S = 0.3
 _RESTARTS, _RESTARTS_WITHIN_S = 3, 600.0
 
 
-def run_up(console: Console, wanted: Wanted) -> None:
+def run_up(console: Console, options: UpOptions) -> None:
     """Bring everything up, keep it up until someone asks to stop, then stop it.
 
     Raises RequestError for what cannot be started, RunError if something will not stay up.
     """
-    _check_checkout()
-    home = prefect_home()
-    with only_one(home):
-        check_port(wanted.host, wanted.port)
-        up = _Up(console, wanted, home)
-        with up.stop.heard(up.end_at_once):
-            try:
-                with contextlib.suppress(_Stopped):
-                    up.bring_up()
-                    up.watch()
-            finally:
-                up.end()
-
-
-def _check_checkout() -> None:
     declared = PROJECT / "prefect.yaml"
     if not declared.exists():
         remedy = "Install phusa from a checkout of its repository: pip install --editable ."
         raise RequestError(Fault(str(declared), "no such file", "the deployments", remedy))
+    home = server.prefect_home()
+    with processes.only_one(home):
+        server.check_port(options.host, options.port)
+        up = _Up(console, options, home)
+        with heard(up.hear, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            try:
+                with suppress(_Stopped):
+                    up.bring_up()
+                    up.watch()
+            finally:
+                up.end()
 
 
 class _Stopped(Exception):
@@ -79,12 +61,33 @@ class _Stopped(Exception):
 
 
 class _Up:
-    """One life of `phusa up`."""
+    """One life of `phusa up`: its server, its workers and `prefect deploy`."""
 
-    def __init__(self, console: Console, wanted: Wanted, home: Path) -> None:
-        self.stop = StopRequest()
-        self._console, self._wanted = console, wanted
-        self._fleet = Fleet(wanted, home, self._note)
+    def __init__(self, console: Console, options: UpOptions, home: Path) -> None:
+        self._console, self._options, self._home = console, options, home
+        self._stop, self._signal = StopRequest(), ""
+        self._env = server.service_environment(os.environ, options)
+        self._api = self._env["PREFECT_API_URL"]
+        self._url = self._api.removesuffix("/api")
+        self._logs = processes.up_folder(home)
+        host = socket.gethostname()
+        self._names = {
+            pool: f"phusa-up-{pool}-{host}" for pool in POOLS if options.gpu or pool != "gpu"
+        }
+        listening = ("--host", options.host, "--port", str(options.port))
+        self._server = self._service("server", "server", "start", *listening)
+        self._deploying = self._service("deploy", "--no-prompt", "deploy", "--all")
+        self._workers = {
+            pool: self._service(
+                f"worker-{pool}", "worker", "start", "--pool", pool, "--name", name, "--type",
+                "process",
+            )
+            for pool, name in self._names.items()
+        }  # fmt: skip
+
+    def _service(self, name: str, *words: str) -> Service:
+        command = [sys.executable, "-m", "prefect", *words]
+        return Service(name, command, self._env, self._logs / f"{name}.log", PROJECT)
 
     # --- coming up ----------------------------------------------------------------------------
 
@@ -92,63 +95,65 @@ class _Up:
         """Start everything in order, saying each step as it is done."""
         self._start_server()
         self._prepare()
-        for worker in self._fleet.workers.values():  # they start up while `prefect deploy` works
-            self._fleet.start(worker)
+        for worker in self._workers.values():  # they start up while `prefect deploy` works
+            self._start(worker)
         self._deploy()
         self._wait_for_workers()
         self._say_ready()
 
+    def _start(self, service: Service) -> None:
+        """Start one of them, and note all that run, so that the next `phusa up` can find them."""
+        service.start()
+        services = (self._server, self._deploying, *self._workers.values())
+        known = {one.name: processes.started_at(one.pid) for one in services if one.pid is not None}
+        processes.write_note(self._home, UpNote(os.getpid(), self._url, known))
+
     def _start_server(self) -> None:
         began = time.monotonic()
-        self._fleet.start(self._fleet.server)
+        self._start(self._server)
         self._wait_for_server()
         from prefect import __version__  # 1.25 s
 
-        kind = "PostgreSQL" if self._on_postgres() else "SQLite"
+        url = self._env.get("PREFECT_SERVER_DATABASE_CONNECTION_URL", "")
+        kind = "PostgreSQL" if url.startswith("postgresql") else "SQLite"
         took = time.monotonic() - began
         self._done("server", f"Prefect {__version__} on {kind}, up in {took:.1f} s")
 
     def _wait_for_server(self) -> None:
-        fleet = self._fleet
-        self._await("the server", fleet.server, lambda: is_healthy(fleet.api), _SERVER_S)
-
-    def _on_postgres(self) -> bool:
-        url = self._fleet.env.get("PREFECT_SERVER_DATABASE_CONNECTION_URL", "")
-        return url.startswith("postgresql")
+        self._await("the server", self._server, lambda: server.is_healthy(self._api), _SERVER_S)
 
     def _prepare(self) -> None:
-        with connect(self._fleet.api, self._fleet.env) as client:
-            pools = [ensure_pool(client, name) for name in POOLS]
-            ensure_zombie_automation(client)
-        self._done("work pools", ", ".join(_described(pool) for pool in pools))
+        with connect(self._api, self._env) as client:
+            pools = [server.ensure_pool(client, name) for name in POOLS]
+            server.ensure_zombie_automation(client)
+        self._done("work pools", ", ".join(pools))
         self._done("automation", f"a run without a heartbeat for {ZOMBIE_AFTER_S} s is Crashed")
-        self._fleet.end_runs(list(self._fleet.workers), "the phusa up before was killed")
+        self._end_runs(self._names.values(), "the phusa up before was killed")
 
     def _deploy(self) -> None:
-        deploying = self._fleet.deploying
-        self._fleet.start(deploying)
+        deploying = self._deploying
+        self._start(deploying)
         self._await("the deployments", deploying, lambda: deploying.exit_code == 0, _DEPLOY_S)
         declared = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
-        self._done("deployments", f"{len(declared)}, with the knobs of {self._wanted.recipe}")
+        self._done("deployments", f"{len(declared)}, with the knobs of {self._options.recipe}")
 
     def _wait_for_workers(self) -> None:
-        fleet = self._fleet
-        with connect(fleet.api, fleet.env) as client:
-            for pool, worker in fleet.workers.items():
+        with connect(self._api, self._env) as client:
+            for pool, worker in self._workers.items():
 
                 def is_online(pool: str = pool) -> bool:
-                    return bool(workers_online(client, {pool: fleet.names[pool]}))
+                    return self._names[pool] in server.online_workers(client, pool)
 
                 self._await(f"the worker of {pool}", worker, is_online, _WORKERS_S)
-        idle = "" if self._wanted.gpu else "; training waits for a worker of gpu elsewhere"
-        self._done("workers", f"{' and '.join(fleet.workers)} online{idle}")
+        idle = "" if self._options.gpu else "; training waits for a worker of gpu elsewhere"
+        self._done("workers", f"{' and '.join(self._workers)} online{idle}")
 
     def _await(self, what: str, service: Service, done: Callable[[], bool], limit_s: float) -> None:
         """Wait for `done`. Raises RunError if its process ends before, or it takes too long."""
         deadline = time.monotonic() + limit_s
         with self._console.status(f"starting {what} …"):
             while not done():
-                if self.stop.wait(_EVERY_S):
+                if self._stop.wait(_EVERY_S):
                     raise _Stopped
                 if not service.is_running and not done():
                     raise _failed(service, f"ended with exit code {service.exit_code}")
@@ -156,17 +161,17 @@ class _Up:
                     raise _failed(service, f"is not ready after {limit_s:.0f} s")
 
     def _say_ready(self) -> None:
-        wanted, fleet = self._wanted, self._fleet
-        self._done("store", wanted.store)
-        self._done("logs", str(fleet.logs))
-        if not is_loopback(wanted.host) and "PREFECT_SERVER_API_AUTH_STRING" not in fleet.env:
+        self._done("store", self._options.store)
+        self._done("logs", str(self._logs))
+        host = self._options.host
+        if not server.is_loopback(host) and "PREFECT_SERVER_API_AUTH_STRING" not in self._env:
             self._note(
-                f"the server listens on {wanted.host} and asks nobody for a password: whoever "
+                f"the server listens on {host} and asks nobody for a password: whoever "
                 "reaches the port can start runs; PREFECT_SERVER_API_AUTH_STRING sets one"
             )
         self._console.print(
-            f"\n[bold]UI[/]  {fleet.url}\n\nIn another terminal:\n"
-            f"  export PREFECT_API_URL={fleet.api}\n"
+            f"\n[bold]UI[/]  {self._url}\n\nIn another terminal:\n"
+            f"  export PREFECT_API_URL={self._api}\n"
             "  prefect deployment run pipeline/manual\n  phusa doctor\n\nCtrl-C stops everything.",
             highlight=False,
             soft_wrap=True,
@@ -176,61 +181,98 @@ class _Up:
 
     def watch(self) -> None:
         """Until someone asks to stop. Raises RunError if something dies again and again."""
-        while not self.stop.wait(_EVERY_S):
-            if not self._fleet.server.is_running:
-                self._start_again(self._fleet.server)
+        while not self._stop.wait(_EVERY_S):
+            if not self._server.is_running:
+                self._note_death(self._server)
+                self._start(self._server)
                 self._wait_for_server()
-            for pool, worker in self._fleet.workers.items():
+            for pool, worker in self._workers.items():
                 if not worker.is_running:
+                    self._note_death(worker)
                     # Without their worker its runs cannot be cancelled: they end, to be retried.
-                    self._start_again(worker, partial(self._end_orphans, pool))
+                    self._end_runs([self._names[pool]], f"the worker of {pool} died")
+                    self._start(worker)
 
-    def _end_orphans(self, pool: str) -> None:
-        self._fleet.end_runs([pool], f"the worker of {pool} died")
-
-    def _start_again(self, service: Service, before: Callable[[], None] = lambda: None) -> None:
+    def _note_death(self, service: Service) -> None:
         recent = sum(t > time.monotonic() - _RESTARTS_WITHIN_S for t in service.started)
         died = f"ended with exit code {service.exit_code}"
         if recent > _RESTARTS:
             raise _failed(service, f"{died} again, {recent} times now")
         self._note(f"{service.name} {died}; starting it again ({recent} of {_RESTARTS})")
-        before()
-        self._fleet.start(service)
 
     # --- ending -------------------------------------------------------------------------------
 
+    def hear(self, number: int, frame: object) -> None:
+        """The first signal asks for an orderly stop; the second kills everything, and us."""
+        if self._stop.is_asked:
+            for left in flow_runs.run_processes(self._api, self._names.values()).values():
+                processes.kill_all(left)
+            for service in (*self._workers.values(), self._deploying, self._server):
+                service.kill()
+            self._console.print("killed; the next phusa up settles what was running")
+            os._exit(RunError.exit_code)
+        self._signal = signal.Signals(number).name
+        self._stop.ask()
+
     def end(self) -> None:
-        """Stop all of it in order."""
-        if self.stop.is_asked:
-            self._console.print(f"\n{self.stop.name}: stopping; once more ends it at once …")
-        self._fleet.end()
-        if self.stop.is_asked:
+        """Runs first, while the workers are frozen, then workers, then the server."""
+        if self._stop.is_asked:
+            self._console.print(f"\n{self._signal}: stopping; once more ends it at once …")
+        self._deploying.end(_END_S)
+        for worker in self._workers.values():
+            worker.send(signal.SIGSTOP)
+        self._end_run_processes(self._names.values())
+        for worker in self._workers.values():
+            self._end(worker)
+        if self._server.is_running:
+            self._settle(self._names.values(), "phusa up was stopped")
+            with suppress(Exception), connect(self._api, self._env, timeout_s=5.0) as client:
+                server.forget_workers(client, self._names.items())
+        self._end(self._server)
+        if self._stop.is_asked:
             self._console.print("stopped; phusa up starts it again as it was")
 
-    def end_at_once(self) -> None:
-        """Kill everything; does not come back."""
-        self._fleet.end_at_once()
-        self._console.print("killed; the next phusa up settles what was running")
-        os._exit(RunError.exit_code)
+    def _end(self, service: Service) -> None:
+        if not service.end(_END_S):
+            self._note(f"{service.name} did not end in time and was killed")
+
+    def _end_runs(self, workers: Collection[str], why: str) -> None:
+        """End the runs of these workers here, and settle the states of what they leave."""
+        self._end_run_processes(workers)
+        self._settle(workers, why)
+
+    def _end_run_processes(self, workers: Collection[str]) -> None:
+        runs = flow_runs.run_processes(self._api, workers)
+        if runs:
+            self._note(f"ending {len(runs)} flow run(s); training saves its checkpoint …")
+        killed = flow_runs.end_processes(runs)
+        if killed:
+            self._note(f"{len(killed)} flow run(s) did not end in time and were killed")
+
+    def _settle(self, workers: Collection[str], why: str) -> None:
+        try:
+            with connect(self._api, self._env, timeout_s=5.0) as client:
+                settled = flow_runs.settle(client, self._api, workers, why)
+        except Exception as error:  # whatever Prefect's client raises; the next start settles them
+            self._note(f"states of runs could not be set ({type(error).__name__}: {error})")
+            return
+        for run in settled:
+            self._note(f"run {run.name} was {run.state_name}: {why}")
 
     # --- saying -------------------------------------------------------------------------------
 
     def _done(self, what: str, text: str) -> None:
-        line = f"  [green]✓[/] [bold]{what:<11}[/] {escape(text)}"
-        self._console.print(line, highlight=False, soft_wrap=True)
+        self._say(f"[green]✓[/] [bold]{what:<11}[/]", text)
 
     def _note(self, text: str) -> None:
-        line = f"  [yellow]![/] {time.strftime('%H:%M:%S')}    {escape(text)}"
-        self._console.print(line, highlight=False, soft_wrap=True)
+        self._say(f"[yellow]![/] {time.strftime('%H:%M:%S')}   ", text)
 
-
-def _described(pool: Pool) -> str:
-    state = "new" if pool.is_new else "paused: nothing starts there" if pool.is_paused else ""
-    return f"{pool.name} ({pool.limit} at once{', ' + state if state else ''})"
+    def _say(self, mark: str, text: str) -> None:
+        self._console.print(f"  {mark} {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def _failed(service: Service, what: str) -> RunError:
-    lines = "\n".join(f"    {line}" for line in service.tail().splitlines())
+    lines = "\n".join(f"    {line}" for line in service.tail())
     return RunError(
         f"{service.name} {what}; expected it to stay up. The end of its log, {service.log}:\n"
         f"{lines}\nMend what it says, then start phusa up again; everything else was stopped."

@@ -93,8 +93,7 @@ def clean_shard(
     output.origins.sort(key=lambda row: row["document_id"])
     output.rejects.sort(key=lambda row: (row["id"], row["url"]))
     output.signals.sort(key=lambda row: (row["id"], row["url"]))
-    _note(workspace, "reused", paths.documents, output.num_reused)
-    _note(workspace, "trimmed", paths.documents, output.trimmed)
+    _note(workspace, paths.documents, {"reused": output.num_reused, "trimmed": output.trimmed})
     write_rows(workspace, paths.documents, output.documents, DOCUMENT)
     write_rows(workspace, paths.origins, output.origins, ORIGIN, volatile=True)
     write_rows(workspace, paths.rejects, output.rejects, REJECT, volatile=True)
@@ -158,26 +157,26 @@ def count_reasons(paths: list[Path]) -> dict[str, int]:
 def count_reused(workspace: Workspace) -> int:
     """Of how many pages the outcome was copied from an earlier cleaning, interrupted attempts'
     finished shards included."""
-    return sum(_notes(workspace, "reused"))
+    return sum(note["reused"] for note in _notes(workspace))
 
 
 def count_trimmed(workspace: Workspace) -> dict[str, int]:
     """How many lines went for each reason, from the pages that were not copied."""
-    counts = sum(map(Counter, _notes(workspace, "trimmed")), Counter[str]())
+    counts = sum((Counter(note["trimmed"]) for note in _notes(workspace)), Counter[str]())
     return dict(sorted(counts.items()))
 
 
-def _note(workspace: Workspace, what: str, documents: str, value: Any) -> None:
+def _note(workspace: Workspace, documents: str, counts: Row) -> None:
     """Beside the data: what is sealed is the same whether it was copied or made."""
-    folder = workspace.scratch / what
+    folder = workspace.scratch / "counts"
     folder.mkdir(exist_ok=True)
     temporary = folder / f".tmp-{uuid.uuid4().hex}"
-    temporary.write_text(json.dumps(value))
+    temporary.write_text(json.dumps(counts))
     temporary.replace(folder / f"{Path(documents).stem}.json")
 
 
-def _notes(workspace: Workspace, what: str) -> list[Any]:
-    return [json.loads(path.read_text()) for path in (workspace.scratch / what).glob("*.json")]
+def _notes(workspace: Workspace) -> list[Row]:
+    return [json.loads(path.read_text()) for path in (workspace.scratch / "counts").glob("*.json")]
 
 
 def _put(page: Row, found: Extraction | Verdict, judge: Judge, output: _Output) -> None:
@@ -237,11 +236,4 @@ def _put_again(page: Row, known: Known, forgotten: Forgotten, output: _Output) -
 
 
 def _reject(identity: str, url: str, verdict: Verdict) -> Row:
-    return {
-        "id": identity,
-        "url": url,
-        "stage": "clean",
-        "reason": verdict.reason,
-        "value": verdict.value,
-        "threshold": verdict.threshold,
-    }
+    return {"id": identity, "url": url, "stage": "clean", **vars(verdict)}

@@ -15,7 +15,7 @@ from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.clean.checks import DEFAULTS, CleanCheck, measures
 from tasks.clean.extractors import Auto, Extractor
 from tasks.clean.filters import Filter, GopherQuality, Length, Repetition
-from tasks.clean.language_codes import plain_code, whole_language
+from tasks.clean.language import plain_code, whole_language
 from tasks.clean.pii import BankAccount, Email, IpAddress, NationalId, PaymentCard, Phone, Pii
 from tasks.clean.trims import Trim
 from tasks.config import Config, Pattern, knob

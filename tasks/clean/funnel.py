@@ -8,10 +8,12 @@ back if it is loosened. Texts of rejects are not kept, so examples are URLs and 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +23,7 @@ import pyarrow.parquet as pq
 
 from storage.lookup import strings
 from tasks.clean.config import CleanConfig
-from tasks.clean.filters import Verdict
-from tasks.clean.verdicts import Verdicts
+from tasks.clean.judging import Verdicts
 from tasks.domains import domains_of
 
 KEPT = ""
@@ -108,12 +109,19 @@ class Funnel:
 class _Tally:
     """What is counted, over all shards."""
 
-    pages: Counter[str] = field(default_factory=Counter)
     broken_by: Counter[str] = field(default_factory=Counter)
     alone: Counter[str] = field(default_factory=Counter)
     domains: Counter[tuple[str, str]] = field(default_factory=Counter)
     languages: Counter[tuple[str, str]] = field(default_factory=Counter)
-    examples: dict[str, list[Example]] = field(default_factory=dict)
+    examples: defaultdict[str, list[Example]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def pages(self) -> Counter[str]:
+        """Pages by reason: each has one domain."""
+        found: Counter[str] = Counter()
+        for (reason, _), count in self.domains.items():
+            found[reason] += count
+        return found
 
 
 def funnel(
@@ -135,15 +143,18 @@ def funnel(
         table = pq.read_table(path, columns=[*_FACTS, *rules.signals])
         if language is not None:
             table = table.filter(pc.equal(table["language"], language))
-        if len(table):
-            _count_texts(table, rules, tally, num_examples)
+        _count_texts(table, rules, tally, num_examples)
     if language is None:
         judged = strings({KEPT, *rules.reasons})
         for path in rejects:
             table = pq.read_table(path, columns=["url", "reason", "value", "threshold"])
             table = table.filter(pc.invert(pc.is_in(table["reason"], value_set=judged)))
-            _count_without_text(table, tally, num_examples)
+            _count_pages(table, tally, num_examples, _example)
     return _funnel(rules, tally, language)
+
+
+def _example(reject: Mapping[str, Any]) -> Example:
+    return Example(reject["url"], reject["value"], reject["threshold"])
 
 
 class _Rules:
@@ -183,77 +194,55 @@ class _Rules:
         if reason == _LANGUAGE_RULES[1]:
             scores = {"": self._config.min_language_score, **self._config.language_scores}
             return "score", ", ".join(f"{name} >= {of:g}".lstrip() for name, of in scores.items())
-        if reason not in self.bounds:
-            return "", ""
-        bound = self.bounds[reason]
-        return bound.signal, bound.says
+        bound = self.bounds.get(reason)
+        return ("", "") if bound is None else (bound.signal, bound.says)
 
-    def example(self, row: Mapping[str, str | float]) -> Example:
-        reason, score = str(row["reason"]), float(row["language_score"])
-        if reason in self.bounds:
-            values = {name: float(row[name]) for name in self.signals}
-            verdict: Verdict | None = self.bounds[reason].verdict(values)
-        else:
-            verdict = self.verdicts.decide(str(row["language"]), score, {})
-        if verdict is None:  # not by these bounds
-            return Example(str(row["url"]), "", "")
-        return Example(str(row["url"]), verdict.value, verdict.threshold)
+    def example(self, row: Mapping[str, Any]) -> Example:
+        """A text that was dropped, with the value and the bound that its signals tell."""
+        verdict = self.verdicts.decide(row["language"], row["language_score"], row)
+        if verdict is None or verdict.reason != row["reason"]:  # not by these bounds
+            return Example(row["url"], "", "")
+        return Example(row["url"], verdict.value, verdict.threshold)
 
 
 def _count_texts(table: pa.Table, rules: _Rules, tally: _Tally, num_examples: int) -> None:
-    reasons = table["reason"].combine_chunks().dictionary_encode()
-    _count_pages(reasons, table["url"], tally)
-    tally.languages.update(_pairs(reasons, table["language"].combine_chunks().dictionary_encode()))
+    _count_pages(table, tally, num_examples, rules.example)
+    tally.languages.update(_pairs(table["reason"], table["language"]))
     broken = rules.broken(table)
     alone = broken & (broken.sum(axis=0) == 1)
     tally.broken_by.update(dict(zip(rules.reasons, broken.sum(axis=1).tolist(), strict=True)))
     tally.alone.update(dict(zip(rules.reasons, alone.sum(axis=1).tolist(), strict=True)))
-    for reason, rows in _first(reasons, tally, num_examples):
-        tally.examples[reason] += map(rules.example, table.take(rows).to_pylist())
 
 
-def _count_without_text(table: pa.Table, tally: _Tally, num_examples: int) -> None:
-    if not len(table):
-        return
-    reasons = table["reason"].combine_chunks().dictionary_encode()
-    _count_pages(reasons, table["url"], tally)
-    for reason, rows in _first(reasons, tally, num_examples):
-        found = table.select(["url", "value", "threshold"]).take(rows).to_pylist()
-        tally.examples[reason] += (Example(**row) for row in found)
-
-
-def _count_pages(reasons: pa.DictionaryArray, urls: pa.ChunkedArray, tally: _Tally) -> None:
-    counts = np.bincount(reasons.indices, minlength=len(reasons.dictionary)).tolist()
-    tally.pages.update(dict(zip(reasons.dictionary.to_pylist(), counts, strict=True)))
-    tally.domains.update(_pairs(reasons, domains_of(urls)))
-
-
-def _pairs(left: pa.DictionaryArray, right: pa.DictionaryArray) -> dict[tuple[str, str], int]:
-    """How often two values stand side by side."""
-    width = len(right.dictionary)
-    codes = left.indices.to_numpy().astype(np.int64) * width + right.indices.to_numpy()
-    found, counts = np.unique(codes, return_counts=True)
-    first, second = left.dictionary.to_pylist(), right.dictionary.to_pylist()
-    pairs = ((first[code // width], second[code % width]) for code in found.tolist())
-    return dict(zip(pairs, counts.tolist(), strict=True))
-
-
-def _first(
-    reasons: pa.DictionaryArray, tally: _Tally, num_examples: int
-) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
-    """Of each reason to drop, the rows that are still wanted as examples."""
-    indices = reasons.indices.to_numpy()
-    for code, reason in enumerate(reasons.dictionary.to_pylist()):
-        missing = num_examples - len(tally.examples.setdefault(reason, []))
+def _count_pages(
+    table: pa.Table,
+    tally: _Tally,
+    num_examples: int,
+    example: Callable[[Mapping[str, Any]], Example],
+) -> None:
+    """Count pages by reason and domain; of each reason to drop, keep the first as examples."""
+    domains = domains_of(table["url"]).cast(pa.string())
+    tally.domains.update(_pairs(table["reason"], domains))
+    for reason in pc.unique(table["reason"]).to_pylist():
+        missing = num_examples - len(tally.examples[reason])
         if reason != KEPT and missing > 0:
-            yield reason, np.flatnonzero(indices == code)[:missing]
+            found = table.filter(pc.equal(table["reason"], reason)).slice(0, missing)
+            tally.examples[reason] += map(example, found.to_pylist())
+
+
+def _pairs(left: pa.ChunkedArray, right: pa.Array) -> dict[tuple[str, str], int]:
+    """How often two values stand side by side."""
+    table = pa.table([left, right], ["left", "right"]).group_by(["left", "right"])
+    rows = table.aggregate([([], "count_all")]).to_pylist()
+    return {(row["left"], row["right"]): row["count_all"] for row in rows}
 
 
 def _funnel(rules: _Rules, tally: _Tally, language: str | None) -> Funnel:
+    pages = tally.pages
     domains, languages = _by_reason(tally.domains), _by_reason(tally.languages)
 
     def drop(reason: str) -> Drop:
-        dropped = tally.pages[reason]
+        dropped = pages[reason]
         return Drop(
             reason,
             *rules.bound_of(reason),
@@ -263,11 +252,11 @@ def _funnel(rules: _Rules, tally: _Tally, language: str | None) -> Funnel:
             tally.alone[reason] if reason in rules.reasons else dropped,
             domains.get(reason, {}),
             languages.get(reason, {}),
-            tuple(tally.examples.get(reason, ())),
+            tuple(tally.examples[reason]),
         )
 
-    others = sorted(tally.pages.keys() - {KEPT, *rules.reasons}, key=lambda r: (-tally.pages[r], r))
-    steps, left = [], tally.pages.total()
+    others = sorted(pages.keys() - {KEPT, *rules.reasons}, key=lambda r: (-pages[r], r))
+    steps, left = [], pages.total()
     named = {TEXT: others} if language is None else {}
     for name, reasons in (*named.items(), *rules.steps.items()):
         drops = tuple(map(drop, reasons))
@@ -275,33 +264,28 @@ def _funnel(rules: _Rules, tally: _Tally, language: str | None) -> Funnel:
         steps.append(Step(name, left, rest, drops))
         left = rest
     parts = (_parts(tally.domains), _parts(tally.languages))
-    return Funnel(language, tally.pages.total(), tally.pages[KEPT], tuple(steps), *parts)
+    return Funnel(language, pages.total(), pages[KEPT], tuple(steps), *parts)
+
+
+def _grouped(counts: Iterable[tuple[str, str, int]]) -> dict[str, dict[str, int]]:
+    """Counts by one name and then by the other, the most frequent of each first."""
+    found: dict[str, dict[str, int]] = {}
+    for one, other, count in sorted(counts, key=lambda item: (-item[2], item[1])):
+        found.setdefault(one, {})[other] = count
+    return found
 
 
 def _by_reason(pairs: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
     """Of each reason the most frequent names."""
-    found: dict[str, dict[str, int]] = {}
-    for (reason, name), count in pairs.items():
-        found.setdefault(reason, {})[name] = count
-    return {reason: dict(_ranked(counts.items())[:_MOST]) for reason, counts in found.items()}
+    grouped = _grouped((reason, name, count) for (reason, name), count in pairs.items())
+    return {reason: dict(islice(names.items(), _MOST)) for reason, names in grouped.items()}
 
 
 def _parts(pairs: Mapping[tuple[str, str], int]) -> tuple[Part, ...]:
     """What became of each name's pages, the name with most pages first."""
-    found: dict[str, Counter[str]] = {}
-    for (reason, name), count in pairs.items():
-        found.setdefault(name, Counter())[reason] = count
-    ranked = _ranked((name, counts.total()) for name, counts in found.items())
-    return tuple(
-        Part(
-            name,
-            pages,
-            found[name][KEPT],
-            dict(_ranked((r, n) for r, n in found[name].items() if r != KEPT)),
-        )
-        for name, pages in ranked
+    grouped = _grouped((name, reason, count) for (reason, name), count in pairs.items())
+    parts = (
+        Part(name, sum(reasons.values()), reasons.pop(KEPT, 0), reasons)
+        for name, reasons in grouped.items()
     )
-
-
-def _ranked(counts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-    return sorted(counts, key=lambda item: (-item[1], item[0]))
+    return tuple(sorted(parts, key=lambda part: (-part.pages, part.name)))

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from storage.lookup import read_columns
 from tasks.clean.config import CleanConfig
 from tasks.clean.filters import Bound
-from tasks.clean.verdicts import Verdicts
+from tasks.clean.judging import Verdicts
 
 _BINS = 40
 _TAIL = 0.001  # share of the texts that may lie outside of the bins, at either end
@@ -77,11 +77,8 @@ def histogram(
     defined = ~np.isnan(values)
     values, kept = values[defined], kept[defined]
     scale, edges = _axis(values, bounds)
-    inside = (np.searchsorted(edges, values, "right") - 1).astype(np.int64)
-    is_inside = (inside >= 0) & (values < edges[-1])
-    counts = [
-        np.bincount(inside[is_inside & which], minlength=len(edges) - 1) for which in (kept, ~kept)
-    ]
+    inside = values < edges[-1]  # numpy's last bin has its end
+    counts = [np.histogram(values[inside & which], edges)[0] for which in (kept, ~kept)]
     return Histogram(
         kind,
         signal,
@@ -135,7 +132,8 @@ def _linear_edges(low: float, high: float, anchor: float, *, whole: bool) -> Num
         first, last = np.floor(low + 0.5) - 0.5, np.floor(high + 0.5) + 0.5
         step = max(1.0, np.ceil((last - first) / _MOST_WHOLE))
     else:
-        first, last = low, high + ((high - low) or 1.0) / _BINS
+        # Of one value, or of some nearer than numbers can be told apart, it is any.
+        first, last = low, high + ((high - low) / _BINS or 1.0 / _BINS)
         step = (last - first) / _BINS
     before = np.arange(np.ceil((anchor - first) / step), 0, -1)
     after = np.arange(0, np.ceil((last - anchor) / step) + 1)

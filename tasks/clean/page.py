@@ -15,8 +15,8 @@ from tasks.artifacts.artifact import Artifact
 from tasks.clean.config import CleanConfig
 from tasks.clean.funnel import Drop, Funnel, Step, funnel
 from tasks.clean.histograms import Histogram, histograms
+from tasks.clean.judging import Verdicts
 from tasks.clean.pictures import draw_funnel, draw_histograms
-from tasks.clean.verdicts import Verdicts
 from tasks.page import Picture, Section, escape, fence, number, share, table
 
 SIGNALS = "signals/"

@@ -14,13 +14,12 @@ import resource
 import signal
 from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
-from types import TracebackType
 
 from storage.errors import RunError
 from tasks.children import Child
 from tasks.clean.config import Sandbox
 from tasks.clean.extractors import Extraction, Extractor
-from tasks.clean.extractors.metadata import read_metadata
+from tasks.clean.extractors.extraction import read_metadata
 from tasks.clean.filters import Verdict
 from tasks.clean.text import decode
 
@@ -39,12 +38,7 @@ class ExtractionSandbox:
     def __enter__(self) -> ExtractionSandbox:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stop()
 
     def extract(self, body: bytes, charset: str, url: str) -> Extraction | Verdict:

@@ -2,8 +2,9 @@
 
 A page's WARC record is appended first and its row committed second, so the database never names a
 record that is not there; a torn record after a kill is cut off when its segment is opened again.
-The same SQLite file holds the frontier of a live crawl (`live/frontier.py`) and the place in each
-input file of the other sources, so that a page and the step that led to it are one transaction.
+The same SQLite file holds the frontier of a live crawl (`live/frontier.py`), what was asked of each
+of its hosts, and the place in each input file of the other sources, so that a page and the step
+that led to it are one transaction.
 
 Rows are keyed by a 64-bit hash of the URL: an index of texts of 5 million URLs does not fit
 SQLite's cache, one of integers does. Two URLs of one hash, of which the second would be lost, are
@@ -14,17 +15,18 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import xxhash
 
 from storage.identities import page_id
-from storage.warc import WarcSegment, read_body
-from tasks.crawl.captures import Capture, FetchedPage, RejectedUrl
+from storage.warc import Place, WarcSegment, read_body
+from tasks.crawl.captures import Capture, RejectedUrl
 
 DATABASE = "frontier.sqlite"
 WARC_FOLDER = "warc"
@@ -32,7 +34,47 @@ SEGMENT_BYTES = 1_000_000_000  # Source: Heritrix's default size of a WARC file
 _SYNC_BYTES = 32 << 20  # of WARC files that a loss of power can cost
 
 
+@dataclass(frozen=True)
+class FetchedPage:
+    """A page that is in a WARC file."""
+
+    url: str
+    page_id: str
+    content_type: str
+    charset: str
+    body_digest: str
+    num_bytes: int
+    policy: str
+    licence: str
+    fetched_at_ms: int
+    checked_at_ms: int
+    num_checks: int
+    num_changes: int
+    status: int
+    etag: str
+    last_modified: str
+    depth: int
+    robots: str
+    warc_file: str
+    warc_offset: int
+    warc_bytes: int
+
+    @property
+    def place(self) -> Place:
+        return Place(self.warc_offset, self.warc_bytes)
+
+    @property
+    def fetched_at(self) -> datetime:
+        return datetime.fromtimestamp(self.fetched_at_ms / 1000, UTC)
+
+    @property
+    def checked_at(self) -> datetime:
+        return datetime.fromtimestamp(self.checked_at_ms / 1000, UTC)
+
+
 PAGE_COLUMNS = tuple(field.name for field in fields(FetchedPage))
+_CAPTURED = frozenset(PAGE_COLUMNS) & {field.name for field in fields(Capture)}
+HOST_COLUMNS = ("requests", "wire_bytes", "errors", "waiting", "delay_s", "robots")
 _NUMBERS = frozenset(f.name for f in fields(FetchedPage) if f.type == "int")
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS pages (
@@ -45,13 +87,18 @@ CREATE INDEX IF NOT EXISTS passing ON rejects (key) WHERE passing = 1;
 CREATE TABLE IF NOT EXISTS segments (
     name TEXT PRIMARY KEY, committed INTEGER NOT NULL, synced INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS progress (name TEXT PRIMARY KEY, done INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS host_log (
+    host TEXT PRIMARY KEY, requests INTEGER NOT NULL, wire_bytes INTEGER NOT NULL,
+    errors INTEGER NOT NULL, waiting INTEGER NOT NULL, delay_s REAL NOT NULL,
+    robots TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS begun (at_ms INTEGER NOT NULL);
 """
 _PAGE = ", ".join(PAGE_COLUMNS)
 _REJECTED = "FROM rejects WHERE key NOT IN (SELECT key FROM pages)"
 
 
 def url_key(url: str) -> int:
-    """The key of a URL's row: xxh3-64 of its bytes, as SQLite's signed integer."""
+    """Return the key of a URL's row: xxh3-64 of its bytes, as SQLite's signed integer."""
     key = xxhash.xxh3_64_intdigest(url.encode())
     return key - (1 << 64) if key >> 63 else key
 
@@ -59,12 +106,10 @@ def url_key(url: str) -> int:
 class Catalogue:
     """Use as a context manager, from one thread. Changes are made inside `transaction()`."""
 
-    def __init__(
-        self, folder: Path, software: str = "phusa", segment_bytes: int | None = None
-    ) -> None:
+    def __init__(self, folder: Path, software: str = "phusa") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.warc = folder / WARC_FOLDER
-        self._software, self._segment_bytes = software, segment_bytes or SEGMENT_BYTES
+        self._software = software
         self._segment: WarcSegment | None = None
         self._synced = 0
         self.db = sqlite3.connect(folder / DATABASE, isolation_level=None)
@@ -94,7 +139,7 @@ class Catalogue:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All changes inside the block, or none of them."""
+        """Make all changes inside the block, or none of them."""
         pages, num_bytes = self.num_pages, self.num_bytes
         self.db.execute("BEGIN")
         try:
@@ -127,24 +172,14 @@ class Catalogue:
                 capture.url, at, capture.content_type, capture.body, digest
             )
         moment = int(at.timestamp() * 1000)
+        captured = {name: getattr(capture, name) for name in _CAPTURED}
         page = FetchedPage(
-            url=capture.url,
+            **captured,
             page_id=page_id(capture.url, digest),
-            content_type=capture.content_type,
-            charset=capture.charset,
             body_digest=digest,
             num_bytes=len(capture.body),
-            policy=capture.policy,
-            licence=capture.licence,
             fetched_at_ms=moment,
             checked_at_ms=moment,
-            num_checks=capture.num_checks,
-            num_changes=capture.num_changes,
-            status=capture.status,
-            etag=capture.etag,
-            last_modified=capture.last_modified,
-            depth=capture.depth,
-            robots=capture.robots,
             warc_file=segment.path.name,
             warc_offset=place.offset,
             warc_bytes=place.num_bytes,
@@ -164,10 +199,9 @@ class Catalogue:
         self, page: FetchedPage, status: int, reason: str, headers: Sequence[tuple[str, str]]
     ) -> None:
         """Write down that a kept page was asked for again and is as it was."""
-        fetched, checked = (_moment(ms) for ms in (page.fetched_at_ms, page.checked_at_ms))
-        segment = self._open_segment()
+        segment, fetched_at = self._open_segment(), page.fetched_at
         place = segment.append_revisit(
-            page.url, checked, status, reason, headers, fetched, page.body_digest
+            page.url, page.checked_at, status, reason, headers, fetched_at, page.body_digest
         )
         self._commit_segment(segment, place.end)
 
@@ -182,18 +216,29 @@ class Catalogue:
         """Note how many records of an input are dealt with."""
         self.db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (name, done))
 
+    def begin(self, at: datetime) -> None:
+        """Write down when a crawl began, unless an earlier attempt did."""
+        query = "INSERT INTO begun SELECT ? WHERE NOT EXISTS (SELECT 1 FROM begun)"
+        self.db.execute(query, (int(at.timestamp() * 1000),))
+
+    def log_hosts(self, hosts: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write down how things stand with each host, in place of what was written before."""
+        marks = ", ".join("?" * (1 + len(HOST_COLUMNS)))
+        rows = ((host, *(row[name] for name in HOST_COLUMNS)) for host, row in hosts.items())
+        self.db.executemany(f"INSERT OR REPLACE INTO host_log VALUES ({marks})", rows)
+
     def _insert(self, page: FetchedPage, segment_end: int) -> None:
         marks = ", ".join("?" * (1 + len(PAGE_COLUMNS)))
         values = (getattr(page, name) for name in PAGE_COLUMNS)  # astuple copies deeply: 0.1 ms
         self.db.execute(f"INSERT INTO pages VALUES ({marks})", (url_key(page.url), *values))
         self.num_pages += 1
         self.num_bytes += page.num_bytes
-        segment = self._open_segment()
-        self._commit_segment(segment, segment_end)
+        self._commit_segment(self._open_segment(), segment_end)
 
     def _commit_segment(self, segment: WarcSegment, end: int) -> None:
-        """In the page's own transaction: what lies beyond `committed` is a torn end.
+        """Note how far a segment is safe, in the page's own transaction.
 
+        What lies beyond `committed` is a torn end.
         `synced` follows in steps: what lies before it also outlasts a loss of power.
         """
         synced = self._synced
@@ -205,14 +250,14 @@ class Catalogue:
         )
 
     def _open_segment(self) -> WarcSegment:
-        if self._segment is not None and self._segment.size < self._segment_bytes:
-            return self._segment
         if self._segment is not None:
+            if self._segment.size < SEGMENT_BYTES:
+                return self._segment
             self._segment.close()
         names = self.db.execute("SELECT name, committed FROM segments ORDER BY name").fetchall()
-        name, committed = names[-1] if names else (_segment_name(0), 0)
-        if committed >= self._segment_bytes:
-            name, committed = _segment_name(len(names)), 0
+        name, committed = names[-1] if names else ("", SEGMENT_BYTES)
+        if committed >= SEGMENT_BYTES:
+            name, committed = f"pages-{len(names):05d}.warc.gz", 0
         self._segment = WarcSegment(self.warc / name, committed, self._software)
         self._synced = committed
         return self._segment
@@ -227,47 +272,60 @@ class Catalogue:
         return read_body(self.warc / page.warc_file, page.warc_offset)
 
     def pages(self) -> Iterator[FetchedPage]:
-        """All pages, by page id."""
-        for row in self.db.execute(f"SELECT {_PAGE} FROM pages ORDER BY page_id"):
-            yield FetchedPage(*row)
+        """Return all pages, by page id."""
+        return iter(PageShard(self.db, "TRUE"))
 
     def shards(self, count: int) -> list[PageShard]:
-        """The pages in `count` parts; a page's part follows from its URL."""
-        shard = _shard(count)
+        """Split the pages into `count` parts; a page's part follows from its URL."""
+        # The remainder of a row's unsigned key, in SQL, where keys are signed.
+        shard = f"((key % {count} + (key < 0) * {(1 << 64) % count + count}) % {count})"
         name = f"shard_of_{count}"
         self.db.execute(f"CREATE INDEX IF NOT EXISTS {name} ON pages ({shard}, page_id)")
         return [PageShard(self.db, f"{shard} = {index}") for index in range(count)]
 
     def rejects(self) -> Iterator[RejectedUrl]:
-        """All rejects, by URL. A URL that gave a page, before or after, is none."""
+        """Yield all rejects, by URL. A URL that gave a page, before or after, is none."""
         query = f"SELECT url, reason, value, threshold, passing {_REJECTED} ORDER BY url"
         for url, reason, value, threshold, passing in self.db.execute(query):
             yield RejectedUrl(url, reason, value, threshold, bool(passing))
 
     def reasons(self) -> dict[str, int]:
-        """How many rejects there are for each reason, by reason."""
+        """Count the rejects of each reason, by reason."""
         query = f"SELECT reason, count(*) {_REJECTED} GROUP BY reason ORDER BY reason"
         return dict(self.db.execute(query).fetchall())
 
     def segments(self) -> list[Path]:
-        """The WARC files, in their order."""
+        """Return the WARC files, in their order."""
         names = self.db.execute("SELECT name FROM segments ORDER BY name").fetchall()
         return [self.warc / name for (name,) in names]
 
     def done(self, name: str) -> int:
-        """How many records of an input are dealt with."""
+        """Return how many records of an input are dealt with."""
         row = self.db.execute("SELECT done FROM progress WHERE name = ?", (name,)).fetchone()
         return 0 if row is None else int(row[0])
+
+    def hosts(self) -> dict[str, dict[str, Any]]:
+        """Return what was written down of each host, by name."""
+        found = self.db.execute(f"SELECT host, {', '.join(HOST_COLUMNS)} FROM host_log")
+        return {row[0]: dict(zip(HOST_COLUMNS, row[1:], strict=True)) for row in found}
+
+    def begun_ms(self) -> int:
+        """Return when the crawl began; 0 for a collection that asked no host."""
+        return max((int(at) for (at,) in self.db.execute("SELECT at_ms FROM begun")), default=0)
 
     # --- recovery -----------------------------------------------------------------------------
 
     def drop_lost(self) -> list[str]:
-        """Forget pages whose records did not outlast a loss of power; their URLs."""
+        """Forget pages whose records did not outlast a loss of power; return their URLs."""
         lost: list[FetchedPage] = []
         for name, committed, synced in self.db.execute("SELECT * FROM segments").fetchall():
             file = self.warc / name
             size = file.stat().st_size if file.exists() else 0
-            suspects = self._pages_after(name, min(size, synced))
+            rows = self.db.execute(
+                f"SELECT {_PAGE} FROM pages WHERE warc_file = ? AND warc_offset + warc_bytes > ?",
+                (name, min(size, synced)),
+            )
+            suspects = [FetchedPage(*row) for row in rows]
             lost += [page for page in suspects if page.place.end > size or not self._reads(page)]
             if size < committed:
                 self.db.execute("UPDATE segments SET committed = ? WHERE name = ?", (size, name))
@@ -278,15 +336,11 @@ class Catalogue:
         return [page.url for page in lost]
 
     def drop_passing(self) -> list[str]:
-        """Forget the rejects that may pass; their URLs."""
+        """Forget the rejects that may pass; return their URLs."""
         query = "SELECT url FROM rejects WHERE passing = 1"
         urls = [url for (url,) in self.db.execute(query).fetchall()]
         self.db.execute("DELETE FROM rejects WHERE passing = 1")
         return urls
-
-    def _pages_after(self, name: str, offset: int) -> Iterable[FetchedPage]:
-        query = f"SELECT {_PAGE} FROM pages WHERE warc_file = ? AND warc_offset + warc_bytes > ?"
-        return [FetchedPage(*row) for row in self.db.execute(query, (name, offset)).fetchall()]
 
     def _reads(self, page: FetchedPage) -> bool:
         try:
@@ -305,16 +359,3 @@ class PageShard:
     def __iter__(self) -> Iterator[FetchedPage]:
         query = f"SELECT {_PAGE} FROM pages WHERE {self.condition} ORDER BY page_id"
         return (FetchedPage(*row) for row in self.db.execute(query))
-
-
-def _shard(count: int) -> str:
-    """The remainder of a row's unsigned key by `count`, in SQL, where keys are signed."""
-    return f"((key % {count} + (key < 0) * {(1 << 64) % count + count}) % {count})"
-
-
-def _segment_name(number: int) -> str:
-    return f"pages-{number:05d}.warc.gz"
-
-
-def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)

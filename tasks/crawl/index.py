@@ -7,22 +7,24 @@ the memory of one shard.
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from storage.parquet import shard_name, write_rows
 from storage.records import FETCH, HOST, PAGE, REJECT
 from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
-from tasks.crawl.captures import FetchedPage, RejectedUrl, reject_forgotten
-from tasks.crawl.catalogue import WARC_FOLDER, Catalogue
-from tasks.crawl.hosts import host_rows
+from tasks.crawl.captures import RejectedUrl, reject_forgotten
+from tasks.crawl.catalogue import HOST_COLUMNS, WARC_FOLDER, Catalogue, FetchedPage
 from tasks.crawl.rewrite import Rule, copy_segment, copy_whole
+from tasks.crawl.urls import host_of
 
 Row = dict[str, Any]
 _SHOWN_HOSTS = 20
@@ -38,9 +40,28 @@ def write_index(
     """
     with Catalogue(workspace.scratch) as catalogue:
         shards = catalogue.shards(num_shards)
-        hosts = host_rows(catalogue.db, chain.from_iterable(shards))
+        hosts = host_rows(catalogue, chain.from_iterable(shards))
         crawled = Crawled(shards, catalogue.rejects(), catalogue.segments(), hosts)
         return write_crawl(workspace, crawled, lambda page: forgotten.covers(page.url))
+
+
+def host_rows(catalogue: Catalogue, pages: Iterable[FetchedPage]) -> list[Row]:
+    """Return the rows of `records.HOST`, by host; none for a collection that asked no host.
+
+    Pages that were fetched before the crawl began are an earlier crawl's, unchanged.
+    """
+    asked, begun_ms = catalogue.hosts(), catalogue.begun_ms()
+    if not asked:
+        return []
+    kept: dict[str, Row] = defaultdict(lambda: {"pages": 0, "page_bytes": 0, "unchanged": 0})
+    for page in pages:
+        row = kept[host_of(page.url)]
+        row["pages"] += 1
+        row["page_bytes"] += page.num_bytes
+        row["unchanged"] += page.fetched_at_ms < begun_ms
+    nothing: Row = dict.fromkeys(HOST_COLUMNS, 0) | {"delay_s": 0.0, "robots": "not asked"}
+    names = sorted(asked.keys() | kept.keys())
+    return [{"host": name, **nothing, **asked.get(name, {}), **kept[name]} for name in names]
 
 
 @dataclass(frozen=True)
@@ -60,25 +81,30 @@ def write_crawl(workspace: Workspace, crawled: Crawled, rule: Rule) -> dict[str,
 
     Those pages become rejects.
     """
-    dropped = _dropped(crawled, rule)
+    dropped: dict[str, FetchedPage] = {}
+    gone = []
+    for page in chain.from_iterable(crawled.shards):
+        if (why := rule(page)) is not None:
+            dropped[page.page_id] = page
+            gone.append(reject_forgotten(page.url, why))
     offsets = _write_segments(workspace, crawled, dropped)
     num_pages, num_bytes = 0, 0
     for index, shard in enumerate(crawled.shards):
         pages = [
             replace(page, warc_offset=offsets.get(page.page_id, page.warc_offset))
             for page in shard
-            if page.page_id not in dropped.rejects
+            if page.page_id not in dropped
         ]
         name = shard_name("pages", index, len(crawled.shards))
-        write_rows(workspace, name, _pages(pages), PAGE)
+        write_rows(workspace, name, _rows(pages, PAGE), PAGE)
         name = shard_name("fetches", index, len(crawled.shards))
-        write_rows(workspace, name, _fetches(pages), FETCH, volatile=True)
+        write_rows(workspace, name, _rows(pages, FETCH), FETCH, volatile=True)
         num_pages += len(pages)
         num_bytes += sum(page.num_bytes for page in pages)
-    gone = sorted(dropped.rejects.values(), key=_url)
     reasons: Counter[str] = Counter()
-    rejects = _rejects(heapq.merge(crawled.rejects, gone, key=_url), reasons)
-    write_rows(workspace, "rejects.parquet", rejects, REJECT, volatile=True)
+    by_url = attrgetter("url")
+    rejects = heapq.merge(crawled.rejects, sorted(gone, key=by_url), key=by_url)
+    write_rows(workspace, "rejects.parquet", _rejects(rejects, reasons), REJECT, volatile=True)
     if crawled.hosts:
         write_rows(workspace, "hosts.parquet", crawled.hosts, HOST, volatile=True)
     return {
@@ -89,47 +115,28 @@ def write_crawl(workspace: Workspace, crawled: Crawled, rule: Rule) -> dict[str,
     } | _hosts_shown(crawled.hosts)
 
 
-@dataclass(frozen=True)
-class _Dropped:
-    """What a rule leaves out."""
+def _write_segments(
+    workspace: Workspace, crawled: Crawled, dropped: Mapping[str, FetchedPage]
+) -> Mapping[str, int]:
+    """Copy the segments, without what is dropped; return the new offsets, by page id.
 
-    rejects: Mapping[str, RejectedUrl]
-    """By page id."""
-    segments: frozenset[str]
-    """Names of those that hold some of it."""
-
-
-def _dropped(crawled: Crawled, rule: Rule) -> _Dropped:
-    rejects: dict[str, RejectedUrl] = {}
-    segments = set()
-    for page in chain.from_iterable(crawled.shards):
-        found = rule(page)
-        if found is not None:
-            rejects[page.page_id] = reject_forgotten(page.url, found)
-            segments.add(page.warc_file)
-    return _Dropped(rejects, frozenset(segments))
-
-
-def _write_segments(workspace: Workspace, crawled: Crawled, dropped: _Dropped) -> Mapping[str, int]:
-    """Copied, not linked: a crawl that is resumed after a kill appends to the file in scratch.
-
-    Returns the offsets of the pages that lie elsewhere than before.
+    Copied, not linked: a crawl that is resumed after a kill appends to the file in scratch.
     """
     offsets: dict[str, int] = {}
+    altered = {page.warc_file for page in dropped.values()}
     for segment in crawled.segments:
         path = f"{WARC_FOLDER}/{segment.name}"
-        if segment.name not in dropped.segments:
+        if segment.name in altered:
+            pages = chain.from_iterable(crawled.shards)
+            records = [page for page in pages if page.warc_file == segment.name]
+            offsets |= copy_segment(workspace, path, segment, records, dropped)
+        else:
             copy_whole(workspace, path, segment)
-            continue
-        records = [
-            page for page in chain.from_iterable(crawled.shards) if page.warc_file == segment.name
-        ]
-        offsets |= copy_segment(workspace, path, segment, records, dropped.rejects)
     return offsets
 
 
 def _hosts_shown(hosts: Sequence[Row]) -> dict[str, Any]:
-    """The hosts of most pages, for the run's page; hosts.parquet has all."""
+    """Pick the hosts of most pages, for the run's page; hosts.parquet has all."""
     if not hosts:
         return {}
     ranked = sorted(hosts, key=lambda row: (-row["pages"], row["host"]))
@@ -139,37 +146,14 @@ def _hosts_shown(hosts: Sequence[Row]) -> dict[str, Any]:
     return {"num_hosts": len(hosts), **totals, "hosts": ranked[:_SHOWN_HOSTS]}
 
 
-def _pages(pages: Iterable[FetchedPage]) -> Iterator[Row]:
-    return ({name: getattr(page, name) for name in PAGE.names} for page in pages)
-
-
-def _fetches(pages: Iterable[FetchedPage]) -> Iterator[Row]:
-    moments = {"fetched_at", "checked_at"}
-    copied = [name for name in FETCH.names if name not in moments]
-    return (
-        {name: getattr(page, name) for name in copied}
-        | {name: _moment(getattr(page, f"{name}_ms")) for name in moments}
-        for page in pages
-    )
-
-
-def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def _url(reject: RejectedUrl) -> str:
-    return reject.url
+def _rows(pages: Iterable[FetchedPage], schema: pa.Schema) -> Iterator[Row]:
+    return ({name: getattr(page, name) for name in schema.names} for page in pages)
 
 
 def _rejects(rejects: Iterable[RejectedUrl], reasons: Counter[str]) -> Iterator[Row]:
-    """The rows of the rejects, which are counted on the way."""
+    """Yield the rows of the rejects, and count them on the way."""
+    names = ("url", "reason", "value", "threshold")
     for reject in rejects:
         reasons[reject.reason] += 1
-        yield {
-            "id": reject.url,
-            "url": reject.url,
-            "stage": "crawl",
-            "reason": reject.reason,
-            "value": reject.value,
-            "threshold": reject.threshold,
-        }
+        row = {name: getattr(reject, name) for name in names}
+        yield {"id": reject.url, "stage": "crawl", **row}

@@ -11,9 +11,8 @@ from typing import Protocol
 
 from storage.errors import NothingLeft
 from storage.takedown import NOTHING, Forgotten
-from tasks.crawl.captures import Capture, RejectedUrl, reject_forgotten
+from tasks.crawl.captures import Capture, Found, RejectedUrl, reject_forgotten
 from tasks.crawl.catalogue import DATABASE, WARC_FOLDER, Catalogue
-from tasks.crawl.inputs.found import Found
 from tasks.crawl.inputs.listing import Input
 from tasks.progress import Bar, note, track
 
@@ -30,10 +29,10 @@ class FileSource(Protocol):
         """Which member of the union it is."""
 
     def inputs(self) -> list[Input]:
-        """What is read, in its order. Raises RequestError for what is not there."""
+        """List what is read, in its order. Raises RequestError for what is not there."""
 
     def read(self, file: Input, scratch: Path) -> Iterator[Found]:
-        """The records of one input, the same each time; `scratch` is for temporary files."""
+        """Yield the records of one input, the same each time; `scratch` is for temporary files."""
 
 
 def ingest(source: FileSource, folder: Path, forgotten: Forgotten = NOTHING) -> None:
@@ -53,8 +52,10 @@ def ingest(source: FileSource, folder: Path, forgotten: Forgotten = NOTHING) -> 
 
 
 def _opened(folder: Path) -> Catalogue:
-    """The catalogue of an earlier call, unless a loss of power took records of it: which of its
-    inputs they came from is not known, so that all are read again."""
+    """Open the catalogue of an earlier call, or a new one where a loss of power took records of it.
+
+    Which of its inputs they came from is not known, so that all are read again.
+    """
     catalogue = Catalogue(folder)
     lost = catalogue.drop_lost()
     if not lost:
@@ -101,7 +102,7 @@ class _Reading:
 
 
 def _batch(records: Iterator[Found]) -> tuple[list[Found], bool]:
-    """The next records, of not too many bytes, and whether they are the last."""
+    """Take the next records, of not too many bytes, and whether they are the last."""
     batch, num_bytes = [], 0
     for found in records:
         batch.append(found)
@@ -112,7 +113,7 @@ def _batch(records: Iterator[Found]) -> tuple[list[Found], bool]:
 
 
 def _duplicate(place: str, capture: Capture) -> RejectedUrl:
-    """Named by its place: its URL is that of a page."""
+    """Reject a second page of a URL, named by its place: its URL is that of a page."""
     return RejectedUrl(place, "duplicate_url", capture.url, "a URL that was not read before")
 
 

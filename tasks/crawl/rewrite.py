@@ -18,7 +18,8 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 from storage.errors import DamagedArtifact
 from storage.parquet import read_table
 from storage.workspace import Workspace
-from tasks.crawl.captures import FetchedPage, RejectedUrl
+from tasks.crawl.captures import RejectedUrl
+from tasks.crawl.catalogue import FetchedPage
 
 Rule = Callable[[FetchedPage], str | None]
 """What says that a page is to be left out, or None."""

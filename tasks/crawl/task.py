@@ -13,11 +13,11 @@ from storage.errors import DamagedArtifact
 from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.crawl.config import CrawlConfig
-from tasks.crawl.earlier import EarlierCrawl
 from tasks.crawl.index import write_index
 from tasks.crawl.ingest import ingest
 from tasks.crawl.live.crawler import crawl
 from tasks.crawl.live.pydoc_site import serving
+from tasks.crawl.previous_crawl import PreviousCrawl
 from tasks.crawl.sources import WebSource
 from tasks.progress import note
 from tasks.stage import Job, Outcome, handed, results
@@ -33,7 +33,7 @@ def build(job: Job) -> Outcome:
     return Outcome(stats.pop("rows_in"), stats.pop("rows_out"), stats)
 
 
-def _last_crawl(job: Job) -> EarlierCrawl | None:
+def _last_crawl(job: Job) -> PreviousCrawl | None:
     """The recipe's last crawl with its files here, or None: what it has need not be sent again.
 
     On a remote store what is not cached yet is fetched.
@@ -46,7 +46,7 @@ def _last_crawl(job: Job) -> EarlierCrawl | None:
         return None
     try:
         pages, fetches = (store.files(last, f"{table}/") for table in ("pages", "fetches"))
-        return EarlierCrawl(last.label, pages, fetches, store.folder(last, "warc/") / "warc")
+        return PreviousCrawl(last.label, pages, fetches, store.folder(last, "warc/") / "warc")
     except DamagedArtifact as error:
         note(f"{job.instance}: passed over {last.label}, whose files cannot be read: {error}")
         return None
@@ -62,7 +62,7 @@ def crawl_pages(
     config: CrawlConfig,
     work: Path,
     forgotten: Forgotten = NOTHING,
-    earlier: EarlierCrawl | None = None,
+    earlier: PreviousCrawl | None = None,
 ) -> Path:
     """Collect pages in the scratch folder, going on where an interrupted attempt stopped."""
     scratch = Workspace(work).scratch

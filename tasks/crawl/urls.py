@@ -45,7 +45,7 @@ _SESSION_VALUE = re.compile("(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,}")  # `sid=intern
 
 
 def canonical_url(url: str, base: str | None = None) -> str:
-    """The canonical spelling of `url`, resolved against `base`.
+    """Return the canonical spelling of `url`, resolved against `base`.
 
     Raises ValueError for anything but an absolute http(s) URL with a host.
     """
@@ -95,7 +95,7 @@ def _shortest_escape(escape: re.Match[str]) -> str:
 
 
 def _spelled_query(query: str) -> str:
-    """The parameters without trackers and sessions, by name, each escaped in one way."""
+    """Return the parameters without trackers and sessions, by name, each escaped in one way."""
     if not query:
         return ""
     pairs = (part.partition("=") for part in query.split("&") if part)
@@ -118,7 +118,7 @@ def _idle(name: str, value: str) -> bool:
 
 
 def recorded_url(url: str) -> str:
-    """The spelling under which a page of any source is recorded: files keep their address.
+    """Return the spelling under which a page of any source is recorded: files keep theirs.
 
     Raises ValueError for what is neither an http(s) URL nor a file's.
     """
@@ -126,7 +126,7 @@ def recorded_url(url: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """Host and port: the unit of politeness."""
+    """Return host and port: the unit of politeness."""
     return urlsplit(url).netloc
 
 
@@ -144,7 +144,8 @@ class Scope:
         exclude: Sequence[str],
         domains: Sequence[str] = (),
     ) -> None:
-        self._hosts = frozenset() if include else frozenset(map(_canonical_host, seeds))
+        own = () if include else seeds
+        self._hosts = frozenset(host_of(canonical_url(seed)) for seed in own)
         self._include = [re.compile(pattern) for pattern in include]
         self._exclude = [re.compile(pattern) for pattern in exclude]
         self._domains = frozenset(map(_canonical_domain, domains))
@@ -163,10 +164,6 @@ class Scope:
         while domain and domain not in self._domains:
             domain = domain.partition(".")[2]
         return bool(domain)
-
-
-def _canonical_host(url: str) -> str:
-    return host_of(canonical_url(url))
 
 
 def _canonical_domain(domain: str) -> str:

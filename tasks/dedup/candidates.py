@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.tensors import map_tensors, write_tensors
-from tasks.dedup.earlier import EarlierIndex
+from tasks.dedup.keys import EarlierIndex, read_keys
 from tasks.dedup.shingles import Hashes
-from tasks.dedup.signing import read_keys
 
 Nodes = npt.NDArray[np.int64]
 

@@ -11,22 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from storage.parquet import shard_name, write_rows, write_table
-from storage.records import CONTAMINATION, REJECT
-from storage.workspace import Workspace
-from tasks.dedup.alphabet import ALONE, IGNORED, LETTER, MARK, SEPARATOR, alphabet
-from tasks.dedup.cutting import Passage, edit
-from tasks.dedup.documents import document_files
+from storage.records import CONTAMINATION
+from tasks.dedup.editing import Edits, Passage, Row, edit, reject
 from tasks.dedup.evaluation import Decontamination, Item
-from tasks.dedup.hashing import shingle_hash
-from tasks.dedup.shingles import run_hashes, texts_of
+from tasks.dedup.shingles import (
+    ALONE,
+    IGNORED,
+    LETTER,
+    MARK,
+    SEPARATOR,
+    alphabet,
+    run_hashes,
+    shingle_hash,
+    texts_of,
+)
 
 NAME = "contamination"
 
@@ -57,19 +60,13 @@ class Words:
             if kind == SEPARATOR:
                 continue
             if not inside:
-                found._open(at)
+                found.words.append("")
+                found.starts.append(at)
+                found.ends.append(at)
                 inside, alone = True, kind == ALONE
-            found._add(lower, at + 1)
+            found.words[-1] += lower
+            found.ends[-1] = at + 1
         return found
-
-    def _open(self, at: int) -> None:
-        self.words.append("")
-        self.starts.append(at)
-        self.ends.append(at)
-
-    def _add(self, letter: str, end: int) -> None:
-        self.words[-1] += letter
-        self.ends[-1] = end
 
 
 @dataclass(frozen=True)
@@ -117,12 +114,12 @@ class Screen:
         """The rows of texts that have a wanted hash."""
         from tasks.dedup.compiled.words import find_texts
 
-        found, tables = [np.empty(0, bool)], alphabet()
+        found = [np.empty(0, bool)]
         for texts in texts_of(table["text"]):
             of_texts = np.empty(len(texts), bool)
             find_texts(
-                texts.data, texts.offsets, tables.ascii, tables.codes, self.lengths, self._hashes,
-                self.filter, of_texts,
+                texts.data, texts.offsets, *alphabet(), self.lengths, self._hashes, self.filter,
+                of_texts,
             )  # fmt: skip
             found.append(of_texts)
         rows: list[int] = np.flatnonzero(np.concatenate(found)).tolist()
@@ -167,22 +164,10 @@ def _hash(words: list[str]) -> int:
 
 
 @dataclass(frozen=True)
-class ScreenWork:
-    """What is screened, and where: as `TextWork`."""
+class ScreenWork(Edits):
+    """What is screened for evaluation sets."""
 
-    documents: tuple[Path, ...]
     config: Decontamination
-    root: Path
-    evidence: Path
-
-    @property
-    def num_shards(self) -> int:
-        return len(self.documents)
-
-    @cached_property
-    def outputs(self) -> tuple[Path, ...]:
-        """The documents that stay, shard by shard."""
-        return document_files(self.root, self.num_shards)
 
     @cached_property
     def _screen(self) -> Screen:
@@ -190,24 +175,10 @@ class ScreenWork:
 
     def screen(self, shard: int) -> Path:
         """One shard's documents without what is in an evaluation set; returns the file."""
-        made, evidence = Workspace(self.root), Workspace(self.evidence)
-        documents, found, rejects = (
-            shard_name(folder, shard, self.num_shards)
-            for folder in ("documents", "contaminated", f"rejects/{NAME}")
-        )
-        if not (made.entry(documents) and evidence.entry(found) and evidence.entry(rejects)):
-            table = pq.read_table(self.documents[shard])
-            told, dropped, left = self._screened(table)
-            told.sort(key=lambda row: (row["document_id"], row["start"], row["end"]))
-            write_rows(evidence, found, told, CONTAMINATION)
-            write_rows(evidence, rejects, sorted(dropped, key=lambda row: row["id"]), REJECT)
-            write_table(made, documents, left)
-        return self.outputs[shard]
+        return self.write(shard, "contaminated", CONTAMINATION, NAME, self._screened)
 
-    def _screened(
-        self, table: pa.Table
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], pa.Table]:
-        """Evidence, rejects and what is left of a table of documents."""
+    def _screened(self, table: pa.Table) -> tuple[pa.Table, list[Row], list[Row]]:
+        """What is left of a table of documents, evidence, and rejects."""
         told, goes, passages = [], {}, {}
         for row in self._screen.candidates(table):
             text = table["text"][row].as_py()
@@ -220,21 +191,19 @@ class ScreenWork:
             names = {n: table[n][row].as_py() for n in ("document_id", "url")}
             told += [names | _evidence(text, words, match) for match in matches]
         if self.config.action == "cut":
-            edited = edit(table, passages, self.config.min_words_left)
-            floor = str(self.config.min_words_left)
-            reason = f"little_left_by_{NAME}"
-            rejects = [_reject(table, row, reason, str(n), floor) for row, n in edited.dropped]
-            return told, rejects, edited.table
+            left, rejects = edit(table, passages, self.config.min_words_left, NAME)
+            return left, told, rejects
         stays = np.ones(table.num_rows, bool)
         stays[list(goes)] = False
-        rejects = [
-            _reject(table, row, "contaminated", _value(m), f"fewer than {self.config.size}")
-            for row, m in goes.items()
-        ]
-        return told, rejects, table.filter(pa.array(stays))
+        rejects = []
+        for row, match in goes.items():
+            value = f"{match.last - match.first} words of {match.item.set_name}, {match.item.place}"
+            floor = f"fewer than {self.config.size}"
+            rejects.append(reject(table, row, "contaminated", value, floor))
+        return table.filter(pa.array(stays)), told, rejects
 
 
-def _evidence(text: str, words: Words, match: Match) -> dict[str, Any]:
+def _evidence(text: str, words: Words, match: Match) -> Row:
     start, end = words.starts[match.first], words.ends[match.last - 1]
     return {
         "start": start,
@@ -244,10 +213,6 @@ def _evidence(text: str, words: Words, match: Match) -> dict[str, Any]:
         "evaluation_set": match.item.set_name,
         "item": match.item.place,
     }
-
-
-def _value(match: Match) -> str:
-    return f"{match.last - match.first} words of {match.item.set_name}, {match.item.place}"
 
 
 def _merged(text: str, words: Words, matches: list[Match]) -> Iterator[Passage]:
@@ -260,8 +225,3 @@ def _merged(text: str, words: Words, matches: list[Match]) -> Iterator[Passage]:
         start, end = words.starts[first], words.ends[last - 1]
         yield Passage(start, end, text[start:end])
         first, last = match.first, match.last
-
-
-def _reject(table: pa.Table, row: int, reason: str, value: str, threshold: str) -> dict[str, Any]:
-    names = {"id": table["document_id"][row].as_py(), "url": table["url"][row].as_py()}
-    return names | {"stage": "dedup", "reason": reason, "value": value, "threshold": threshold}

@@ -1,7 +1,9 @@
-"""Documents as the stage needs them: some columns, a row group at a time."""
+"""Documents as deduplication reads them: those that the quality stage let through, by columns."""
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,11 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.parquet import shard_name
+from storage.errors import Fault, RequestError
+from storage.parquet import ROW_GROUP_ROWS, shard_name
+from storage.records import DOCUMENT
 from tasks.dedup.shingles import Shingles, Texts, texts_of
+from tasks.pinned import PinnedFile
 
+_ROWS_AT_ONCE = 4096
 Rows = npt.NDArray[np.int64]
 
 
@@ -79,3 +86,95 @@ def take_rows(path: Path, rows: Rows, columns: Sequence[str]) -> pa.Table:
 def document_files(root: Path, count: int) -> tuple[Path, ...]:
     """The documents of so many shards in the workspace at `root`, made or to be made."""
     return tuple(root / "data" / shard_name("documents", n, count) for n in range(count))
+
+
+def read_rows(file: PinnedFile, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number (from 1) and values of each row of a Parquet or JSONL file that a recipe names.
+
+    Raises RequestError if it has changed, lacks one of the columns, or a line is no JSON object.
+    """
+    file.require_unchanged()
+    if file.place.suffix == ".parquet":
+        with pq.ParquetFile(file.place) as table:
+            names = table.schema_arrow.names
+            missing = sorted(set(columns) - set(names))
+            if missing:
+                raise file.fault(f"no column {missing}", f"some of {', '.join(names)}")
+            batches = table.iter_batches(_ROWS_AT_ONCE, columns=list(columns))
+            yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)
+        return
+    num, expected = 0, "a JSON object on each line"
+    with file.place.open(encoding="utf-8-sig", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise file.fault(f"line {number}: {error}", expected) from error
+            if not isinstance(row, dict):
+                raise file.fault(f"line {number}: {type(row).__name__}", expected)
+            num += 1
+            yield num, row
+
+
+def numbered(sizes: Sequence[int]) -> Rows:
+    """Things numbered through several files: the number of the first of each, and one past the
+    last."""
+    return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class DocumentShard:
+    """One shard of documents, and what the quality stage says of it."""
+
+    documents: Path
+    scores: Path
+    rejects: Path | None = None
+
+    def select(self, target: Path) -> None:
+        """Write the documents that are kept, with their scores as `quality`.
+
+        Raises RequestError if the scores are not of these documents.
+        """
+        if target.exists():
+            return
+        table = pq.read_table(self.documents)
+        scored = pq.read_table(self.scores, columns=["document_id", "score"])
+        if not scored["document_id"].equals(table["document_id"]):
+            raise RequestError(_other_documents(self))
+        place = table.schema.get_field_index("quality")
+        table = table.set_column(place, DOCUMENT.field("quality"), scored["score"])
+        if self.rejects is not None:
+            dropped = pq.read_table(self.rejects, columns=["id"])["id"]
+            table = table.filter(pc.invert(pc.is_in(table["document_id"], dropped)))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".tmp-{uuid.uuid4().hex}-{target.name}")
+        pq.write_table(table, temporary, row_group_size=ROW_GROUP_ROWS, compression="zstd")
+        temporary.replace(target)
+
+
+def document_shards(
+    documents: Sequence[Path], scores: Sequence[Path], rejects: Sequence[Path]
+) -> list[DocumentShard]:
+    """Each shard with its scores and rejects: files of one number belong together.
+
+    There are no rejects where none was dropped. Where no classifier is on there are no scores at
+    all, and nothing is to be selected: documents are taken as they are.
+    """
+    if len(scores) != len(documents):
+        raise RequestError(_other_documents(DocumentShard(documents[0], scores[0])))
+    by_number = {path.name: path for path in rejects}
+    return [
+        DocumentShard(path, of_it, by_number.get(of_it.name))
+        for path, of_it in zip(documents, scores, strict=True)
+    ]
+
+
+def _other_documents(shard: DocumentShard) -> Fault:
+    return Fault(
+        "input quality of dedup",
+        f"scores of other documents than {shard.documents} holds",
+        "the scores of the documents that are deduplicated",
+        "Run from quality on (--from quality), or give a pair that belongs together with --input.",
+    )

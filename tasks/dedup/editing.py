@@ -1,4 +1,4 @@
-"""One method that cuts repeats out of texts, step by step, each a task of its own:
+"""Passages cut out of texts, and one method that finds them, step by step, each a task of its own:
 
 rank()        all documents -> their order by the keep policy
 survey(n)     documents of shard n -> their pieces and keys
@@ -8,8 +8,11 @@ edit(n)       documents of shard n -> the same without repeats, and what was cut
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +25,116 @@ from storage.records import CUT, REJECT
 from storage.tensors import map_tensors, write_tensors
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.cutting import HEAD_CHARACTERS, Edited, Passage, edit, find_passages
 from tasks.dedup.documents import document_files, take_rows
 from tasks.dedup.methods import TextMethod
-from tasks.dedup.pieces import Places, Survey, Units, survey_shard
+from tasks.dedup.pieces import (
+    Flags,
+    Places,
+    Repeats,
+    Survey,
+    Units,
+    confirm,
+    find_repeats,
+    survey_shard,
+)
 from tasks.dedup.ranking import rank_documents
-from tasks.dedup.repeats import Repeats, confirm, find_repeats
+from tasks.words import count_words
+
+Row = dict[str, Any]
 
 # So many pieces are sorted at once, by the tasks that look for repeats: 0.3 GB.
 _PIECES_AT_ONCE = 1 << 22
 
+HEAD_CHARACTERS = 300
+"""How much of a passage is kept as evidence."""
+
 
 @dataclass(frozen=True)
-class TextWork:
-    """What is edited, by which method, and where that is done.
+class Passage:
+    """A part of a text, in characters from `start` to before `end`."""
+
+    start: int
+    end: int
+    text: str
+
+
+def find_passages(body: bytes, spans: Iterable[tuple[int, int]]) -> list[Passage]:
+    """The parts of a text that lie between these bytes of it, which ascend."""
+    found, at, characters = [], 0, 0
+    for begin, end in spans:
+        characters += len(body[at:begin].decode())
+        text = body[begin:end].decode()
+        found.append(Passage(characters, characters + len(text), text))
+        characters += len(text)
+        at = end
+    return found
+
+
+def without(text: str, passages: Iterable[Passage]) -> str:
+    """The text without these passages, which ascend.
+
+    Where two ends meet stays as much white space as the greater of the two had: a blank line, a
+    new line with what the following one is indented by, a space, or none.
+    """
+    left, at = "", 0
+    for passage in passages:
+        left = _joined(left, text[at : passage.start])
+        at = passage.end
+    return _joined(left, text[at:]).rstrip()
+
+
+def _joined(left: str, right: str) -> str:
+    before, behind = left.rstrip(), right.lstrip()
+    if not before:
+        return behind
+    gaps = left[len(before) :], right[: len(right) - len(behind)]
+    breaks = max(min(gap.count("\n"), 2) for gap in gaps)
+    if breaks:
+        return before + "\n" * breaks + gaps[1].rpartition("\n")[2] + behind
+    return before + (" " if any(gaps) else "") + behind
+
+
+def edit(
+    table: pa.Table, passages: dict[int, list[Passage]], min_words_left: int, by: str
+) -> tuple[pa.Table, list[Row]]:
+    """Cut passages out of the documents of these rows, and count their words anew.
+
+    Returns the documents that stay, and rejects of those that are left with fewer words.
+    """
+    texts: list[Any] = table["text"].to_pylist()
+    languages, words = table["language"], table["num_words"].to_pylist()
+    stays, rejects = np.ones(table.num_rows, bool), []
+    for row in sorted(passages):
+        texts[row] = without(texts[row], passages[row])
+        words[row] = count_words(texts[row], languages[row].as_py())
+        if words[row] < min_words_left or not texts[row]:
+            stays[row] = False
+            reason = f"little_left_by_{by}"
+            rejects.append(reject(table, row, reason, str(words[row]), str(min_words_left)))
+    if not passages:
+        return table, []
+    for name, values in (("text", texts), ("num_words", words)):
+        at = table.schema.get_field_index(name)
+        field = table.schema.field(at)
+        table = table.set_column(at, field, pa.array(values, field.type))
+    return table.filter(pa.array(stays)), rejects
+
+
+def reject(table: pa.Table, row: int, reason: str, value: str, threshold: str) -> Row:
+    """A row of records.REJECT, of one document of a table."""
+    names = {"id": table["document_id"][row].as_py(), "url": table["url"][row].as_py()}
+    return names | {"stage": "dedup", "reason": reason, "value": value, "threshold": threshold}
+
+
+@dataclass(frozen=True)
+class Edits:
+    """Documents of which something goes, and where that is done.
 
     `documents` are the shards; `root` is the workspace that the edited ones are written to, and
     `evidence` the artifact's, where what was cut and dropped is listed.
     """
 
     documents: tuple[Path, ...]
-    method: TextMethod
-    config: DedupConfig
     root: Path
     evidence: Path
 
@@ -52,14 +143,45 @@ class TextWork:
         return len(self.documents)
 
     @cached_property
+    def outputs(self) -> tuple[Path, ...]:
+        """The documents that stay, shard by shard."""
+        return document_files(self.root, self.num_shards)
+
+    def write(
+        self,
+        shard: int,
+        folder: str,
+        schema: pa.Schema,
+        by: str,
+        edited: Callable[[pa.Table], tuple[pa.Table, list[Row], list[Row]]],
+    ) -> Path:
+        """Write one shard's documents as they are `edited`, with evidence (rows of the schema, in a
+        folder of the artifact) and rejects; returns the file of documents."""
+        made, evidence = Workspace(self.root), Workspace(self.evidence)
+        documents, told, rejects = (
+            shard_name(name, shard, self.num_shards)
+            for name in ("documents", folder, f"rejects/{by}")
+        )
+        if not (made.entry(documents) and evidence.entry(told) and evidence.entry(rejects)):
+            table, rows, dropped = edited(pq.read_table(self.documents[shard]))
+            rows.sort(key=lambda row: (row["document_id"], row["start"], row["end"]))
+            write_rows(evidence, told, rows, schema)
+            write_rows(evidence, rejects, sorted(dropped, key=lambda row: row["id"]), REJECT)
+            write_table(made, documents, table)
+        return self.outputs[shard]
+
+
+@dataclass(frozen=True)
+class TextWork(Edits):
+    """What is edited by one method that cuts out repeats."""
+
+    method: TextMethod
+    config: DedupConfig
+
+    @cached_property
     def num_parts(self) -> int:
         """Of how many ranges of keys there are repeats, once there are surveys."""
         return self._survey.num_pieces() // _PIECES_AT_ONCE + 1
-
-    @cached_property
-    def outputs(self) -> tuple[Path, ...]:
-        """The edited documents, shard by shard."""
-        return document_files(self.root, self.num_shards)
 
     @cached_property
     def _scratch(self) -> Path:
@@ -79,46 +201,32 @@ class TextWork:
         """The place of each document in the order of the keep policy."""
         target = self._scratch / "ranks.safetensors"
         if not target.exists():
-            ranks = np.empty(0, np.int64)
-            if self.documents:
-                ranks = rank_documents(self.documents, self.config)
-            write_tensors(target, {"ranks": ranks}, {})
+            write_tensors(target, {"ranks": rank_documents(self.documents, self.config)}, {})
 
     def survey(self, shard: int) -> None:
         """The pieces of one shard's documents."""
-        method = self.method
-        salts = [rule.by_domain for rule in method.rules()]
-        shape = method.unit, method.width, method.min_characters
-        survey_shard(self.documents[shard], *shape, salts, self._folder(shard))
+        survey_shard(self.documents[shard], self.method, self._folder(shard))
 
     def find(self, part: int) -> None:
         """Pieces whose keys are in one range and that stand in several places."""
-        targets = [self._repeats(rule, part) for rule in range(len(self.method.rules()))]
-        if all(target.exists() for target in targets):
-            return
         ranks = np.asarray(map_tensors(self._scratch / "ranks.safetensors")[0]["ranks"])
-        found = find_repeats(self._survey, self.method.rules(), ranks, part, self.num_parts)
-        for target, repeats in zip(targets, found, strict=True):
-            repeats.write(target)
+        for number, rule in enumerate(self.method.rules()):
+            target = self._repeats(number, part)
+            if not target.exists():
+                find_repeats(self._survey, number, rule, ranks, part, self.num_parts).write(target)
 
     def edit(self, shard: int) -> Path:
         """One shard's documents without repeats; returns the file."""
-        evidence, kind = Workspace(self.evidence), self.method.kind
-        documents, cuts, rejects = (
-            shard_name(folder, shard, self.num_shards)
-            for folder in ("documents", f"cuts/{kind}", f"rejects/{kind}")
-        )
-        made = Workspace(self.root)
-        if not (made.entry(documents) and evidence.entry(cuts) and evidence.entry(rejects)):
-            spans = self._spans(shard)
-            table = pq.read_table(self.documents[shard])
-            edited = edit(table, spans.passages(), self.method.min_words_left)
-            write_rows(evidence, cuts, self._cut_rows(table, spans), CUT)
-            write_rows(evidence, rejects, self._reject_rows(table, edited), REJECT)
-            write_table(made, documents, edited.table)
-        return self.outputs[shard]
+        kind = self.method.kind
 
-    def _spans(self, shard: int) -> _Spans:
+        def edited(table: pa.Table) -> tuple[pa.Table, list[Row], list[Row]]:
+            passages, firsts, counts = self._spans(shard)
+            left, rejects = edit(table, passages, self.method.min_words_left, kind)
+            return left, self._cut_rows(table, passages, firsts, counts), rejects
+
+        return self.write(shard, f"cuts/{kind}", CUT, kind, edited)
+
+    def _spans(self, shard: int) -> tuple[dict[int, list[Passage]], Places, Places]:
         survey, method = self._survey, self.method
         own = Units.read(self._folder(shard) / "texts.safetensors", method.unit)
         begin, end = int(survey.firsts[shard]), int(survey.firsts[shard + 1])
@@ -128,16 +236,17 @@ class TextWork:
             for part in range(self.num_parts)
         ]
         repeats = Repeats.joined([Repeats.read(path, begin, end) for path in files])
-        repeats = confirm(repeats, survey, shard, method.unit, method.width, own)
-        return _find_spans(repeats, begin, own, method)
+        is_true = confirm(repeats, survey, shard, method, own)
+        return _find_spans(repeats, is_true, begin, own, method)
 
-    def _cut_rows(self, table: pa.Table, spans: _Spans) -> list[dict[str, Any]]:
+    def _cut_rows(
+        self, table: pa.Table, passages: dict[int, list[Passage]], firsts: Places, counts: Places
+    ) -> list[Row]:
         ids, urls = table["document_id"].to_pylist(), table["url"].to_pylist()
-        kept = [""] * len(spans.rows)
-        if self.method.keep_first:
-            kept = self._ids(self._survey.documents_of(spans.firsts))
-        every = (passage for of_one in spans.passages().values() for passage in of_one)
-        rows = [
+        keeps = self.method.keep_first
+        kept = self._ids(self._survey.documents_of(firsts)) if keeps else [""] * firsts.size
+        every = [(row, passage) for row, of_one in passages.items() for passage in of_one]
+        return [
             {
                 "document_id": ids[row],
                 "url": urls[row],
@@ -148,11 +257,8 @@ class TextWork:
                 "kept_id": kept_id,
                 "method": self.method.kind,
             }
-            for row, passage, count, kept_id in zip(
-                spans.rows.tolist(), every, spans.counts.tolist(), kept, strict=True
-            )
+            for (row, passage), count, kept_id in zip(every, counts.tolist(), kept, strict=True)
         ]
-        return sorted(rows, key=lambda row: (row["document_id"], row["start"]))
 
     def _ids(self, documents: Places) -> list[str]:
         """Ids of documents, by their numbers through all shards."""
@@ -166,56 +272,19 @@ class TextWork:
             found[shards == shard] = np.array(ids, object)[places]
         return list(found)
 
-    def _reject_rows(self, table: pa.Table, edited: Edited) -> list[dict[str, Any]]:
-        ids, urls = table["document_id"], table["url"]
-        rows = [
-            {
-                "id": ids[row].as_py(),
-                "url": urls[row].as_py(),
-                "stage": "dedup",
-                "reason": f"little_left_by_{self.method.kind}",
-                "value": str(words),
-                "threshold": str(self.method.min_words_left),
-            }
-            for row, words in edited.dropped
-        ]
-        return sorted(rows, key=lambda row: row["id"])
 
-
-@dataclass(frozen=True)
-class _Spans:
-    """What is to be cut out of a shard, in the order of its texts: the row of each document, bytes
-    within all texts, the unit where it is kept and how many documents have it."""
-
-    own: Units
-    rows: Places
-    begins: Places
-    ends: Places
-    firsts: Places
-    counts: Places
-
-    def passages(self) -> dict[int, list[Passage]]:
-        """What goes of each row that something goes of."""
-        found = {}
-        rows, starts = np.unique(self.rows, return_index=True)
-        edges = np.append(starts, self.rows.size).tolist()
-        for row, first, last in zip(rows.tolist(), edges[:-1], edges[1:], strict=True):
-            offset, end = int(self.own.offsets[row]), int(self.own.offsets[row + 1])
-            spans = zip(
-                (self.begins[first:last] - offset).tolist(),
-                (self.ends[first:last] - offset).tolist(),
-                strict=True,
-            )
-            found[row] = find_passages(self.own.data[offset:end].tobytes(), spans)
-        return found
-
-
-def _find_spans(repeats: Repeats, begin: int, own: Units, method: TextMethod) -> _Spans:
+def _find_spans(
+    repeats: Repeats, is_true: Flags, begin: int, own: Units, method: TextMethod
+) -> tuple[dict[int, list[Passage]], Places, Places]:
     """The longest runs of units that repeats cover and no kept one does.
 
-    Lines stay apart, for each has its own evidence.
+    By the row of their document; and of each, in this order, the unit where it is kept and how many
+    documents have it.
+
+    Kept are first places, and repeats that are not true: the place where those are kept is unknown,
+    so that what lies over them may not go either. Lines stay apart, for each has its own evidence.
     """
-    is_kept = (repeats.units == repeats.firsts) & method.keep_first
+    is_kept = ~is_true | ((repeats.units == repeats.firsts) & method.keep_first)
     going = repeats.take(~is_kept)
     starts, width = going.units - begin, method.width
     goes = _covered(starts, width, own.starts.size)
@@ -232,8 +301,13 @@ def _find_spans(repeats: Repeats, begin: int, own: Units, method: TextMethod) ->
         begins, ends = _whole_characters(own, begins, ends)
     of_each = np.searchsorted(starts, units[first], "right") - 1
     chosen = begins < ends
-    columns = rows[first], begins, ends, going.firsts[of_each], going.counts[of_each]
-    return _Spans(own, *(column[chosen] for column in columns))
+    rows, begins, ends, of_each = rows[first][chosen], begins[chosen], ends[chosen], of_each[chosen]
+    passages = {}
+    for row, spans in groupby(zip(rows.tolist(), begins, ends, strict=True), itemgetter(0)):
+        offset, end = int(own.offsets[row]), int(own.offsets[row + 1])
+        within = [(int(one) - offset, int(other) - offset) for _, one, other in spans]
+        passages[row] = find_passages(own.data[offset:end].tobytes(), within)
+    return passages, going.firsts[of_each], going.counts[of_each]
 
 
 def _covered(starts: Places, width: int, size: int) -> Any:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-import pyarrow.parquet as pq
 from pydantic import model_validator
 
 from tasks.config import Config, knob
+from tasks.dedup.documents import read_rows
 from tasks.pinned import PinnedFile
 
 
@@ -56,41 +55,16 @@ class EvalSet(PinnedFile):
     def items(self) -> Iterator[Item]:
         """All of them, in the file's order. Raises RequestError if it is not that file any more, or
         has no such columns."""
-        self.require_unchanged()
-        path = self.place
-        for number, row in enumerate(self._rows(path), 1):
-            if isinstance(row, str):
-                yield Item(self.name, f"line {number}", row)
-                continue
+        if self.place.suffix == ".txt":
+            self.require_unchanged()
+            with self.place.open(encoding="utf-8-sig", errors="replace") as lines:
+                for number, line in enumerate(lines, 1):
+                    yield Item(self.name, f"line {number}", line)
+            return
+        for number, row in read_rows(self, self.columns):
             for column in self.columns:
                 for text in self._texts(row, column, number):
                     yield Item(self.name, f"row {number}, {column}", text)
-
-    def _rows(self, path: Path) -> Iterator[dict[str, Any] | str]:
-        if path.suffix == ".parquet":
-            with pq.ParquetFile(path) as file:
-                missing = sorted(set(self.columns) - set(file.schema_arrow.names))
-                if missing:
-                    names = ", ".join(file.schema_arrow.names)
-                    raise self.fault(f"no column {missing}", f"some of {names}")
-                for batch in file.iter_batches(columns=list(self.columns)):
-                    yield from batch.to_pylist()
-            return
-        with path.open(encoding="utf-8-sig", errors="replace") as lines:
-            for number, line in enumerate(lines, 1):
-                if path.suffix == ".txt":
-                    yield line
-                elif line.strip():
-                    yield self._parsed(line, number)
-
-    def _parsed(self, line: str, number: int) -> dict[str, Any]:
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise self.fault(f"line {number}: {error}", "a JSON object on each line") from error
-        if not isinstance(row, dict):
-            raise self.fault(f"line {number}: {type(row).__name__}", "a JSON object on each line")
-        return row
 
     def _texts(self, row: dict[str, Any], column: str, number: int) -> list[str]:
         if column not in row:

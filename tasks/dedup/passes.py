@@ -22,9 +22,9 @@ from storage.records import DUPLICATE
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.contamination import ScreenWork
-from tasks.dedup.earlier import EarlierIndex
 from tasks.dedup.editing import TextWork
 from tasks.dedup.evaluation import Decontamination
+from tasks.dedup.keys import EarlierIndex
 from tasks.dedup.work import DUPLICATES, DedupWork, deduplicate
 
 Pass = DedupWork | TextWork | ScreenWork
@@ -53,9 +53,9 @@ class Passes:
                 work: Pass = DedupWork(documents, earlier, one, root, before)
                 told.append(root / "data" / DUPLICATES)
             elif isinstance(one, Decontamination):
-                work = ScreenWork(documents, one, root, self.root)
+                work = ScreenWork(documents, root, self.root, one)
             else:
-                work = TextWork(documents, one, self.config, root, self.root)
+                work = TextWork(documents, root, self.root, one, self.config)
             found.append(work)
             documents = work.outputs
         return tuple(found)

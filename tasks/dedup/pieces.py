@@ -1,8 +1,15 @@
-"""Texts in pieces that can be found again: lines, paragraphs, runs of words or of bytes.
+"""Pieces of texts that stand in several places: lines, paragraphs, runs of words or of bytes.
 
 A text is a row of units (lines, words, bytes), and a piece a run of so many of them. Of each shard,
 scratch has the bytes of its texts with the places of their units, mapped when they are asked for,
 and the keys of its pieces, sorted, in files of some millions.
+
+The places of a piece are put in the order of the keep policy: the first is in the document that is
+kept before the others, and nearest to its beginning. What is found by keys is a candidate; before
+anything is cut, it is held against the first place byte for byte, so that no text goes for a
+collision of keys. A piece that has another one's key, and comes behind it, stays whole wherever it
+stands, for none of its places is known to be kept: of ten billion pieces, three. (In how many
+documents a piece stands is counted by keys.)
 """
 
 from __future__ import annotations
@@ -11,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,15 +26,20 @@ import numpy.typing as npt
 import xxhash
 
 from storage.tensors import map_tensors, write_tensors
-from tasks.dedup.alphabet import alphabet
-from tasks.dedup.documents import Documents
-from tasks.dedup.shingles import Hashes, Shingles, Texts
+from tasks.dedup.documents import Documents, numbered
+from tasks.dedup.shingles import Hashes, Shingles, Texts, alphabet
+
+if TYPE_CHECKING:
+    from tasks.dedup.methods import TextMethod  # which name rules
 
 Places = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 Unit = Literal["lines", "paragraphs", "words", "bytes"]
 
 KEY_BITS = np.uint64(2**64 - 1)
 """Which bits of a key are looked at: tests take most away, so that keys collide."""
+
+_NONE = np.empty(0, np.int64)
 
 # Keys with their places that are sorted at once, when a shard is gone over.
 _SORTED_AT_ONCE = 1 << 22
@@ -55,7 +67,8 @@ class Units:
         if unit == "bytes":
             places = np.arange(offsets[0], offsets[-1])
             return cls(data, offsets, places, places + 1, offsets - offsets[0])
-        room = len(texts) + (size // 2 if unit == "words" else _count_lines(texts))
+        feeds = np.count_nonzero(data[offsets[0] : offsets[-1]] == ord("\n"))
+        room = len(texts) + (size // 2 if unit == "words" else int(feeds))
         starts, ends = np.empty(room, np.int64), np.empty(room, np.int64)
         bounds = np.empty(len(texts) + 1, np.int64)
         if unit == "words":
@@ -75,10 +88,6 @@ class Units:
         return cls(*(np.asarray(found[name]) for name in names))
 
 
-def _count_lines(texts: Texts) -> int:
-    return int(np.count_nonzero(texts.data[texts.offsets[0] : texts.offsets[-1]] == ord("\n")))
-
-
 def host_of(url: str) -> str:
     """The host of a URL, without www."""
     try:
@@ -87,32 +96,23 @@ def host_of(url: str) -> str:
         return ""
 
 
-def survey_shard(
-    documents: Path,
-    unit: Unit,
-    width: int,
-    min_characters: int,
-    salts: Sequence[bool],
-    folder: Path,
-) -> None:
-    """Write the texts of one file, and the keys of their pieces: `width` units, a unit of
-    `min_characters` characters at least.
+def survey_shard(documents: Path, method: TextMethod, folder: Path) -> None:
+    """Write the texts of one file, and the keys of their pieces: sets of keys, one for each rule.
 
-    For each of `salts` there are keys: true for those that differ from host to host. The folder
-    lies in scratch; `survey.safetensors` is written last.
+    The folder lies in scratch; `survey.safetensors` is written last.
     """
     if (folder / "survey.safetensors").exists():
         return
     table = Documents.of_file(documents, Shingles())
     data, offsets = _gather(table.texts())
-    units = Units.of(Texts(data, offsets), unit)
+    units = Units.of(Texts(data, offsets), method.unit)
     hosts = [xxhash.xxh3_64_intdigest(host_of(url).encode()) for url in table.strings("url")]
     domains = np.array(hosts, np.uint64)
     tensors: dict[str, npt.NDArray[Any]] = {"data": data, "offsets": offsets}
-    if unit != "bytes":
+    if method.unit != "bytes":
         tensors |= {"starts": units.starts, "ends": units.ends, "bounds": units.bounds}
     write_tensors(folder / "texts.safetensors", tensors, {})
-    sizes = _write_keys(units, width, min_characters, domains, salts, folder)
+    sizes = _write_keys(units, method, domains, folder)
     counts = {"bounds": units.bounds, "domains": domains, "sizes": np.array(sizes, np.int64)}
     write_tensors(folder / "survey.safetensors", counts, {})
 
@@ -127,22 +127,16 @@ def _gather(chunks: Iterator[Texts]) -> tuple[npt.NDArray[np.uint8], Places]:
     return np.concatenate(pieces), np.concatenate(ends)
 
 
-def _write_keys(
-    units: Units,
-    width: int,
-    min_characters: int,
-    domains: Hashes,
-    salts: Sequence[bool],
-    folder: Path,
-) -> list[int]:
-    """Files of sorted keys with the units that they begin with; returns how many there are of
-    each salt."""
+def _write_keys(units: Units, method: TextMethod, domains: Hashes, folder: Path) -> list[int]:
+    """Files of sorted keys with the units that they begin with; returns how many there are for
+    each rule. Of a rule that is by domain, they differ from host to host."""
     from tasks.dedup.compiled import pieces
 
-    sizes = [0] * len(salts)
-    of_each = np.diff(units.bounds)
+    rules, width = method.rules(), method.width
+    sizes, num = [0] * len(rules), units.bounds.size - 1
     cuts = np.flatnonzero(np.diff(units.bounds // _SORTED_AT_ONCE, prepend=-1))
-    for run, (first, last) in enumerate(_spans(cuts, of_each.size)):
+    edges = np.append(cuts[cuts < num], num).tolist()
+    for run, (first, last) in enumerate(pairwise(edges)):
         begin, end = units.bounds[first], units.bounds[last]
         hashes, lengths = np.empty(end - begin, np.uint64), np.empty(end - begin, np.int64)
         pieces.hash_units(
@@ -150,27 +144,19 @@ def _write_keys(
         )
         keys, places = np.empty(end - begin, np.uint64), np.empty(end - begin, np.int64)
         bounds = units.bounds[first : last + 1] - begin
-        num = pieces.hash_windows(hashes, bounds, width, keys, places)
-        keys, places = keys[:num], places[:num]
+        found = pieces.hash_windows(hashes, bounds, width, keys, places)
+        keys, places = keys[:found], places[:found]
         if width == 1:
-            long = lengths[places] >= min_characters
+            long = lengths[places] >= method.min_characters
             keys, places = keys[long], places[long]
         owners = np.searchsorted(units.bounds, places + begin, "right") - 1
-        for number, is_salted in enumerate(salts):
-            salted = (keys ^ domains[owners] if is_salted else keys) & KEY_BITS
-            order = np.argsort(salted, kind="stable")
-            tensors = {"keys": salted[order], "units": places[order] + begin}
+        for number, rule in enumerate(rules):
+            own = (keys ^ domains[owners] if rule.by_domain else keys) & KEY_BITS
+            order = np.argsort(own, kind="stable")
+            tensors = {"keys": own[order], "units": places[order] + begin}
             write_tensors(folder / f"keys-{number}-{run:05d}.safetensors", tensors, {})
             sizes[number] += keys.size
     return sizes
-
-
-def _spans(cuts: Places, last: int) -> Iterator[tuple[int, int]]:
-    """The documents from each cut to the next, of which there is one at least."""
-    edges = [int(cut) for cut in cuts if cut < last] + [last]
-    for first, end in pairwise(edges):
-        if end > first:
-            yield first, end
 
 
 @dataclass(frozen=True)
@@ -186,20 +172,20 @@ class Survey:
         found = [map_tensors(folder / "survey.safetensors")[0] for folder in folders]
         units = [int(one["bounds"][-1]) for one in found]
         documents = [one["bounds"].size - 1 for one in found]
-        return cls(tuple(folders), _summed(units), _summed(documents))
+        return cls(tuple(folders), numbered(units), numbered(documents))
 
     def num_pieces(self) -> int:
-        """Of all shards, by the salt that has most."""
+        """Of all shards, by the rule that has most."""
         sizes = [map_tensors(f / "survey.safetensors")[0]["sizes"] for f in self.folders]
         return int(np.sum(sizes, axis=0).max()) if sizes else 0
 
-    def part(self, salt: int, part: int, num_parts: int) -> tuple[Hashes, Places]:
-        """Keys of one range, and the units that their pieces begin with."""
+    def part(self, rule: int, part: int, num_parts: int) -> tuple[Hashes, Places]:
+        """A rule's keys of one range, and the units that their pieces begin with."""
         low = (int(KEY_BITS) + 1) * part // num_parts
         high = (int(KEY_BITS) + 1) * (part + 1) // num_parts - 1
         keys, units = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
         for folder, first in zip(self.folders, self.firsts, strict=False):
-            for path in sorted(folder.glob(f"keys-{salt}-*.safetensors")):
+            for path in sorted(folder.glob(f"keys-{rule}-*.safetensors")):
                 found = map_tensors(path)[0]
                 begin = np.searchsorted(found["keys"], np.uint64(low))
                 end = np.searchsorted(found["keys"], np.uint64(high), "right")
@@ -226,5 +212,121 @@ class Survey:
         return np.asarray(counts[of_each], np.int64)
 
 
-def _summed(sizes: Sequence[int]) -> Places:
-    return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
+@dataclass(frozen=True)
+class Rule:
+    """From when on what stands in two places is a repeat: documents that have it, and their share
+    (0-1) of all documents or, where it is `by_domain`, of those of the host."""
+
+    by_domain: bool
+    min_documents: int
+    min_share: float
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Pieces by the unit that they begin with, ascending; the unit where each stands first, itself
+    for the one that is there; and how many documents have it."""
+
+    units: Places
+    firsts: Places
+    counts: Places
+
+    @classmethod
+    def joined(cls, parts: Sequence[Repeats]) -> Repeats:
+        """Several as one; of those at one place, the first."""
+        units = np.concatenate([_NONE, *(part.units for part in parts)])
+        firsts = np.concatenate([_NONE, *(part.firsts for part in parts)])
+        counts = np.concatenate([_NONE, *(part.counts for part in parts)])
+        _, chosen = np.unique(units, return_index=True)
+        return cls(units[chosen], firsts[chosen], counts[chosen])
+
+    def take(self, chosen: Flags | Places) -> Repeats:
+        return Repeats(self.units[chosen], self.firsts[chosen], self.counts[chosen])
+
+    def write(self, path: Path) -> None:
+        tensors = {"units": self.units, "firsts": self.firsts, "counts": self.counts}
+        write_tensors(path, tensors, {})
+
+    @classmethod
+    def read(cls, path: Path, begin: int, end: int) -> Repeats:
+        """Those of a file that begin with units from `begin` to before `end`."""
+        found = map_tensors(path)[0]
+        first, last = np.searchsorted(found["units"], [begin, end])
+        return cls(*(np.asarray(found[n][first:last]) for n in ("units", "firsts", "counts")))
+
+
+def find_repeats(
+    survey: Survey, number: int, rule: Rule, ranks: Places, part: int, num_parts: int
+) -> Repeats:
+    """The repeats by a method's rule of this number whose keys are in one range of so many."""
+    keys, units = survey.part(number, part, num_parts)
+    order = np.argsort(keys, kind="stable")
+    keys, units = keys[order], units[order]
+    chosen = np.zeros(keys.size, bool)  # most pieces stand in one place only: not chosen
+    same = keys[1:] == keys[:-1]
+    chosen[1:] = same
+    chosen[:-1] |= same
+    keys, units = keys[chosen], units[chosen]
+    documents = survey.documents_of(units)
+    order = np.lexsort((units, ranks[documents], keys))
+    keys, units, documents = keys[order], units[order], documents[order]
+    begins = np.ones(keys.size, bool)
+    begins[1:] = keys[1:] != keys[:-1]
+    is_new = begins.copy()
+    is_new[1:] |= documents[1:] != documents[:-1]
+    starts = np.flatnonzero(begins)
+    sizes = np.diff(starts, append=keys.size)
+    counts = np.add.reduceat(is_new, starts, dtype=np.int64) if keys.size else sizes
+    totals: Places | int = max(ranks.size, 1)
+    if rule.by_domain:
+        totals = survey.num_in_domain()[documents[starts]]
+    is_repeat = (counts >= rule.min_documents) & (counts >= rule.min_share * totals)
+    chosen = np.repeat(is_repeat, sizes)
+    found = Repeats(units, np.repeat(units[starts], sizes), np.repeat(counts, sizes)).take(chosen)
+    return found.take(np.argsort(found.units, kind="stable"))
+
+
+def confirm(repeats: Repeats, survey: Survey, shard: int, method: TextMethod, own: Units) -> Flags:
+    """Which repeats of a shard, whose units are `own`, are the same bytes as the first."""
+    from tasks.dedup.compiled.pieces import count_same
+
+    width, is_true = method.width, np.ones(repeats.units.size, bool)
+    begins = repeats.units - survey.firsts[shard]
+    shards = np.searchsorted(survey.firsts, repeats.firsts, "right") - 1
+    there = repeats.firsts - survey.firsts[shards]
+    is_first = repeats.units == repeats.firsts
+    known: dict[int, Units] = {shard: own}
+    order = np.argsort(shards, kind="stable")  # the texts of one other shard at a time
+    for first, last in _runs(begins[order], there[order], shards[order], is_first[order]):
+        at, other = int(order[first]), int(shards[order[first]])
+        if other not in known:
+            path = survey.folders[other] / "texts.safetensors"
+            known = {shard: own, other: Units.read(path, method.unit)}
+        units = known[other]
+        rest, end = first, last
+        while rest < end:  # at once where all are the same; else from the one that is not on
+            at = int(order[rest])
+            asked = end - rest + width - 1
+            same = count_same(
+                own.data, own.starts, own.ends, int(begins[at]),
+                units.data, units.starts, units.ends, int(there[at]), asked,
+            )  # fmt: skip
+            if same == asked:
+                break
+            good = max(same - width + 1, 0)
+            is_true[order[rest + good]] = False
+            rest += good + 1
+    return is_true
+
+
+def _runs(
+    begins: Places, there: Places, shards: Places, is_first: Flags
+) -> Iterator[tuple[int, int]]:
+    """From where to where one piece follows the other in both places; first places left out."""
+    goes_on = np.zeros(begins.size, bool)
+    goes_on[1:] = (np.diff(begins) == 1) & (np.diff(there) == 1) & (np.diff(shards) == 0)
+    goes_on[1:] &= is_first[1:] == is_first[:-1]
+    edges = np.append(np.flatnonzero(~goes_on), begins.size).tolist()
+    for first, last in pairwise(edges):
+        if not is_first[first]:
+            yield first, last

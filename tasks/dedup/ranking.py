@@ -1,9 +1,11 @@
-"""The keep policy: in which order documents are looked at, so that the best of a cluster stays."""
+"""The keep policy: in which order documents are looked at, so that the best of a cluster stays, and
+which of its rules decided."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +16,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.dedup.config import DedupConfig, FirstSource, KeepRule, PlainRule
-from tasks.dedup.earlier import EarlierIndex
+from tasks.dedup.keys import EarlierIndex
 
 Column = Callable[[str], pa.ChunkedArray]
 Order = npt.NDArray[np.float64]
+
+Value = float | int | str | None
+
+BY_ID = "id"
+"""The rule where all rules of the policy find two documents equal: the lower id."""
 
 _ID = "document_id"
 
@@ -32,23 +39,15 @@ def _days(column: pa.ChunkedArray) -> Order:
     return np.array([float(day) if day.isdigit() else np.nan for day in days])
 
 
-_COLUMNS: Mapping[PlainRule, str] = {
-    "longest": "num_words",
-    "least_repeated": "repeated_share",
-    "shortest_url": "url",
-    "canonical": "canonical",
-    "best_quality": "quality",
-    "newest": "date",
-    "oldest": "date",
-}
-_SMALLEST_FIRST: Mapping[PlainRule, Callable[[pa.ChunkedArray], Order]] = {
-    "longest": lambda column: -_floats(column),
-    "least_repeated": _floats,
-    "shortest_url": lambda column: _floats(pc.utf8_length(column)),
-    "canonical": lambda column: _floats(pc.not_equal(column, "")),
-    "best_quality": lambda column: -_floats(column),
-    "newest": lambda column: np.nan_to_num(-_days(column), nan=np.inf),
-    "oldest": lambda column: np.nan_to_num(_days(column), nan=np.inf),
+# The column that each rule looks at, and what it makes of it: the smallest is the best.
+_RULES: Mapping[PlainRule, tuple[str, Callable[[pa.ChunkedArray], Order]]] = {
+    "longest": ("num_words", lambda column: -_floats(column)),
+    "least_repeated": ("repeated_share", _floats),
+    "shortest_url": ("url", lambda column: _floats(pc.utf8_length(column))),
+    "canonical": ("canonical", lambda column: _floats(pc.not_equal(column, ""))),
+    "best_quality": ("quality", lambda column: -_floats(column)),
+    "newest": ("date", lambda column: np.nan_to_num(-_days(column), nan=np.inf)),
+    "oldest": ("date", lambda column: np.nan_to_num(_days(column), nan=np.inf)),
 }
 
 
@@ -58,9 +57,7 @@ def rank_documents(documents: Sequence[Path], config: DedupConfig) -> npt.NDArra
     By the rules of the policy in their order, then by id. Of each file, only the columns that the
     rules ask for are read.
     """
-    files = [partial(_read, path) for path in documents]
-    orders = [np.concatenate([_order(rule, file) for file in files]) for rule in config.keep]
-    return _ranks(orders, files)
+    return _ranks([partial(_read, path) for path in documents], config.keep)
 
 
 def rank_earlier(
@@ -81,13 +78,16 @@ def rank_earlier(
     for index, first, begin, end in zip(earlier, firsts[:-1], bounds[:-1], bounds[1:], strict=True):
         if begin < end:
             rows, names = nodes[begin:end] - first, sorted({*map(rule_column, config.keep), _ID})
-            table = index.take(rows, names)
-            orders = [_order(rule, table.column) for rule in config.keep]
-            ranks[begin:end] = _ranks(orders, [table.column]) + begin
+            column = index.take(rows, names).column
+            ranks[begin:end] = _ranks([column], config.keep) + begin
     return ranks
 
 
-def _ranks(orders: Sequence[Order], files: Sequence[Column]) -> npt.NDArray[np.int64]:
+def _ranks(files: Sequence[Column], rules: Sequence[KeepRule]) -> npt.NDArray[np.int64]:
+    orders = [
+        np.concatenate([[], *(order_by(rule, column(rule_column(rule))) for column in files)])
+        for rule in rules
+    ]
     high, low = _ids(files)
     by_rank = np.lexsort((low, high, *reversed(orders)))
     ranks = np.empty(by_rank.size, np.int64)
@@ -99,14 +99,9 @@ def _read(path: Path, name: str) -> pa.ChunkedArray:
     return pq.read_table(path, columns=[name])[name]
 
 
-def _order(rule: KeepRule, column: Column) -> Order:
-    """A number for each document of a file, the smallest for the best by this rule."""
-    return order_by(rule, column(rule_column(rule)))
-
-
 def rule_column(rule: KeepRule) -> str:
     """The column of documents that the rule looks at."""
-    return "url" if isinstance(rule, FirstSource) else _COLUMNS[rule]
+    return "url" if isinstance(rule, FirstSource) else _RULES[rule][0]
 
 
 def order_by(rule: KeepRule, column: pa.ChunkedArray) -> Order:
@@ -116,7 +111,7 @@ def order_by(rule: KeepRule, column: pa.ChunkedArray) -> Order:
         urls = column.to_pylist()
         found = (next((n for n, p in enumerate(patterns) if p.search(url)), np.inf) for url in urls)
         return np.fromiter(found, np.float64, len(urls))
-    return _SMALLEST_FIRST[rule](column)
+    return _RULES[rule][1](column)
 
 
 def _ids(files: Sequence[Column]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
@@ -127,3 +122,50 @@ def _ids(files: Sequence[Column]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[n
         halves.append(np.frombuffer(bytes.fromhex("".join(ids)), ">u8").reshape(-1, 2))
     both = np.concatenate(halves or [np.empty((0, 2), ">u8")]).astype(np.uint64)
     return both[:, 0], both[:, 1]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The first rule by which two documents differ, and what it saw in each.
+
+    Words of `longest`, a share (0-1) of `least_repeated`, characters of `shortest_url`, the first
+    pattern (or none) of `source`; else what stands in the column that the rule looks at.
+    """
+
+    rule: str
+    kept: Value
+    dropped: Value
+
+
+def rule_columns(rules: Sequence[KeepRule]) -> list[str]:
+    """The columns of documents that it takes to decide."""
+    return list(dict.fromkeys(["document_id", *map(rule_column, rules)]))
+
+
+def decide(rules: Sequence[KeepRule], documents: pa.Table) -> list[Decision]:
+    """Why the first of the documents was kept before each of the others."""
+    columns = [documents[rule_column(rule)] for rule in rules]
+    orders = [order_by(rule, column) for rule, column in zip(rules, columns, strict=True)]
+    ids = documents["document_id"].to_pylist()
+    found = []
+    for row in range(1, documents.num_rows):
+        differs = [n for n, order in enumerate(orders) if order[row] != order[0]]
+        if differs:
+            rule, column = rules[differs[0]], columns[differs[0]]
+            values = (_value(rule, column[at].as_py()) for at in (0, row))
+            found.append(Decision(rule_name(rule), *values))
+        else:
+            found.append(Decision(BY_ID, ids[0], ids[row]))
+    return found
+
+
+def rule_name(rule: KeepRule) -> str:
+    """As the recipe calls it."""
+    return rule if isinstance(rule, str) else rule.kind
+
+
+def _value(rule: KeepRule, held: Value) -> Value:
+    if isinstance(rule, FirstSource):
+        order = order_by(rule, pa.chunked_array([[held]]))[0]
+        return None if np.isinf(order) else rule.urls[int(order)]
+    return len(str(held)) if rule == "shortest_url" else held

@@ -9,12 +9,11 @@ from prefect.cache_policies import NO_CACHE
 
 from storage.errors import NothingLeft
 from tasks.dedup.contamination import ScreenWork
-from tasks.dedup.dedup import count_duplicates
-from tasks.dedup.earlier import EarlierIndex
+from tasks.dedup.documents import DocumentShard, document_shards
 from tasks.dedup.editing import TextWork
+from tasks.dedup.keys import EarlierIndex
 from tasks.dedup.passes import Passes
-from tasks.dedup.selection import DocumentShard, document_shards
-from tasks.dedup.work import DedupWork
+from tasks.dedup.work import DedupWork, count_duplicates
 from tasks.stage import Job, Outcome, count_rows, results
 
 

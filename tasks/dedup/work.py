@@ -17,23 +17,24 @@ thousands of documents, `connect` and `conclude` keep a few numbers for each doc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from storage.parquet import shard_name
-from storage.tensors import write_tensors
+from storage.parquet import shard_name, write_table
+from storage.records import DUPLICATE
+from storage.tensors import map_tensors, write_tensors
 from storage.workspace import Workspace
 from tasks.dedup.candidates import Components, Nodes, connect, link_columns
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.dedup import filter_shard, number_documents, rows_within, write_evidence
-from tasks.dedup.documents import document_files
-from tasks.dedup.earlier import EarlierIndex, write_index_column
-from tasks.dedup.matching import Matches, match_part
+from tasks.dedup.documents import document_files, numbered, take_rows
+from tasks.dedup.keys import EarlierIndex, sign_shard, write_index_column
+from tasks.dedup.matching import Matches, match_part, shortlist_earlier, shortlist_shard
 from tasks.dedup.ranking import rank_documents, rank_earlier
-from tasks.dedup.shortlist import shortlist_earlier, shortlist_shard
-from tasks.dedup.signing import sign_shard
 
 DUPLICATES = "duplicates.parquet"
 
@@ -84,8 +85,18 @@ class DedupWork:
 
     @cached_property
     def firsts(self) -> Nodes:
-        """Documents are numbered through shards and earlier corpora: the first number of each."""
-        return number_documents(self.documents, self.earlier)
+        """Documents are numbered through shards and earlier corpora: the first number of each, and
+        one past the last."""
+        sizes = [pq.read_metadata(path).num_rows for path in self.documents]
+        return numbered([*sizes, *(index.num_documents for index in self.earlier)])
+
+    def _rows_within(self, nodes: Nodes, number: int) -> Nodes:
+        """Which rows of the file or corpus of this number the documents are, of those that are its.
+
+        `nodes` ascend: of many, only the places that are searched are read.
+        """
+        first, last = np.searchsorted(nodes, self.firsts[number : number + 2])
+        return np.asarray(nodes[first:last] - self.firsts[number], np.int64)
 
     @property
     def _num_documents(self) -> int:
@@ -99,34 +110,32 @@ class DedupWork:
         name = what if number is None else f"{what}/{number:05d}"
         return self.workspace.scratch / f"{name}.safetensors"
 
+    def _all(self, what: str, count: int) -> list[Path]:
+        return [self._scratch(what, number) for number in range(count)]
+
     def sign(self, shard: int) -> None:
         """Keys of one shard's documents."""
         sign_shard(self.documents[shard], self.config, self._scratch("signatures", shard))
 
     def link(self, group: int) -> None:
         """Documents that share a key, in one group of columns."""
-        columns = self._columns(group)
-        signatures = [self._scratch("signatures", shard) for shard in range(self.num_shards)]
-        link_columns(signatures, columns, self.earlier, self._scratch("links", group))
+        signatures, target = self._all("signatures", self.num_shards), self._scratch("links", group)
+        link_columns(signatures, self._columns(group), self.earlier, target)
 
     def connect(self) -> int:
         """Components of linked documents; returns the number of parts."""
         target = self._scratch("components")
         if not target.exists():
-            links = [self._scratch("links", group) for group in range(self.num_groups)]
+            links = self._all("links", self.num_groups)
             ranks = rank_documents(self.documents, self.config)
-            num_earlier = int(self.firsts[-1]) - self._num_documents
             firsts = self.firsts[self.num_shards :]
-
-            def earlier(nodes: Nodes) -> Nodes:
-                return rank_earlier(nodes, firsts, self.earlier, self.config)
-
-            connect(links, ranks, num_earlier, earlier).write(target)
+            earlier = partial(rank_earlier, firsts=firsts, earlier=self.earlier, config=self.config)
+            connect(links, ranks, int(firsts[-1] - firsts[0]), earlier).write(target)
         return self.num_parts
 
     def shortlist(self, number: int) -> None:
         """Keys and shingles of one shard's documents in components, or of an earlier corpus's."""
-        rows = rows_within(self._components.listed, self.firsts, number)
+        rows = self._rows_within(self._components.listed, number)
         target = self._scratch("shortlists", number)
         if number < self.num_shards:
             signatures = self._scratch("signatures", number)
@@ -137,13 +146,12 @@ class DedupWork:
 
     def match(self, part: int) -> None:
         """Which documents of one part go."""
-        lists = [self._scratch("shortlists", number) for number in range(self.num_listed)]
-        target = self._scratch("matches", part)
+        lists, target = self._all("shortlists", self.num_listed), self._scratch("matches", part)
         match_part(self._components, part, lists, self.firsts, self.config, target)
 
     def conclude(self) -> Path:
         """The evidence of all drops, as a file of the artifact, and what stays of each shard."""
-        matches = Matches.read([self._scratch("matches", p) for p in range(self.num_parts)])
+        matches = Matches.read(self._all("matches", self.num_parts))
         stays = np.ones(self._num_documents, bool)
         stays[matches.dropped] = False
         for shard in range(self.num_shards):
@@ -151,28 +159,58 @@ class DedupWork:
             if not target.exists():
                 rows = np.flatnonzero(stays[self.firsts[shard] : self.firsts[shard + 1]])
                 write_tensors(target, {"rows": rows}, {})
-        write_evidence(
-            matches,
-            self.firsts,
-            self.documents,
-            self.earlier,
-            self.config,
-            self.before,
-            self.workspace,
-            DUPLICATES,
-        )
+        if not self.workspace.entry(DUPLICATES):
+            write_table(self.workspace, DUPLICATES, self._evidence(matches))
         return self.workspace.data / DUPLICATES
+
+    def _evidence(self, matches: Matches) -> pa.Table:
+        """Each document that goes with the one that is kept, as records.DUPLICATE, and what is in
+        the files of `before`."""
+        nodes = np.unique(np.concatenate([matches.dropped, matches.kept]))
+        named = self._name(nodes)
+        dropped = named.take(np.searchsorted(nodes, matches.dropped))
+        kept = named.take(np.searchsorted(nodes, matches.kept))
+        kinds = pa.array([method.kind for method in self.config.pair_methods], pa.string())
+        columns = {
+            "document_id": dropped["document_id"],
+            "url": dropped["url"],
+            "kept_id": kept["document_id"],
+            "kept_url": kept["url"],
+            "kept_in": kept["kept_in"],
+            "similarity": pa.array(matches.similarities, pa.float64()),
+            "method": kinds.take(pa.array(matches.methods)),
+        }
+        before = map(pq.read_table, self.before)
+        table = pa.concat_tables([pa.table(columns).cast(DUPLICATE), *before])
+        return table.sort_by("document_id").combine_chunks()
+
+    def _name(self, nodes: Nodes) -> pa.Table:
+        """Id and URL of each of these documents, and the earlier corpus that holds it, or
+        nothing."""
+        names, labels = ["document_id", "url"], [""] * int((nodes < self._num_documents).sum())
+        own = enumerate(self.documents)
+        found = [take_rows(path, self._rows_within(nodes, n), names) for n, path in own]
+        for number, index in enumerate(self.earlier, self.num_shards):
+            rows = self._rows_within(nodes, number)
+            if rows.size:
+                found.append(index.take(rows, names))
+                labels += [index.label] * rows.size
+        plain = [table.cast(pa.schema([(n, pa.string()) for n in names])) for table in found]
+        return pa.concat_tables(plain).append_column("kept_in", pa.array(labels, pa.string()))
 
     def filter(self, shard: int) -> Path:
         """One shard without its duplicates; returns the file."""
         path = shard_name("documents", shard, self.num_shards)
-        filter_shard(self.documents[shard], self._scratch("kept", shard), self.workspace, path)
+        if not self.workspace.entry(path):
+            table = pq.read_table(self.documents[shard])
+            stays = np.zeros(table.num_rows, bool)
+            stays[map_tensors(self._scratch("kept", shard))[0]["rows"]] = True
+            write_table(self.workspace, path, table.filter(pa.array(stays)))
         return self.workspace.data / path
 
     def index(self, group: int) -> None:
         """The sorted keys of what stays, in one group of columns."""
-        signatures = [self._scratch("signatures", shard) for shard in range(self.num_shards)]
-        kept = [self._scratch("kept", shard) for shard in range(self.num_shards)]
+        signatures, kept = (self._all(name, self.num_shards) for name in ("signatures", "kept"))
         for column in self._columns(group):
             write_index_column(signatures, kept, column, self.config, self.workspace)
 
@@ -197,3 +235,14 @@ def deduplicate(work: DedupWork, *, with_index: bool = True) -> None:
         work.filter(shard)
     for group in range(work.num_groups if with_index else 0):
         work.index(group)
+
+
+def count_duplicates(duplicates: Path) -> dict[str, int]:
+    """How many documents were dropped for one of this corpus, how many for one and the same at
+    most, and how many because an earlier corpus holds them.
+    """
+    table = pq.read_table(duplicates, columns=["kept_id", "kept_in"])
+    own = table.filter(pc.equal(table["kept_in"], ""))["kept_id"]
+    most = int(pc.max(pc.value_counts(own).field("counts")).as_py() or 0)
+    counts = {"duplicates": len(own), "most_copies": most}
+    return counts | ({"already_there": len(table) - len(own)} if len(own) < len(table) else {})

@@ -4,7 +4,7 @@ Everything reads the UTF-8 bytes of Arrow's own buffer, which for a score never 
 strings. Importing numba takes half a second: import this module inside functions only.
 
 Hashes are 64-bit and wrap; a bucket is the low bits of a mixed hash. What is done to a character
-and how hashes are combined is the model's scheme: raise `scheme.SCHEME` with any change to it.
+and how hashes are combined is the model's scheme: raise `model.SCHEME` with any change to it.
 """
 
 from __future__ import annotations
@@ -41,15 +41,29 @@ def mix(value):
 
 
 @njit(cache=True, nogil=True)
-def extract(data, begin, end, table, num_words, ngrams, parts, mask, words, places, buckets, spans):
-    """Write the buckets of one text's n-grams and return how many there are.
+def _room(scheme, with_spans):
+    """Where `_extract` puts the words and n-grams of one text, as many as there can be.
 
-    `data[begin:end]` is valid UTF-8; `table` has for each character below 0x10000 its kind and,
-    in the low 24 bits, what it is taken for. `words` (uint64) and `places` (int64, two columns)
-    have room for `num_words`. `buckets` (uint32) and `spans` (int64, two columns: first byte and
-    one past the last) have room for num_words * (ngrams + PARTS_ROOM) entries; spans may have none,
-    and are then left out. Of a text of more words, the first `num_words` count.
+    Hashes of words and their bytes (from, to); buckets of n-grams and, if asked for, their bytes.
     """
+    _, num_words, ngrams, parts, _ = scheme
+    num = num_words * (ngrams + (PARTS_ROOM if parts > 0 else 0))
+    words, places = np.empty(num_words, np.uint64), np.empty((num_words, 2), np.int64)
+    buckets, spans = np.empty(num, np.uint32), np.empty((num if with_spans else 0, 2), np.int64)
+    return words, places, buckets, spans
+
+
+@njit(cache=True, nogil=True)
+def _extract(data, begin, end, scheme, room):
+    """Write the buckets of one text's n-grams into the `_room` and return how many there are.
+
+    `data[begin:end]` is valid UTF-8. The scheme is (table, words, ngrams, parts, mask): `table` has
+    for each character below 0x10000 its kind and, in the low 24 bits, what it is taken for; so many
+    words of a text count, in n-grams of up to so many, beside those of `parts` characters within
+    words (0: none); `mask` makes a bucket of a hash.
+    """
+    table, num_words, ngrams, parts, mask = scheme
+    words, places, buckets, spans = room
     count, found = 0, 0
     letters = np.empty(LONGEST + 2, np.uint64)
     letter_places = np.empty(LONGEST + 3, np.int64)
@@ -152,17 +166,13 @@ def _parts(letters, places, size, parts, mask, buckets, spans, found):
 
 
 @njit(cache=True, nogil=True)
-def score_texts(data, offsets, table, num_words, ngrams, parts, mask, weights, bias):
+def score_texts(data, offsets, scheme, weights, bias):
     """The probability of "good" for each text between two `offsets`, as float32."""
-    room = num_words * (ngrams + (PARTS_ROOM if parts > 0 else 0))
-    words, places = np.empty(num_words, np.uint64), np.empty((num_words, 2), np.int64)
-    buckets, spans = np.empty(room, np.uint32), np.empty((0, 2), np.int64)
+    room = _room(scheme, False)
+    buckets = room[2]
     scores = np.empty(offsets.shape[0] - 1, np.float32)
     for text in range(scores.shape[0]):
-        begin, end = np.int64(offsets[text]), np.int64(offsets[text + 1])
-        found = extract(
-            data, begin, end, table, num_words, ngrams, parts, mask, words, places, buckets, spans
-        )
+        found = _extract(data, offsets[text], offsets[text + 1], scheme, room)
         total = 0.0
         for feature in range(found):
             total += weights[buckets[feature]]
@@ -171,55 +181,41 @@ def score_texts(data, offsets, table, num_words, ngrams, parts, mask, weights, b
 
 
 @njit(cache=True, nogil=True)
-def bag_texts(
-    data, offsets, table, num_words, ngrams, parts, mask, slots, buckets, shares, ends, filled
-):
-    """Append each text's different buckets, in their order, with their share of its n-grams.
+def bag_text(data, begin, end, scheme, slots, buckets, shares, filled):
+    """Append a text's different buckets, in their order, with their share of its n-grams.
 
     `slots` (int64, one for each bucket) says where a bucket was last put, and starts as -1.
     Returns how many entries of `buckets` and `shares` are filled, or -1 where they ran out of room.
     """
-    room = num_words * (ngrams + (PARTS_ROOM if parts > 0 else 0))
-    words, places = np.empty(num_words, np.uint64), np.empty((num_words, 2), np.int64)
-    own, spans = np.empty(room, np.uint32), np.empty((0, 2), np.int64)
-    for text in range(offsets.shape[0] - 1):
-        begin, end = np.int64(offsets[text]), np.int64(offsets[text + 1])
-        found = extract(
-            data, begin, end, table, num_words, ngrams, parts, mask, words, places, own, spans
-        )
-        first = filled
-        if filled + found > buckets.shape[0]:
-            return -1
-        for bucket in own[:found]:
-            if slots[bucket] >= first:
-                shares[slots[bucket]] += 1
-            else:
-                slots[bucket] = filled
-                buckets[filled], shares[filled] = bucket, 1
-                filled += 1
-        shares[first:filled] /= max(found, 1)
-        ends[text] = filled
+    room = _room(scheme, False)
+    found = _extract(data, begin, end, scheme, room)
+    first = filled
+    if filled + found > buckets.shape[0]:
+        return -1
+    for bucket in room[2][:found]:
+        if slots[bucket] >= first:
+            shares[slots[bucket]] += 1
+        else:
+            slots[bucket] = filled
+            buckets[filled], shares[filled] = bucket, 1
+            filled += 1
+    shares[first:filled] /= max(found, 1)
     return filled
 
 
 @njit(cache=True, nogil=True)
-def locate(data, offsets, table, num_words, ngrams, parts, mask, wanted, most, rows):
+def locate(data, offsets, scheme, wanted, most, rows):
     """Where the `wanted` buckets (numbered from 0, others -1) stand, up to `most` times each.
 
     Writes bucket number, first byte and one past the last into `rows`; returns how many.
     """
-    room = num_words * (ngrams + (PARTS_ROOM if parts > 0 else 0))
-    words, places = np.empty(num_words, np.uint64), np.empty((num_words, 2), np.int64)
-    own, spans = np.empty(room, np.uint32), np.empty((room, 2), np.int64)
+    room = _room(scheme, True)
+    buckets, spans = room[2], room[3]
     seen = np.zeros(rows.shape[0], np.int64)
     filled = 0
     for text in range(offsets.shape[0] - 1):
-        begin, end = np.int64(offsets[text]), np.int64(offsets[text + 1])
-        found = extract(
-            data, begin, end, table, num_words, ngrams, parts, mask, words, places, own, spans
-        )
-        for feature in range(found):
-            number = wanted[own[feature]]
+        for feature in range(_extract(data, offsets[text], offsets[text + 1], scheme, room)):
+            number = wanted[buckets[feature]]
             if number >= 0 and seen[number] < most:
                 seen[number] += 1
                 rows[filled, 0] = number

@@ -16,7 +16,7 @@ from storage.workspace import Workspace
 from tasks.progress import note, track
 from tasks.quality.classifiers import Classifier
 from tasks.quality.config import QualityConfig
-from tasks.quality.report import facts, make_model, write_evaluation
+from tasks.quality.evaluation import facts, make_model, write_evaluation
 from tasks.quality.score import Decision, decide, reject_shard, score_shard
 from tasks.stage import Job, Outcome, count_rows, handed, results
 

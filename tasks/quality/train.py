@@ -6,10 +6,13 @@ thread's. So the same examples give the same weights, in whatever files and orde
 
 from __future__ import annotations
 
+import math
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +20,26 @@ import pyarrow as pa
 
 from storage.errors import CorpusTooSmall, Fault, RequestError
 from tasks.quality.classifiers import Linear
-from tasks.quality.evidence import telling_ngrams
 from tasks.quality.examples import ReferenceExamples
-from tasks.quality.examples.corpus import draw_documents
-from tasks.quality.examples.reading import Example, rank, read_examples
-from tasks.quality.features import Bags, bag
-from tasks.quality.model import LinearModel
-from tasks.quality.split import Split, split
+from tasks.quality.examples.reading import Example, draw_documents, rank, read_examples
+from tasks.quality.model import Bags, LinearModel, bag, strings_of
 
 MIN_EXAMPLES = 50
 """Of each side: of fewer, what is held out says nothing."""
+
+MIN_HOSTS = 20
+_TOP = 40
+_MIN_TEXTS = 3
+"""An n-gram of fewer texts is not told: it would quote them, and decides little."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The two sides, in the order of the examples, and what kept them apart."""
+
+    train: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+    rule: Literal["host", "text"]
 
 
 @dataclass(frozen=True)
@@ -130,18 +143,108 @@ def fit(config: Linear, sides: Sequence[Split]) -> tuple[LinearModel, Bags, npt.
 
 
 def _hold_out(model: LinearModel, sides: Sequence[Split]) -> HeldOut:
-    held = [
-        (example, label)
-        for label, side in ((1, sides[0]), (0, sides[1]))
-        for example in side.held_out
-    ]
-    scores = model.score(_texts([example for example, _ in held]))
-    return HeldOut(
-        tuple(label for _, label in held),
-        tuple(scores.tolist()),
-        tuple(example.language for example, _ in held),
-    )
+    good, bad = (side.held_out for side in sides)
+    labels = (1,) * len(good) + (0,) * len(bad)
+    scores = model.score(_texts([*good, *bad])).tolist()
+    return HeldOut(labels, tuple(scores), tuple(e.language for e in (*good, *bad)))
 
 
 def _texts(examples: Sequence[Example]) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array([e.text for e in examples], pa.large_string())])
+
+
+def split(examples: Sequence[Example], share: float, seed: int) -> Split:
+    """Hold `share` of the examples (0-1) out, by the hashes of their hosts or texts.
+
+    Pages of one host share a frame, an author and often their text: a model that has seen one knows
+    the others. So a host's examples are all on one side; hosts with more pages than still fit are
+    trained from. Where there are too few hosts for that, or no URLs, texts are told apart by their
+    normalised form, of which each is one example.
+    """
+    hosts = {example.id: _host(example.url) for example in examples}
+    if len(set(hosts.values())) >= MIN_HOSTS:
+        apart = _split_by(hosts, examples, share, seed, "host")
+        if len(apart.held_out) >= share * len(examples) / 2:
+            return apart
+    return _split_by({name: name for name in hosts}, examples, share, seed, "text")
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _split_by(
+    group_of: dict[str, str],
+    examples: Sequence[Example],
+    share: float,
+    seed: int,
+    rule: Literal["host", "text"],
+) -> Split:
+    groups = defaultdict[str, list[str]](list)
+    for example in examples:
+        groups[group_of[example.id]].append(example.id)
+    room, held = max(1, math.floor(share * len(examples) + 0.5)), set[str]()
+    for name in sorted(groups, key=lambda name: (rank(seed, f"held out {name}"), name)):
+        if len(held) + len(groups[name]) <= room:
+            held.update(groups[name])
+    train, held_out = (tuple(e for e in examples if (e.id in held) is out) for out in (False, True))
+    return Split(train, held_out, rule)
+
+
+def telling_ngrams(
+    model: LinearModel, texts: pa.ChunkedArray, bags: Bags, labels: npt.NDArray[np.uint8]
+) -> dict[str, Any]:
+    """The n-grams that set the examples apart most, for good and for bad.
+
+    They show whether a model has learnt style or boilerplate. They are ordered by weight times the
+    difference between their mean shares of a good and of a bad text's n-grams. Each comes with its
+    weight (in logits) and the shares of good and of bad texts (0-1) that it stands in; `also` are
+    other n-grams that fall into the same bucket.
+    """
+    num = model.features.num_buckets
+    is_good = np.repeat(labels == 1, np.diff(bags.ends, prepend=0))
+    num_good, num_bad = (max(int((labels == label).sum()), 1) for label in (1, 0))
+    good, bad = (np.bincount(bags.buckets[of], minlength=num) for of in (is_good, ~is_good))
+    shares = [np.bincount(bags.buckets[of], bags.shares[of], num) for of in (is_good, ~is_good)]
+    apart = model.weights * (shares[0] / num_good - shares[1] / num_bad)
+    apart = np.where((good + bad >= _MIN_TEXTS) & (apart > 0), apart, 0.0)
+    wanted = {
+        side: _first(np.where(sign * model.weights > 0, apart, 0.0))
+        for side, sign in (("good", 1), ("bad", -1))
+    }
+    names = _names(model, texts, np.concatenate(list(wanted.values())))
+    return {
+        side: [
+            {
+                "ngram": names[bucket][0],
+                "also": names[bucket][1:],
+                "weight": round(float(model.weights[bucket]), 4),
+                "in_good": round(int(good[bucket]) / num_good, 4),
+                "in_bad": round(int(bad[bucket]) / num_bad, 4),
+            }
+            for bucket in buckets.tolist()
+        ]
+        for side, buckets in wanted.items()
+    }
+
+
+def _first(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The buckets of the greatest positive values, in order."""
+    ordered = np.argsort(-values, kind="stable")[:_TOP]
+    return ordered[values[ordered] > 0]
+
+
+def _names(
+    model: LinearModel, texts: pa.ChunkedArray, buckets: npt.NDArray[np.int64]
+) -> dict[int, list[str]]:
+    """The n-grams in each bucket, the most frequent first, three at most."""
+    counts = defaultdict[int, Counter[str]](Counter)
+    for place, ngram in strings_of(texts, model.features, buckets):
+        counts[int(buckets[place])][ngram] += 1
+    return {
+        bucket: [ngram for ngram, _ in sorted(of.items(), key=lambda item: (-item[1], item[0]))[:3]]
+        for bucket, of in counts.items()
+    }

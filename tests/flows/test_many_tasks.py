@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.operations.recording import RECORDING
+from flows.operations.server import RECORDING
 from tests.flows.servers import completed_tasks, prefect_server
 from tests.flows.small_flows import Told, call
 

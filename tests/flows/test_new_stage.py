@@ -52,7 +52,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "name": "counted",
         "crawl": {"source": {"kind": "files", "path": str(pages)}, "num_shards": 1},
         "clean": {"filters": [{"kind": "length", "min_words": 5}], "min_language_score": 0.0},
-        "stages": {"words": {"stage": "wordcount"}, "long-words": {"like": "words", "min_letters": 6}},
+        "stages": {
+            "words": {"stage": "wordcount"},
+            "long-words": {"like": "words", "min_letters": 6},
+        },
     }
     (home / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     return home

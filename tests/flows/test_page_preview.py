@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks.clean import trial
+from tasks.clean import judging
 from tests.flows.cleaned import seal_cleaned
 from tests.flows.conftest import Cli
 from tests.site import TinySite
@@ -38,8 +38,8 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child for each page takes a second; test_trial has them."""
-    monkeypatch.setattr(trial, "ExtractionSandbox", InProcess)
+    """A child for each page takes a second; test_judging has them."""
+    monkeypatch.setattr(judging, "ExtractionSandbox", InProcess)
 
 
 # --- files ----------------------------------------------------------------------------------------

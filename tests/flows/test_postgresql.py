@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flows.operations.recording import RECORDING
+from flows.operations.server import RECORDING
 from tests.flows.servers import (
     POSTGRESQL,
     ask,

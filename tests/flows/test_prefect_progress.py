@@ -27,9 +27,9 @@ from prefect.settings import (
 )
 
 import flows.prefect_progress as module
-from flows.prefect_progress import PrefectReporter, Tee, Timing
+from flows.prefect_progress import PrefectReporter, Timing
 from storage.errors import Interrupted
-from tasks.progress import SilentReporter, note, reporting_to, track
+from tasks.progress import note, reporting_to, track
 
 RUN, TASK = str(uuid4()), str(uuid4())
 
@@ -288,55 +288,11 @@ def test_no_work_waits_for_a_server_that_hangs(monkeypatch: pytest.MonkeyPatch) 
 
 def test_outside_a_run_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow_run, "get_id", lambda: None)
-    monkeypatch.setattr(module, "_Work", None)
+    monkeypatch.setattr(module, "_ProgressArtifact", None)
     reporter = PrefectReporter()
     with reporter.bar("x", 1, "y", done=0) as bar:
         bar.advance(1)
     reporter.note("nobody hears it")
-
-
-class _Kept(SilentReporter):
-    def __init__(self, stop_at: int = 99) -> None:
-        self.said: list[object] = []
-        self._stop_at = stop_at
-
-    @contextmanager
-    def bar(self, label: str, total: int, unit: str, done: int) -> Iterator[Any]:
-        self.said.append((label, total, unit, done))
-        yield self
-        self.said.append("end")
-
-    def advance(self, amount: int = 1, **facts: object) -> None:
-        self.said.append((amount, facts))
-        if len(self.said) > self._stop_at:
-            raise Interrupted("stop")
-
-    def retarget(self, total: int) -> None:
-        self.said.append(total)
-
-    def note(self, text: str) -> None:
-        self.said.append(text)
-
-
-def test_a_tee_shows_on_both() -> None:
-    one, two = _Kept(), _Kept()
-    with reporting_to(Tee(one, two)):
-        with track("a", 3, "b", done=1) as bar:
-            bar.advance(2, loss=1.0)
-            bar.retarget(4)
-        note("said")
-    assert one.said == two.said == [("a", 3, "b", 1), (2, {"loss": 1.0}), 4, "end", "said"]
-
-
-def test_a_tee_hears_whoever_stops_the_work() -> None:
-    one, two = _Kept(), _Kept(stop_at=1)
-    with (
-        reporting_to(Tee(one, two)),
-        pytest.raises(Interrupted),
-        track("a", 3, "b") as bar,
-    ):
-        bar.advance(1)
-    assert "end" not in one.said
 
 
 # --- a real server --------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import TypeAdapter, ValidationError
 
 from flows import clusters
-from flows.cluster_node import Asked, Seen, code_here, look
+from flows.cluster_node import NodeProbe, NodeReport, code_here, probe_node
 from flows.runners import Dask, Ray, Runner, Threads, missing_packages
 from storage.errors import ClusterUnusable, RequestError
 from storage.manifest import Manifest
@@ -76,7 +76,7 @@ def test_clusters_run_mapped_tasks(
     )
     assert told.get("total") == 30, (told, done.stderr)
     assert len(told["pids"]) == 2 and told["driver"] not in told["pids"]
-    assert told["left"] == ["together"]  # the file that nodes are asked for is gone
+    assert told["left"] == ["together"]  # the file that nodes are probe for is gone
     assert told["sigterm_kept"]
     [said] = told["said"]
     assert "shards go to 2" in said and addresses[kind] in said
@@ -143,23 +143,23 @@ def test_a_node_with_other_code_is_refused(
 def test_what_a_node_must_see(prefect_env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "seen").write_text("this")
     api_url = prefect_env["PREFECT_API_URL"]
-    assert look(Asked(tmp_path, "seen", "this", api_url)).faults == ()
+    assert probe_node(NodeProbe(tmp_path, "seen", "this", api_url)).faults == ()
     assert [path.name for path in tmp_path.iterdir()] == ["seen"]
-    [fault] = look(Asked(tmp_path, "seen", "that", api_url)).faults
+    [fault] = probe_node(NodeProbe(tmp_path, "seen", "that", api_url)).faults
     assert "sees another folder" in fault
-    [fault] = look(Asked(tmp_path / "none", "seen", "this", api_url)).faults
+    [fault] = probe_node(NodeProbe(tmp_path / "none", "seen", "this", api_url)).faults
     assert "does not see the work folder" in fault and "No such file" in fault
-    [fault] = look(Asked(tmp_path, "seen", "this", "http://127.0.0.1:1/api")).faults
+    [fault] = probe_node(NodeProbe(tmp_path, "seen", "this", "http://127.0.0.1:1/api")).faults
     assert "does not reach the Prefect server at http://127.0.0.1:1/api" in fault
 
 
 def test_all_that_is_wrong_with_nodes_is_said_at_once() -> None:
-    good = Seen("a", code_here(), ())
+    good = NodeReport("a", code_here(), ())
     clusters._require_able(Ray(), {"10.0.0.1": good})
     answers: clusters.Answers = {
         "10.0.0.1": good,
-        "10.0.0.2": Seen("b", {**code_here(), "pyarrow": "1.0"}, ()),
-        "10.0.0.3": Seen("c", code_here(), ("does not see the work folder /w",)),
+        "10.0.0.2": NodeReport("b", {**code_here(), "pyarrow": "1.0"}, ()),
+        "10.0.0.3": NodeReport("c", code_here(), ("does not see the work folder /w",)),
         "10.0.0.4": ModuleNotFoundError("No module named 'flows'"),
     }
     with pytest.raises(ClusterUnusable) as refused:

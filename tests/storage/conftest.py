@@ -9,17 +9,12 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from storage.manifest import CheckResult, CodeRef, InputRef, Manifest, RunRef
 from storage.sealing import Draft, commit
 from storage.store import Store
 
 ROOT = Path(__file__).parents[2]
-
-# The first example pays for imports, and the machine is shared: time says nothing here.
-settings.register_profile("phusa", deadline=None, max_examples=40)
-settings.load_profile("phusa")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import DamagedArtifact, RequestError
@@ -77,6 +77,7 @@ def test_fingerprint_ignores_key_order(
     assert fingerprint("s", 1, other, dict(reversed(digests.items()))) == one
 
 
+@settings(max_examples=40)  # of 100, drawing them takes half a minute
 @given(CONFIGS, CONFIGS, DIGESTS, DIGESTS, st.integers(0, 3), st.integers(0, 3))
 def test_fingerprint_differs_exactly_when_the_recipe_does(
     config: dict[str, object],

@@ -12,12 +12,14 @@ from tasks.clean.extractors.extraction import Extraction
 from tasks.clean.extractors.resiliparse import whole_text
 from tasks.config import Config, knob
 
+Way = Literal["by_page", "article", "reference"]
+
 
 class Auto(Config):
     """The default: trafilatura's rules in one walk over the page, and manuals kept whole."""
 
     kind: Literal["auto"] = "auto"
-    way: Literal["by_page", "article", "reference"] = knob(
+    way: Way = knob(
         "by_page",
         "take every page for an article, or for a page of a manual, or choose for each by what it "
         "says of itself: the program that wrote it, its lists of definitions, its code",

@@ -11,9 +11,8 @@ from pydantic import Field
 
 from tasks.clean.filters.adult import Adult
 from tasks.clean.filters.bias_terms import BiasTerms
-from tasks.clean.filters.bounds import Bound, Signals, Verdict, judge
 from tasks.clean.filters.c4 import C4
-from tasks.clean.filters.candidate import Candidate
+from tasks.clean.filters.candidate import Bound, Candidate, Signals, Verdict, judge
 from tasks.clean.filters.fineweb import FineWeb
 from tasks.clean.filters.gopher_quality import GopherQuality
 from tasks.clean.filters.harmful import Harmful

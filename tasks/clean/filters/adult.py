@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tasks.clean.filters.bounds import Bound, Signals
-from tasks.clean.filters.candidate import Candidate
+from tasks.clean.filters.candidate import Bound, Candidate, Signals
 from tasks.clean.filters.terms import WeightedTerms, weigh
 from tasks.config import Config, knob
 

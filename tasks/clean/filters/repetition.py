@@ -9,13 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.clean.filters.bounds import Bound, Signals
-from tasks.clean.filters.candidate import Candidate
+from tasks.clean.filters.candidate import Bound, Candidate, Signals
 from tasks.config import Config, knob
 
-_TOP = (2, 3, 4)
-_REPEATED = (5, 6, 7, 8, 9, 10)
-
+_TOP = {n: f"top_{n}_gram_character_share" for n in (2, 3, 4)}
+_REPEATED = {n: f"repeated_{n}_gram_character_share" for n in range(5, 11)}
+"""The signal of each length."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -43,51 +42,30 @@ class Repetition(Config):
 
     def measure(self, candidate: Candidate) -> Signals:
         """Shares of the text's characters are of all, line feeds included."""
+        from tasks.clean.kernels.repeats import grams
+
         lines, paragraphs = candidate.line_repeats, candidate.paragraph_repeats
         length = max(len(candidate.text), 1)
+        of_grams = grams(candidate.codes, candidate.tables.words).tolist()
+        names = (*_TOP.values(), *_REPEATED.values())
         return {
             "repeated_line_share": lines.share,
             "repeated_character_share": lines.repeated_characters / length,
             "repeated_paragraph_share": paragraphs.share,
             "repeated_paragraph_character_share": paragraphs.repeated_characters / length,
-            **_gram_shares(candidate, length),
+            **{name: num / length for name, num in zip(names, of_grams, strict=True)},
         }
 
     def bounds(self) -> tuple[Bound, ...]:
+        in_lines, paragraphs = self.max_repeated_character_share, self.max_repeated_paragraph_share
         most = self.max_repeated_paragraph_character_share
-        tops = zip(_TOP, self.max_top_gram_shares, strict=True)
-        repeated = zip(_REPEATED, self.max_repeated_gram_shares, strict=True)
+        tops = zip(_TOP.items(), self.max_top_gram_shares, strict=True)
+        repeated = zip(_REPEATED.items(), self.max_repeated_gram_shares, strict=True)
         return (
             Bound("repeated_lines", "repeated_line_share", max=self.max_repeated_line_share),
-            Bound(
-                "repeated_characters",
-                "repeated_character_share",
-                max=self.max_repeated_character_share,
-            ),
-            Bound(
-                "repeated_paragraphs",
-                "repeated_paragraph_share",
-                max=self.max_repeated_paragraph_share,
-            ),
+            Bound("repeated_characters", "repeated_character_share", max=in_lines),
+            Bound("repeated_paragraphs", "repeated_paragraph_share", max=paragraphs),
             Bound("repeated_paragraph_characters", "repeated_paragraph_character_share", max=most),
-            *(Bound(f"top_{n}_gram", _top(n), max=share) for n, share in tops),
-            *(Bound(f"repeated_{n}_grams", _repeated(n), max=share) for n, share in repeated),
+            *(Bound(f"top_{n}_gram", signal, max=share) for (n, signal), share in tops),
+            *(Bound(f"repeated_{n}_grams", signal, max=share) for (n, signal), share in repeated),
         )
-
-
-def _top(n: int) -> str:
-    return f"top_{n}_gram_character_share"
-
-
-def _repeated(n: int) -> str:
-    return f"repeated_{n}_gram_character_share"
-
-
-_GRAMS = (*map(_top, _TOP), *map(_repeated, _REPEATED))
-
-
-def _gram_shares(candidate: Candidate, length: int) -> dict[str, float]:
-    from tasks.clean.kernels.repeats import grams
-
-    characters = grams(candidate.codes, candidate.tables.words).tolist()
-    return {name: num / length for name, num in zip(_GRAMS, characters, strict=True)}

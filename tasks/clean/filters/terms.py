@@ -1,4 +1,4 @@
-"""Words and phrases in a text, by lists.
+"""Words and phrases in a text, by lists: entries that stand in a recipe, and files of them.
 
 A term is found as whole words in any case, whatever stands between the words of a phrase; one in a
 script without spaces is found anywhere. C4 and datatrove search a pattern of all terms instead,
@@ -10,15 +10,40 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 from tasks.clean.filters.candidate import Candidate
-from tasks.clean.filters.lists import Entry, listed
 from tasks.config import Config, knob
+from tasks.pinned import PinnedFile
 from tasks.words import is_unspaced
 
 _WORD = re.compile(r"\w+")
+Phrases = Mapping[str, list[str]]
+"""By their first word."""
+
+
+class ListFile(PinnedFile):
+    """A UTF-8 text file with an entry a line; blank lines and those that begin with # are none."""
+
+    what: ClassVar[str] = "list"
+
+    def entries(self) -> tuple[str, ...]:
+        """In the file's order, without white space around them."""
+        self.require_unchanged()
+        text = self.place.read_text("utf-8-sig", "replace")
+        lines = (line.strip() for line in text.splitlines())
+        return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+Entry = str | ListFile
+
+
+@lru_cache(maxsize=64)
+def listed(entries: tuple[Entry, ...]) -> frozenset[str]:
+    """All entries, in lower case."""
+    groups = ((entry,) if isinstance(entry, str) else entry.entries() for entry in entries)
+    return frozenset(one.strip().lower() for group in groups for one in group if one.strip())
 
 
 class WeightedTerms(Config):
@@ -28,17 +53,9 @@ class WeightedTerms(Config):
     terms: tuple[Entry, ...] = knob(..., "words and phrases, in any case; or files of them")
 
 
-@dataclass(frozen=True)
-class _Index:
-    """Terms by how they are searched for."""
-
-    words: frozenset[str]
-    phrases: Mapping[str, tuple[str, ...]]  # by their first word
-    unspaced: tuple[str, ...]
-
-
 @lru_cache(maxsize=64)
-def _index(entries: tuple[Entry, ...]) -> _Index:
+def _index(entries: tuple[Entry, ...]) -> tuple[frozenset[str], Phrases, list[str]]:
+    """Terms by how they are searched for: words, phrases, and those in scripts without spaces."""
     words, unspaced = set[str](), set[str]()
     phrases: defaultdict[str, set[str]] = defaultdict(set)
     for term in listed(entries):
@@ -49,20 +66,18 @@ def _index(entries: tuple[Entry, ...]) -> _Index:
             words.add(split[0])
         elif split:
             phrases[split[0]].add(" ".join(split))
-    grouped = {first: tuple(sorted(group)) for first, group in phrases.items()}
-    return _Index(frozenset(words), grouped, tuple(sorted(unspaced)))
+    grouped = {first: sorted(group) for first, group in phrases.items()}
+    return frozenset(words), grouped, sorted(unspaced)
 
 
 def count_terms(candidate: Candidate, entries: tuple[Entry, ...]) -> dict[str, int]:
     """How often each term stands in a text, for those that do."""
-    index, tokens = _index(entries), candidate.token_counts
-    counts = {word: tokens[word] for word in index.words & tokens.keys()}
-    present = [
-        phrase for first in index.phrases.keys() & tokens.keys() for phrase in index.phrases[first]
-    ]
-    for phrase in present:
-        counts[phrase] = candidate.spaced_tokens.count(f" {phrase} ")
-    for term in index.unspaced:
+    (words, phrases, unspaced), tokens = _index(entries), candidate.token_counts
+    counts = {word: tokens[word] for word in words & tokens.keys()}
+    for first in phrases.keys() & tokens.keys():
+        for phrase in phrases[first]:
+            counts[phrase] = candidate.spaced_tokens.count(f" {phrase} ")
+    for term in unspaced:
         counts[term] = candidate.lowered.count(term)
     return {term: count for term, count in counts.items() if count}
 

@@ -7,35 +7,17 @@ Source: the kinds of lists are FineWeb's, arXiv:2406.17557 §3.3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal, TypeVar
+from typing import Literal
 from urllib.parse import urlsplit
 
-from tasks.clean.filters.bounds import Bound, Signals
-from tasks.clean.filters.candidate import Candidate
-from tasks.clean.filters.lists import Entry, listed
+from tasks.clean.filters.candidate import Bound, Candidate, Signals
+from tasks.clean.filters.terms import Entry, listed
 from tasks.config import Config, knob
-
-_Text = TypeVar("_Text", str, bytes)
 
 _SCHEMES = ("http:", "https:")
 _ALPHANUMERIC = b"abcdefghijklmnopqrstuvwxyz0123456789"
 _SPACED = bytes(code if code in _ALPHANUMERIC else 32 for code in range(256))
-_OTHERS = bytes(code for code in range(256) if code not in _ALPHANUMERIC)
-
-
-@dataclass(frozen=True)
-class _Lists:
-    """The lists of one configuration, as they are searched."""
-
-    hosts: frozenset[str]
-    domains: frozenset[str]
-    urls: frozenset[str]
-    words: frozenset[bytes]
-    soft_words: frozenset[bytes]
-    substrings: tuple[bytes, ...]
 
 
 class UrlBlocklist(Config):
@@ -58,31 +40,27 @@ class UrlBlocklist(Config):
 
     def measure(self, candidate: Candidate) -> Signals:
         """Numbers of entries that fit the URL."""
-        lists, url = self._lists, candidate.url.lower()
-        domains = _domains(url)
-        words = url.encode("utf-8", "surrogatepass").translate(_SPACED).split()
+        hosts, domains, urls, words, soft_words = self._lists
+        url = candidate.url.lower()
+        above, found = _domains(url), _words(url)
         return {
-            "num_blocked_hosts": 1 if domains and domains[0] in lists.hosts else 0,
-            "num_blocked_domains": _num_listed(domains, lists.domains),
-            "num_blocked_urls": 1 if url in lists.urls else 0,
-            "num_blocked_url_words": _num_listed(words, lists.words),
-            "num_soft_url_words": _num_listed(words, lists.soft_words),
-            "num_blocked_url_substrings": _num_within(words, lists.substrings),
+            "num_blocked_hosts": len(hosts.intersection(above[:1])),
+            "num_blocked_domains": len(domains.intersection(above)),
+            "num_blocked_urls": 1 if url in urls else 0,
+            "num_blocked_url_words": len(words.intersection(found)),
+            "num_soft_url_words": len(soft_words.intersection(found)),
+            "num_blocked_url_substrings": sum(map("".join(found).__contains__, self._substrings)),
         }
 
     @cached_property
-    def _lists(self) -> _Lists:
-        pieces = (_plain(piece) for piece in sorted(listed(self.substrings)))
-        return _Lists(
-            hosts=listed(self.hosts),
-            domains=listed(self.domains),
-            urls=listed(self.urls),
-            words=frozenset(word.encode("utf-8", "surrogatepass") for word in listed(self.words)),
-            soft_words=frozenset(
-                word.encode("utf-8", "surrogatepass") for word in listed(self.soft_words)
-            ),
-            substrings=tuple(piece for piece in pieces if piece),
-        )
+    def _lists(self) -> list[frozenset[str]]:
+        """As they are searched: reading them again would hash each of their entries."""
+        return list(map(listed, (self.hosts, self.domains, self.urls, self.words, self.soft_words)))
+
+    @cached_property
+    def _substrings(self) -> list[str]:
+        pieces = ("".join(_words(piece)) for piece in sorted(listed(self.substrings)))
+        return [piece for piece in pieces if piece]
 
     def bounds(self) -> tuple[Bound, ...]:
         return (
@@ -95,23 +73,9 @@ class UrlBlocklist(Config):
         )
 
 
-def _plain(url: str) -> bytes:
-    return url.encode("utf-8", "surrogatepass").translate(None, _OTHERS)
-
-
-def _num_listed(found: Sequence[_Text], entries: frozenset[_Text]) -> int:
-    if entries.isdisjoint(found):  # almost always
-        return 0
-    return len(entries.intersection(found))
-
-
-def _num_within(words: list[bytes], pieces: tuple[bytes, ...]) -> int:
-    if not pieces:
-        return 0
-    num, joined = 0, b"".join(words)
-    for piece in pieces:
-        num += piece in joined
-    return num
+def _words(url: str) -> list[str]:
+    """What stands in a URL between characters other than small ASCII letters and digits."""
+    return url.encode("utf-8", "surrogatepass").translate(_SPACED).decode("ascii").split()
 
 
 def _domains(url: str) -> tuple[str, ...]:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tasks.clean.filters.bounds import Bound, Signals
-from tasks.clean.filters.candidate import Candidate
-from tasks.clean.filters.lists import Entry
-from tasks.clean.filters.terms import count_terms
+from tasks.clean.filters.candidate import Bound, Candidate, Signals
+from tasks.clean.filters.terms import Entry, count_terms
 from tasks.config import Config, knob
 
 

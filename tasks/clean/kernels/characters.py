@@ -10,9 +10,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from tasks.clean.filters.terminal import C4_ENDS, ENDS_OF_ANY_SCRIPT, TERMINAL
 from tasks.clean.kernels import scan
 from tasks.clean.kernels.scan import Classes, Codes
+from tasks.clean.text import C4_ENDS, ENDS_OF_ANY_SCRIPT, TERMINAL, code_points
 from tasks.words import UNSPACED_RANGES
 
 _NUM = 0x110000
@@ -23,12 +23,8 @@ NOTHING = 0xFFFFFFFF
 """No code point: behind strings that are shorter than others of their table."""
 
 
-def code_points(text: str) -> Codes:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-
-
 @lru_cache(maxsize=256)
-def string_table(strings: tuple[str, ...]) -> Codes:
+def string_table(strings: tuple[str, ...] | frozenset[str]) -> Codes:
     """The code points of strings (strings, characters of the longest)."""
     table = np.full((len(strings), max(map(len, strings), default=0)), NOTHING, np.uint32)
     for row, string in zip(table, strings, strict=True):
@@ -69,7 +65,7 @@ def small_letters() -> Codes:
 
 
 @lru_cache(maxsize=256)
-def first_bytes(strings: tuple[str, ...]) -> Classes:
+def first_bytes(strings: frozenset[str]) -> Classes:
     """1 at the low byte of each string's first character (256,)."""
     table = np.zeros(256, np.uint8)
     table[[ord(string[0]) & 255 for string in strings]] = 1

@@ -48,7 +48,8 @@ def scan(codes: Codes, classes: Classes, unspaced: bool) -> tuple[Places, Places
     num_lines = start = 0
     for n in range(feeds.size + 1):
         end = feeds[n] if n < feeds.size else codes.size
-        if not _is_blank(codes, classes, start, end):
+        begin, stop = _stripped(codes, classes, start, end)
+        if begin < stop:
             lines[num_lines, 0], lines[num_lines, 1] = start, end
             num_lines += 1
         start = end + 1
@@ -80,10 +81,13 @@ def _events(codes: Codes, classes: Classes) -> tuple[Places, Places]:
 
 
 @njit(cache=True, nogil=True)
-def _is_blank(codes: Codes, classes: Classes, start: int, end: int) -> bool:
+def _stripped(codes: Codes, classes: Classes, start: int, end: int) -> tuple[int, int]:
+    """Where what is no white space begins and ends."""
     while start < end and classes[codes[start]] & SPACE:
         start += 1
-    return start == end
+    while end > start and classes[codes[end - 1]] & SPACE:
+        end -= 1
+    return start, end
 
 
 @njit(cache=True, nogil=True)
@@ -194,16 +198,14 @@ def count_bullets(codes: Codes, classes: Classes, lines: Places, bullets: Codes)
 
     bullets (bullets, width): their code points, 0xFFFFFFFF behind those that are shorter.
     """
-    num_listed = num_ellipses = 0
+    num_listed, num_ellipses, as_it_is = 0, 0, np.empty(0, np.uint32)
     for n in range(len(lines)):
-        start, end = lines[n, 0], lines[n, 1]
-        while classes[codes[start]] & SPACE:
-            start += 1
-        while classes[codes[end - 1]] & SPACE:
-            end -= 1
+        start, end = _stripped(codes, classes, lines[n, 0], lines[n, 1])
         num_ellipses += codes[end - 1] == 0x2026 or _ends_in_dots(codes, start, end)
         for b in range(len(bullets)):
-            if _stands_at(codes, start, lines[n, 1], bullets, b):
+            if codes[start] == bullets[b, 0] and _stands_at(
+                codes, as_it_is, start, lines[n, 1], bullets, b
+            ):
                 num_listed += 1
                 break
     return num_listed, num_ellipses
@@ -217,13 +219,21 @@ def _ends_in_dots(codes: Codes, start: int, end: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _stands_at(codes: Codes, start: int, end: int, strings: Codes, row: int) -> bool:
+def _stands_at(
+    codes: Codes, lowered: Codes, start: int, end: int, strings: Codes, row: int
+) -> bool:
     for j in range(strings.shape[1]):
         if strings[row, j] == 0xFFFFFFFF:
             break
-        if start + j >= end or codes[start + j] != strings[row, j]:
+        if start + j >= end or _small(codes[start + j], lowered) != strings[row, j]:
             return False
     return True
+
+
+@njit(cache=True, nogil=True)
+def _small(code: np.uint32, lowered: Codes) -> np.uint32:
+    """The small letter of a code point that the table has."""
+    return lowered[code] if code < lowered.size else code
 
 
 @njit(cache=True, nogil=True)
@@ -236,18 +246,15 @@ def count_present(
     above; firsts (256,): 1 at the low byte of each one's first character.
     """
     found = np.zeros(len(wanted), np.uint8)
-    num, width, table = 0, wanted.shape[1], lowered.size
+    num, width = 0, wanted.shape[1]
     low = np.empty(width, np.uint32)
     for n in range(len(words)):
         start, size = words[n, 0], words[n, 1] - words[n, 0]
-        first = codes[start]
-        first = lowered[first] if first < table else first
-        if size > width or not firsts[first & np.uint32(255)]:
+        if size > width or not firsts[_small(codes[start], lowered) & np.uint32(255)]:
             continue
         low[:] = 0xFFFFFFFF
         for j in range(size):
-            code = codes[start + j]
-            low[j] = lowered[code] if code < table else code
+            low[j] = _small(codes[start + j], lowered)
         for w in range(len(wanted)):
             if not found[w] and _same(low, wanted, w):
                 found[w] = 1
@@ -280,11 +287,7 @@ def c4_lines(
     for i in range(size + 1):
         if i < size and codes[i] != 10:
             continue
-        end, begin = i, start
-        while begin < end and classes[codes[begin]] & SPACE:
-            begin += 1
-        while end > begin and classes[codes[end - 1]] & SPACE:
-            end -= 1
+        begin, end = _stripped(codes, classes, start, i)
         if begin < end:
             open_end = ended and not classes[codes[end - 1]] & mark
             if open_end and end - begin <= longest:
@@ -356,33 +359,17 @@ def find_any(codes: Codes, lowered: Codes, strings: Codes, size: int, shifts: Cl
     those may end: where C4's phrases are sought, three of eight are read. Source: Wu and Manber, A
     fast algorithm for multi-pattern searching, 1994.
     """
-    found, table = np.zeros(len(strings), np.int64), lowered.size
-    i = size - 1
+    found, i = np.zeros(len(strings), np.int64), size - 1
     while i < codes.size:
         triple = np.uint32(0)
         for j in range(i - 2, i + 1):
-            code = codes[j]
-            code = lowered[code] if code < table else code
+            code = _small(codes[j], lowered)
             triple = np.uint32((triple << np.uint32(5) ^ code) & np.uint32(32767))
         shift = shifts[triple]
         if shift:
             i += shift
             continue
         for w in range(len(strings)):
-            found[w] += _stands_in_any_case(codes, lowered, i + 1 - size, strings, w)
+            found[w] += _stands_at(codes, lowered, i + 1 - size, codes.size, strings, w)
         i += 1
     return found
-
-
-@njit(cache=True, nogil=True)
-def _stands_in_any_case(codes: Codes, lowered: Codes, start: int, strings: Codes, row: int) -> bool:
-    size, table = codes.size, lowered.size
-    for j in range(strings.shape[1]):
-        if strings[row, j] == 0xFFFFFFFF:
-            break
-        if start + j >= size:
-            return False
-        code = codes[start + j]
-        if (lowered[code] if code < table else code) != strings[row, j]:
-            return False
-    return True

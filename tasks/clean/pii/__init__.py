@@ -1,8 +1,9 @@
 """Personal data: kinds of it that are found by their form, and what is put in their place.
 
-A new one: a module here, one line below. Every match of a kind holds a digit or an `@`, and no
-placeholder does (`mask.py` says why). `benchmarks/personal_data.py` measures speed and what real
-documentation loses to each kind.
+A new one: a module here, one line below. Its `spans` say where it stands in a passage, first to
+last, none overlapping. Every match of a kind holds a digit or an `@`, and no placeholder does
+(`masking.py` says why). `benchmarks/personal_data.py` measures speed and what real documentation
+loses to each kind.
 
 Names and street addresses have no form to find them by, and stay.
 """
@@ -16,7 +17,7 @@ from pydantic import Field
 from tasks.clean.pii.bank_account import BankAccount
 from tasks.clean.pii.email import Email
 from tasks.clean.pii.ip_address import IpAddress
-from tasks.clean.pii.mask import mask
+from tasks.clean.pii.masking import mask
 from tasks.clean.pii.national_id import NationalId
 from tasks.clean.pii.payment_card import PaymentCard
 from tasks.clean.pii.phone import Phone

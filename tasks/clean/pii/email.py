@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from tasks.clean.pii.passage import Passage, Span
-from tasks.clean.pii.placeholder import PLACEHOLDER_SAYS, Placeholder
+from tasks.clean.pii.masking import PLACEHOLDER_SAYS, Passage, Placeholder, Span, apart
 from tasks.config import Config, knob
 
 # The domain has a dot, which leaves `user@host` and `a @ b`, and ends in letters, which leaves
@@ -42,18 +41,19 @@ class Email(Config):
 
     def spans(self, passage: Passage) -> Iterator[Span]:
         """Where addresses stand."""
-        text, end = passage.text, 0
-        for match in _AT_DOMAIN.finditer(text):
-            start = _start_of_local(text, match.start())
-            domain = match[0][1:]
-            if (
-                end <= start < match.start()
-                and match[1].lower() not in _NO_DOMAINS
-                and not _NOBODYS.search(domain)
-                and not _USER_OF_URL.search(text[max(0, start - _LONGEST_USER) : start])
-            ):
-                end = match.end()
-                yield start, end
+        yield from apart(_addresses(passage.text))
+
+
+def _addresses(text: str) -> Iterator[Span]:
+    for match in _AT_DOMAIN.finditer(text):
+        start = _start_of_local(text, match.start())
+        if (
+            start < match.start()
+            and match[1].lower() not in _NO_DOMAINS
+            and not _NOBODYS.search(match[0][1:])
+            and not _USER_OF_URL.search(text[max(0, start - _LONGEST_USER) : start])
+        ):
+            yield start, match.end()
 
 
 def _start_of_local(text: str, at: int) -> int:

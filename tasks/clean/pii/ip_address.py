@@ -13,8 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from tasks.clean.pii.passage import Passage, Span
-from tasks.clean.pii.placeholder import PLACEHOLDER_SAYS, Placeholder
+from tasks.clean.pii.masking import PLACEHOLDER_SAYS, Passage, Placeholder, Span
 from tasks.config import Config, knob
 
 # Not within a longer number, name or path (`lib-1.2.3.4.so`, `Opera/9.80.1.2`); a URL's host is.

@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from tasks.clean.pii.checksums import luhn
-from tasks.clean.pii.passage import Passage, Span
-from tasks.clean.pii.placeholder import PLACEHOLDER_SAYS, Placeholder
+from tasks.clean.pii.masking import PLACEHOLDER_SAYS, Passage, Placeholder, Span
 from tasks.config import Config, knob
 
 # In one piece, or in the groups that are printed on cards; not within a longer number, nor the
@@ -44,3 +42,9 @@ class PaymentCard(Config):
             digits = re.sub("[ -]", "", match[0])
             if _ISSUED.fullmatch(digits) and luhn(digits) and len(set(digits)) > 1:
                 yield match.span()
+
+
+def luhn(digits: str) -> bool:
+    """ISO/IEC 7812-1 annex B."""
+    doubled = (int(digit) * 2 for digit in digits[-2::-2])
+    return (sum(map(int, digits[-1::-2])) + sum(n - 9 * (n > 9) for n in doubled)) % 10 == 0

@@ -12,8 +12,14 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from tasks.clean.pii.passage import Passage, Span
-from tasks.clean.pii.placeholder import PLACEHOLDER_SAYS, Placeholder
+from tasks.clean.pii.masking import (
+    PLACEHOLDER_SAYS,
+    Passage,
+    Placeholder,
+    Span,
+    apart,
+    stands_behind,
+)
 from tasks.config import Config, knob
 
 # Source: ITU-T E.164, list of assigned country codes
@@ -60,20 +66,15 @@ class Phone(Config):
 
     def spans(self, passage: Passage) -> Iterator[Span]:
         """Where phone numbers stand."""
-        found = [m.span() for m in passage.numbers(_INTERNATIONAL) if 8 <= _digits(m) <= 15]
-        found += [m.span() for m in passage.numbers(_NORTH_AMERICAN)]
-        found += [m.span() for m in passage.numbers(_ANY) if 7 <= _digits(m) <= 15 and _labelled(m)]
-        end = 0
-        for start, stop in sorted(found):
-            if start >= end:
-                end = stop
-                yield start, stop
+        found = [m for m in passage.numbers(_INTERNATIONAL) if 8 <= _digits(m) <= 15]
+        found += passage.numbers(_NORTH_AMERICAN)
+        found += [
+            m
+            for m in passage.numbers(_ANY)
+            if 7 <= _digits(m) <= 15 and stands_behind(_LABEL, m, _LONGEST_LABEL)
+        ]
+        yield from apart(match.span() for match in found)
 
 
 def _digits(match: re.Match[str]) -> int:
     return sum(map(str.isdigit, match[0]))
-
-
-def _labelled(match: re.Match[str]) -> bool:
-    start = match.start()
-    return bool(_LABEL.search(match.string[max(0, start - _LONGEST_LABEL) : start]))

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import compress
 from typing import Literal
 
-from tasks.clean.text import compose
+from tasks.clean.text import code_points, compose
 from tasks.clean.trims.trimmed import Trimmed
 from tasks.config import Config, knob
 
@@ -50,7 +50,7 @@ class C4Lines(Config):
         from tasks.clean.kernels import characters, scan
 
         text = self.without_citations(text)
-        codes, phrases = characters.code_points(text), _phrases(self.policy, self.javascript)
+        codes, phrases = code_points(text), _phrases(self.policy, self.javascript)
         mark = scan.ANY_END if self.any_script else scan.C4_END
         asked = (self.ended, mark, self.max_word_characters, self.min_words)
         numbers = scan.c4_lines(codes, characters.classes(), *asked)

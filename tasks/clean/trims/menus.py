@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Literal
 
-from tasks.clean.filters.terminal import TERMINAL
+from tasks.clean.text import TERMINAL
 from tasks.clean.trims.trimmed import Trimmed, without
 from tasks.config import Config, knob
 

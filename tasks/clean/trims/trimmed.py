@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tasks.clean.trims import Trim
 
 
 @dataclass(frozen=True)
@@ -16,11 +19,7 @@ class Trimmed:
     counts: Mapping[str, int]
 
 
-class _Trims(Protocol):
-    def apply(self, text: str) -> Trimmed: ...
-
-
-def trim(trims: Iterable[_Trims], text: str) -> Trimmed:
+def trim(trims: Iterable[Trim], text: str) -> Trimmed:
     """One trim after the other."""
     counts: Counter[str] = Counter()
     for one in trims:

@@ -50,23 +50,19 @@ class _Bad(Exception):
 
 
 def frames(path: Path, keep_bytes: int) -> Iterator[Frame | Broken]:
-    """The records of a WARC file, gzip or plain, in their order.
+    """Yield the records of a WARC file, gzip or plain, in their order.
 
     A record's place is the offset of its gzip member, `+` its position within it if it is not the
     first there; in a plain file its offset. Of a block over `keep_bytes`, 64 KiB are kept.
     """
     with path.open("rb", buffering=_BUFFER_BYTES) as file:
-        if _is_packed(file.read(5), path):
+        begins = file.read(5)
+        # By its first bytes, unless they are damaged.
+        is_known = begins.startswith(_MAGIC[:2]) or begins == b"WARC/"
+        if begins != b"WARC/" if is_known else path.suffix == ".gz":
             yield from _packed(file, path.stat().st_size, keep_bytes)
         else:
             yield from _records(lambda start: _plain(file, start), keep_bytes, str)
-
-
-def _is_packed(begins: bytes, path: Path) -> bool:
-    """By the first bytes, unless they are damaged."""
-    if begins.startswith(_MAGIC[:2]) or begins == b"WARC/":
-        return begins != b"WARC/"
-    return path.suffix == ".gz"
 
 
 def _plain(file: BinaryIO, start: int) -> Iterator[bytes]:
@@ -98,7 +94,7 @@ class _Member:
         return f"{self._offset}+{position}" if position else str(self._offset)
 
     def chunks(self, start: int) -> Iterator[bytes]:
-        """Raises zlib.error where it is damaged, or the file ends before it does."""
+        """Unpack it. Raises zlib.error where it is damaged, or the file ends before it does."""
         self._file.seek(self._offset)
         unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
         packed = b""
@@ -114,7 +110,7 @@ class _Member:
 
 
 def _next_member(file: BinaryIO, start: int) -> int:
-    """Where the next gzip member begins that holds a WARC record, or the end of the file."""
+    """Find where the next gzip member begins that holds a WARC record, or the end of the file."""
     file.seek(start)
     held = b""
     while chunk := file.read(_CHUNK):
@@ -179,7 +175,7 @@ class _Window:
 def _records(
     source: Source, keep_bytes: int, place: Callable[[int], str]
 ) -> Iterator[Frame | Broken]:
-    """The records of a plain WARC file. Raises what reading the source raises."""
+    """Yield the records of a plain WARC file. Raises what reading the source raises."""
     window = _Window(source, 0)
     window.skip_blank()
     while window.need(1):
@@ -194,7 +190,7 @@ def _records(
 
 
 def _record(window: _Window, keep_bytes: int) -> tuple[bytes, bool]:
-    """The record at the window's position, which moves to the next; raises _Bad."""
+    """Take the record at the window's position, which moves to the next; raises _Bad."""
     if not window.need(5) or not window.held.startswith(b"WARC/"):
         raise _Bad("no WARC record begins here")
     window.need(_HEAD_BYTES)
@@ -217,7 +213,7 @@ def _record(window: _Window, keep_bytes: int) -> tuple[bytes, bool]:
 
 
 def _next_record(source: Source, start: int) -> _Window:
-    """A window on what looks like the beginning of a record, or on the end."""
+    """Open a window on what looks like the beginning of a record, or on the end."""
     window = _Window(source, start)
     while window.need(1):
         window.need(_HEAD_BYTES)

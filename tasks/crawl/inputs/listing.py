@@ -7,7 +7,7 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -34,7 +34,7 @@ class Input:
 def find_inputs(
     paths: Sequence[str], suffixes: Sequence[str], prefix: str | None = None
 ) -> list[Input]:
-    """The files that `paths` name: files, folders (by suffix, with all below them) and globs.
+    """Find the files that `paths` name: files, folders (by suffix, with all below them) and globs.
 
     With a `prefix`, also lists of files (`*.paths`, `*.paths.gz`), each line joined to it. In the
     order of `paths`, folders and globs sorted, each file once; hidden files are left. Raises
@@ -55,21 +55,16 @@ def find_inputs(
             faults.append(_missing(path, suffixes))
     if faults:
         raise RequestError(faults)
-    _check_names(found.values())
+    twice = [name for name, num in Counter(f.name for f in found.values()).items() if num > 1]
+    if twice:
+        names = f"{len(twice)} names twice, such as {twice[0]}"
+        remedy = "Give the folder that holds both: names are the paths below what is given."
+        raise RequestError(Fault("crawl.source", names, "files with distinct names", remedy))
     return list(found.values())
 
 
-def _check_names(files: Iterable[Input]) -> None:
-    counts = Counter(file.name for file in files)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        found = f"{len(twice)} names twice, such as {twice[0]}"
-        remedy = "Give the folder that holds both: names are the paths below what is given."
-        raise RequestError(Fault("crawl.source", found, "files with distinct names", remedy))
-
-
 def _listed(path: str, prefix: str) -> list[Input]:
-    """The files of a list; whether those in a bucket are there, reading will tell."""
+    """Read the files of a list; whether those in a bucket are there, reading will tell."""
     start = f"{prefix.rstrip('/')}/" if prefix else ""
     files = [Input(line, f"{start}{line}") for line in _lines(path)]
     local = (file.address for file in files if not file.address.startswith(_S3))
@@ -83,7 +78,7 @@ def _listed(path: str, prefix: str) -> list[Input]:
 
 @contextmanager
 def local_file(file: Input, scratch: Path) -> Iterator[Path]:
-    """A local file with the input's bytes; one in a bucket is copied to `scratch` for the while.
+    """Open the input as a local file; one in a bucket is copied to `scratch` for the while.
 
     Raises RequestError if it is not there.
     """
@@ -103,7 +98,7 @@ def local_file(file: Input, scratch: Path) -> Iterator[Path]:
 
 
 def _lines(path: str) -> list[str]:
-    """The lines of a text file, unpacked if its name ends with `.gz`, without empty ones."""
+    """Read the lines of a text file, unpacked if its name ends with `.gz`, without empty ones."""
     try:
         if path.startswith(_S3):
             data = b"".join(_chunks(path))
@@ -166,7 +161,7 @@ def _in_bucket(path: str, suffixes: Sequence[str]) -> list[Input]:
 
 
 def _fixed(pattern: str) -> str:
-    """The folders of a glob before its first wild card."""
+    """Return the folders of a glob before its first wild card."""
     parts = pattern.split("/")
     wild = next(i for i, part in enumerate(parts) if _WILD.search(part))
     return "/".join(parts[:wild]) or ("/" if pattern.startswith("/") else "")

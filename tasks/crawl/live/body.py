@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import brotli
 from backports import zstd
+
+from tasks.crawl.captures import RejectedUrl
 
 ACCEPT_ENCODING = "gzip, br, zstd"
 MAX_RATIO = 1000  # a page of 300 kB that is one repeated line comes to 300
@@ -21,25 +22,14 @@ _PIECE_BYTES = 1 << 16
 
 
 class BodyError(Exception):
-    """A body that cannot be had; `reason` is the reject's."""
-
-    @property
-    def passing(self) -> bool:
-        """Whether another try may bring it whole."""
-        return self.reason == "truncated"
+    """A body that cannot be had, and why."""
 
     def __init__(self, reason: str, value: str, threshold: str) -> None:
         super().__init__(f"{reason}: {value}")
         self.reason, self.value, self.threshold = reason, value, threshold
 
-
-class _Decoder(Protocol):
-    def feed(self, data: bytes, room: int) -> bytes:
-        """What `data` decodes to, and all that is still held, up to some 64 KiB over `room`."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether the end of the stream was seen."""
+    def reject(self, url: str, *, passing: bool = False) -> RejectedUrl:
+        return RejectedUrl(url, self.reason, self.value, self.threshold, passing)
 
 
 class _Plain:
@@ -47,18 +37,6 @@ class _Plain:
 
     def feed(self, data: bytes, room: int) -> bytes:
         return data[:room]
-
-
-class _Stream(Protocol):
-    """One member of a body: what the standard library's decompressors have in common."""
-
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
 
 
 class _ZlibStream:
@@ -71,26 +49,24 @@ class _ZlibStream:
         )
         self._stream = zlib.decompressobj(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS | 32)
 
+        self.needs_input, self.eof, self.unused_data = True, False, b""
+
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        return self._stream.decompress(self._stream.unconsumed_tail + data, max_length)
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._stream.unconsumed_tail
-
-    @property
-    def eof(self) -> bool:
-        return self._stream.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._stream.unused_data
+        stream = self._stream
+        decoded = stream.decompress(stream.unconsumed_tail + data, max_length)
+        self.needs_input = not stream.unconsumed_tail
+        self.eof, self.unused_data = stream.eof, stream.unused_data
+        return decoded
 
 
-def _zstd_stream(_: bytes) -> _Stream:
+def _zstd_stream(_: bytes) -> zstd.ZstdDecompressor:
     # A frame may ask for gigabytes of window; RFC 9659 allows 8 MiB in HTTP.
     options: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
     return zstd.ZstdDecompressor(options=options)
+
+
+_Stream = _ZlibStream | zstd.ZstdDecompressor
+"""One member of a body."""
 
 
 class _Members:
@@ -102,11 +78,11 @@ class _Members:
     def __init__(self, open_stream: Callable[[bytes], _Stream], magic: re.Pattern[bytes]) -> None:
         self._open, self._magic = open_stream, magic
         self._stream: _Stream | None = None
-        self._over = False
+        self.finished = False
 
     def feed(self, data: bytes, room: int) -> bytes:
         out = bytearray()
-        while not self._over and len(out) < room:
+        while not self.finished and len(out) < room:
             if self._stream is None:
                 if not data:
                     break
@@ -118,14 +94,10 @@ class _Members:
                 if data and self._magic.match(data):
                     self._stream = None
                 else:
-                    self._over = True
+                    self.finished = True
             elif self._stream.needs_input:
                 break
         return bytes(out)
-
-    @property
-    def finished(self) -> bool:
-        return self._over
 
 
 _GZIP_MEMBER = re.compile(rb"\x1f\x8b")
@@ -145,6 +117,10 @@ class _Brotli:
     @property
     def finished(self) -> bool:
         return bool(self._stream.is_finished())
+
+
+_Decoder = _Plain | _Members | _Brotli
+"""Decodes what it is fed, and all that it still holds, up to some 64 KiB over a given room."""
 
 
 def _decoder(encoding: str) -> _Decoder:
@@ -171,7 +147,7 @@ class BodyReader:
         self.wire_bytes = 0
 
     def feed(self, data: bytes) -> None:
-        """Raises BodyError if the body cannot be decoded, is too large, or grows too much."""
+        """Take a piece. Raises BodyError if it cannot be decoded, or the body grows too large."""
         if not data:
             return
         self.wire_bytes += len(data)
@@ -180,23 +156,18 @@ class BodyReader:
         except (zlib.error, brotli.error, zstd.ZstdError) as error:
             raise BodyError("undecodable", f"{self._encoding}: {error}", "as announced") from error
         # No coding makes a body larger than it is: more was sent than it may ever come to.
-        if self.is_full or self.wire_bytes > self._limit + _PIECE_BYTES:
+        if len(self._body) > self._limit or self.wire_bytes > self._limit + _PIECE_BYTES:
             raise BodyError("too_large", f"over {self._limit} bytes", str(self._limit))
         if len(self._body) > max(self.wire_bytes * MAX_RATIO, _PIECE_BYTES):
             grown = f"{len(self._body)} bytes from {self.wire_bytes}"
             raise BodyError("too_large", grown, f"{MAX_RATIO} times what was sent")
 
-    @property
-    def is_full(self) -> bool:
-        """Whether there was more than the limit."""
-        return len(self._body) > self._limit
-
     def beginning(self) -> bytes:
-        """The first `limit` bytes."""
+        """Return the first `limit` bytes."""
         return bytes(self._body[: self._limit])
 
     def finish(self) -> bytes:
-        """The whole body. Raises BodyError if its coding was cut off."""
+        """Return the whole body. Raises BodyError if its coding was cut off."""
         if self.wire_bytes and not self._decoder.finished:
             raise BodyError("truncated", f"{self._encoding}: cut off", "the whole body")
         return bytes(self._body)

@@ -11,19 +11,19 @@ crawl: its frontier outlasts clean stops only.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
-from types import TracebackType
 from typing import Any
 
 import certifi
 import pycurl
 
-from tasks.crawl.live import addresses
+from tasks.crawl.captures import RejectedUrl
 from tasks.crawl.live.body import ACCEPT_ENCODING, BodyError, BodyReader
 
 _MAX_HEADERS = 256
@@ -56,19 +56,15 @@ class Response:
     seconds: float
 
     def header(self, name: str) -> str:
-        """The last value of a header, or empty."""
+        """Return the last value of a header, or empty."""
         return next((v for n, v in reversed(self.headers) if n.lower() == name), "")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """No answer; `passing` if another try may bring one. `reason` is the reject's."""
+    """No answer, and after how long; its reject is `passing` if another try may bring one."""
 
-    url: str
-    reason: str
-    value: str
-    threshold: str
-    passing: bool
+    reject: RejectedUrl
     seconds: float = 0.0
 
 
@@ -125,6 +121,19 @@ class _Exchange:
         return self.body
 
 
+def is_private(address: str) -> bool:
+    """Whether an IP address is this machine's or its network's (loopback, link-local, private).
+
+    Pages of the web must not lead a crawl into its own network.
+    """
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:  # no IP address at all: a Unix socket, say
+        return True
+    mapped = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
+    return not (mapped or found).is_global or found.is_multicast
+
+
 class HttpClient:
     """Use as an async context manager, inside of one event loop."""
 
@@ -146,12 +155,7 @@ class HttpClient:
     async def __aenter__(self) -> HttpClient:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for handle in self._idle:
             handle.close()
         await self._multi.aclose()
@@ -173,7 +177,8 @@ class HttpClient:
         try:
             self._prepare(handle, exchange, url, headers or {})
         except (UnicodeError, ValueError) as error:
-            return Failure(url, "invalid_url", str(error), "a URL that can be fetched", False)
+            expected = "a URL that can be fetched"
+            return Failure(RejectedUrl(url, "invalid_url", str(error), expected))
         try:
             await self._multi.perform(handle)
             code, message = 0, ""
@@ -209,7 +214,7 @@ class HttpClient:
 
             def open_socket(_: int, address: Any) -> socket.socket | int:
                 where = str(address.addr[0])
-                if addresses.is_private(where):
+                if is_private(where):
                     exchange.refused_address = where
                     return int(pycurl.SOCKET_BAD)
                 opened = socket.socket(address.family, address.socktype, address.protocol)
@@ -221,25 +226,28 @@ class HttpClient:
     def _judge(
         self, url: str, exchange: _Exchange, code: int, message: str, seconds: float
     ) -> Response | Failure:
-        def failure(reason: str, value: str, threshold: str, *, passing: bool = False) -> Failure:
-            return Failure(url, reason, value, threshold, passing, seconds)
-
+        error = exchange.error
         if code == 0 or exchange.is_cut:
             try:
                 body, wire_bytes = exchange.finish()
-            except BodyError as error:
-                return failure(error.reason, error.value, error.threshold, passing=error.passing)
-            if not exchange.status:
-                return failure("unreachable", "no HTTP status", "a response", passing=True)
-            got = (exchange.status, exchange.reason, exchange.headers, body, wire_bytes)
-            return Response(url, *got, seconds)
-        if exchange.error is not None:
-            found = exchange.error
-            return failure(found.reason, found.value, found.threshold)
+            except BodyError as found:
+                error = found
+            else:
+                if exchange.status:
+                    got = (exchange.status, exchange.reason, exchange.headers, body, wire_bytes)
+                    return Response(url, *got, seconds)
+                reject = RejectedUrl(url, "unreachable", "no HTTP status", "a response", True)
+                return Failure(reject, seconds)
+        if error is not None:
+            passing = error.reason == "truncated"  # another try may bring it whole
+            return Failure(error.reject(url, passing=passing), seconds)
         if exchange.refused_address:
-            return failure("private_address", exchange.refused_address, "a public address")
+            found_address = exchange.refused_address
+            reject = RejectedUrl(url, "private_address", found_address, "a public address")
+            return Failure(reject, seconds)
         reason, threshold, passing = _REASONS.get(code, _NO_ANSWER)
         if code == pycurl.E_OPERATION_TIMEDOUT:
             threshold = f"{self._timeout_s:g} s"
             message = f"over {threshold}"
-        return failure(reason, message or f"libcurl error {code}", threshold, passing=passing)
+        value = message or f"libcurl error {code}"
+        return Failure(RejectedUrl(url, reason, value, threshold, passing), seconds)

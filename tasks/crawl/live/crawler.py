@@ -1,6 +1,6 @@
 """The crawl itself: a lane for each host that has URLs waiting, within one budget.
 
-frontier ─▶ lane of a host ─▶ Arrivals: fetch ▸ read ▸ keep ─▶ settle: queue links ─▶ frontier
+frontier ─▶ lane of a host ─▶ Processor: fetch ▸ read ▸ keep ─▶ settle: queue links ─▶ frontier
 """
 
 from __future__ import annotations
@@ -15,37 +15,32 @@ from time import monotonic
 
 from storage.errors import SiteUnreachable
 from storage.takedown import NOTHING, Forgotten
-from tasks.crawl import hosts
 from tasks.crawl.captures import RejectedUrl
 from tasks.crawl.catalogue import Catalogue
-from tasks.crawl.earlier import EarlierCrawl
-from tasks.crawl.live.arrivals import Arrivals
-from tasks.crawl.live.budget import PageBudget
-from tasks.crawl.live.client import HttpClient
-from tasks.crawl.live.earlier import Earlier
-from tasks.crawl.live.fetch import Fetcher
-from tasks.crawl.live.frontier import Frontier, Kind, PatternCounts, Queued
-from tasks.crawl.live.lane import Arrival, Lane
-from tasks.crawl.live.not_found import NotFoundPages
-from tasks.crawl.live.reading import Links, Reader
-from tasks.crawl.live.traps import Traps
-from tasks.crawl.live.watch import Watch
+from tasks.crawl.live.fetch import Fetched, Fetcher, open_client
+from tasks.crawl.live.frontier import Frontier, Kind, Queued
+from tasks.crawl.live.lane import Lane, PageBudget
+from tasks.crawl.live.processing import MAX_REDIRECTS, Links, Outcome, Processor, Reader
+from tasks.crawl.live.soft_404 import NotFoundPages
+from tasks.crawl.live.traps import PatternCounts, Traps
+from tasks.crawl.previous_crawl import PreviousCrawl, PreviousPages
 from tasks.crawl.sources.web import WebSource
-from tasks.crawl.urls import Scope, canonical_url
+from tasks.crawl.urls import Scope, canonical_url, host_of
 from tasks.progress import Bar, track
 
 _MAX_LANES = 1024  # hosts under way at once; the others follow as these run dry or had their turn
 _TURN = 200  # URLs of a host that are settled before others get a turn
-_MAX_REDIRECTS = 10  # in a row; a site that redirects for ever is left there
 _SHOW_EVERY_S = 0.1
 _LOG_EVERY_S = 5.0
+_GONE_AFTER = 10  # URLs of one host in a row without an answer, after all retries
+_NO_ANSWER = frozenset({"unreachable", "timed_out", "tls", "robots"})
 
 
 def crawl(
     source: WebSource,
     folder: Path,
     forgotten: Forgotten = NOTHING,
-    earlier: EarlierCrawl | None = None,
+    earlier: PreviousCrawl | None = None,
 ) -> None:
     """Crawl into `folder` (a catalogue), going on where an earlier call stopped.
 
@@ -55,17 +50,17 @@ def crawl(
     """
     with Catalogue(folder, source.user_agent) as catalogue:
         frontier = Frontier(catalogue)
-        known = Earlier(catalogue.db, earlier if source.recrawl.conditional else None)
+        previous = PreviousPages(catalogue.db, earlier if source.recrawl.conditional else None)
         _prepare(source, catalogue, frontier)
-        known.load(datetime.now(UTC), source.recrawl.max_checks)
-        asyncio.run(_Crawl(source, catalogue, frontier, known, forgotten).run())
+        previous.load(datetime.now(UTC), source.recrawl.max_checks)
+        asyncio.run(_run(source, catalogue, frontier, previous, forgotten))
         if catalogue.num_pages == 0:
             raise SiteUnreachable(_unreachable(source, catalogue))
 
 
 def _prepare(source: WebSource, catalogue: Catalogue, frontier: Frontier) -> None:
     """Queue the seeds, and again what is not safely in a WARC file, and what failed in passing."""
-    hosts.begin(catalogue.db, datetime.now(UTC))
+    catalogue.begin(datetime.now(UTC))
     with catalogue.transaction():
         frontier.requeue(catalogue.drop_lost())
         frontier.requeue(catalogue.drop_passing())
@@ -81,23 +76,42 @@ def _unreachable(source: WebSource, catalogue: Catalogue) -> str:
     )
 
 
+async def _run(
+    source: WebSource,
+    catalogue: Catalogue,
+    frontier: Frontier,
+    previous: PreviousPages,
+    forgotten: Forgotten,
+) -> None:
+    async with open_client(source) as client:
+        fetcher = Fetcher(client, source, catalogue.db, catalogue.hosts())
+        await _Crawl(source, catalogue, frontier, fetcher, previous, forgotten).run()
+
+
 class _Crawl:
     def __init__(
         self,
         source: WebSource,
         catalogue: Catalogue,
         frontier: Frontier,
-        earlier: Earlier,
+        fetcher: Fetcher,
+        previous: PreviousPages,
         forgotten: Forgotten,
     ) -> None:
-        self._source, self._catalogue, self._frontier = source, catalogue, frontier
-        self._earlier, self._forgotten = earlier, forgotten
-        self._scope = Scope(source.seeds, source.include, source.exclude, source.domains)
+        self._source, self._catalogue = source, catalogue
+        self._frontier, self._fetcher = frontier, fetcher
+        scope = Scope(source.seeds, source.include, source.exclude, source.domains)
+        reader, queue = Reader(source, scope), self._queue
+        self._not_found = NotFoundPages(frontier, fetcher)
+        self._processor = Processor(
+            catalogue, frontier, fetcher, reader, previous, self._not_found, forgotten, queue
+        )
         self._traps = Traps(
-            PatternCounts(catalogue),
+            PatternCounts(catalogue.db),
             max_urls_per_pattern=source.max_urls_per_pattern,
             year=datetime.now(UTC).year,
         )
+        self._watch = _Watch(source.seeds, fetcher)
         self._wake = asyncio.Event()
         self._budget = PageBudget(source, catalogue, frontier, self._wake.set)
         self._lanes: dict[int, asyncio.Task[None]] = {}
@@ -106,32 +120,11 @@ class _Crawl:
         self._logged = monotonic()
 
     async def run(self) -> None:
-        source, catalogue = self._source, self._catalogue
-        client = HttpClient(
-            source.user_agent,
-            timeout_s=source.timeout_s,
-            allow_private=source.allow_private_addresses,
-            languages=source.accept_language,
-        )
-        async with client:
-            self._fetcher = Fetcher(client, source, catalogue.db)
-            self._watch = Watch(source.seeds, self._fetcher.fetch)
-            fetch, wanted = self._fetcher.fetch, source.soft_404
-            self._not_found = NotFoundPages(self._frontier, fetch, wanted=wanted)
-            self._arrivals = Arrivals(
-                catalogue,
-                self._frontier,
-                self._fetcher,
-                Reader(source, self._scope),
-                self._earlier,
-                self._not_found,
-                self._forgotten,
-                self._queue,
-            )
-            with track("crawl", self._expected(), "pages", done=catalogue.num_pages) as bar:
-                await self._drain(bar)
-            if 0 < catalogue.num_pages < source.max_pages:
-                await self._watch.close()
+        catalogue = self._catalogue
+        with track("crawl", self._expected(), "pages", done=catalogue.num_pages) as bar:
+            await self._drain(bar)
+        if 0 < catalogue.num_pages < self._source.max_pages:
+            await self._watch.close()
 
     async def _drain(self, bar: Bar) -> None:
         """Keep lanes going until no URL waits that may still be asked for."""
@@ -171,18 +164,17 @@ class _Crawl:
                 self._frontier.waiting[host] = self._frontier.waiting.pop(host)
 
     async def _run_lane(self, host: int) -> None:
-        await self._greet(host)
-        arrivals, after = self._arrivals, self._frontier.after
-        window = self._budget.window
-        lane = Lane(host, after, arrivals.bring, self._settle, self._budget, window)
+        await self._learn_host(host)
+        after, process, budget = self._frontier.after, self._processor.process, self._budget
+        lane = Lane(host, after, process, self._settle, budget)
         await lane.run(lambda settled: settled < _TURN or not self._hosts_wait())
 
     def _hosts_wait(self) -> bool:
         """Whether there are hosts that have no lane."""
         return len(self._frontier.waiting) > len(self._lanes)
 
-    async def _greet(self, host: int) -> None:
-        """Once for each host: queue the sitemaps that it names, learn how it says "not found"."""
+    async def _learn_host(self, host: int) -> None:
+        """Queue the sitemaps that a host names and learn how it says "not found", once for each."""
         first = self._frontier.after(host, 0, 1)
         if not first:
             return
@@ -192,26 +184,27 @@ class _Crawl:
             with self._catalogue.transaction():
                 self._frontier.add(_canonical(sitemaps, url), 0, kind=Kind.LISTING)
                 self._frontier.note(name, str(len(sitemaps)))
-        await self._not_found.learn(url)
+        if self._source.soft_404:
+            await self._not_found.learn(url)
 
-    async def _settle(self, arrivals: Sequence[Arrival]) -> None:
-        """The turn of some URLs of a host has come."""
-        held = [arrival for arrival in arrivals if not arrival.settled]
+    async def _settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Queue what some URLs of a host led to: their turn has come."""
+        held = [outcome for outcome in outcomes if not outcome.settled]
         if held:
             with self._catalogue.transaction():
-                for arrival in held:
-                    self._queue(arrival.queued, arrival.links)
+                for outcome in held:
+                    self._queue(outcome.queued, outcome.links)
         if self._hosts_wait():
             self._wake.set()
-        for arrival in arrivals:
-            self._count(arrival)
-            await self._watch.saw(arrival.queued.url, arrival.reject)
+        for outcome in outcomes:
+            self._count(outcome)
+            await self._watch.saw(outcome.queued.url, outcome.reject)
 
     def _queue(self, queued: Queued, links: Links) -> None:
         """Queue what a URL led to: it is done with."""
         redirects = queued.redirects + 1 if links.redirect else 0
         depth = queued.depth if links.redirect else queued.depth + 1
-        if depth <= self._source.max_depth and redirects <= _MAX_REDIRECTS:
+        if depth <= self._source.max_depth and redirects <= MAX_REDIRECTS:
             kind = queued.kind if links.redirect else Kind.PAGE
             self._frontier.add(links.pages, depth, redirects, kind, self._admits)
             self._frontier.add(links.listings, queued.depth, kind=Kind.LISTING)
@@ -233,10 +226,10 @@ class _Crawl:
         waiting = self._frontier.num_waiting
         return min(self._source.max_pages, self._catalogue.num_pages + waiting)
 
-    def _count(self, arrival: Arrival) -> None:
-        if arrival.reject is not None and arrival.reject.reason != "redirected":
-            self._errors[arrival.reject.reason] += 1
-        self._num_new += arrival.new_bytes is not None
+    def _count(self, outcome: Outcome) -> None:
+        if outcome.reject is not None and outcome.reject.reason != "redirected":
+            self._errors[outcome.reject.reason] += 1
+        self._num_new += outcome.new_bytes is not None
         now = monotonic()
         if now - self._shown >= _SHOW_EVERY_S:
             self._show()
@@ -261,7 +254,7 @@ class _Crawl:
         for name, row in rows.items():
             row["waiting"] = waiting.get(name, 0)
         with self._catalogue.transaction():
-            hosts.log(self._catalogue.db, rows)
+            self._catalogue.log_hosts(rows)
 
 
 def _canonical(urls: Iterable[str], base: str) -> list[str]:
@@ -270,3 +263,48 @@ def _canonical(urls: Iterable[str], base: str) -> list[str]:
         with suppress(ValueError):
             found.append(canonical_url(url, base))
     return found
+
+
+class _Watch:
+    """Notices that a site has gone, so that half a crawl is not taken for a whole one.
+
+    Asks a seed again when its host stops answering. Hosts without a seed may come and go.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[str],
+        fetcher: Fetcher,
+    ) -> None:
+        self._seeds = {host_of(url): url for url in map(canonical_url, seeds)}
+        self._fetcher = fetcher
+        self._silent: Counter[str] = Counter()
+
+    async def saw(self, url: str, reject: RejectedUrl | None) -> None:
+        """Note one response. Raises SiteUnreachable if its site has gone."""
+        host = host_of(url)
+        if not _is_silence(reject):
+            self._silent[host] = 0
+        elif host in self._seeds:
+            self._silent[host] += 1
+            if self._silent[host] == _GONE_AFTER:
+                await self._ask_again(host)
+
+    async def close(self) -> None:
+        """Raise SiteUnreachable if a site was silent at the end."""
+        for host in [host for host, times in self._silent.items() if times]:
+            await self._ask_again(host)
+
+    async def _ask_again(self, host: str) -> None:
+        response = await self._fetcher.fetch(self._seeds[host])
+        self._silent[host] = 0
+        if isinstance(response, RejectedUrl) and _is_silence(response):
+            raise SiteUnreachable(
+                f"{host} has stopped answering ({response.reason}: {response.value} for "
+                f"{response.url}); expected the site to answer. When it is back, run the same "
+                "command: the crawl goes on and tries again what failed."
+            )
+
+
+def _is_silence(response: Fetched | RejectedUrl | None) -> bool:
+    return isinstance(response, RejectedUrl) and response.passing and response.reason in _NO_ANSWER

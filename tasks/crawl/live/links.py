@@ -49,13 +49,13 @@ class PageLinks:
     licence: str = ""
 
     def followed(self) -> tuple[str, ...]:
-        """The links in page order, without those that ask not to be followed."""
+        """Return the links in page order, without those that ask not to be followed."""
         return tuple(link for link in self.links if link not in self.nofollow)
 
 
 @functools.lru_cache(256)
 def media_type(header: str) -> tuple[str, str]:
-    """Media type and charset of a Content-Type header, lower case, either may be empty."""
+    """Split a Content-Type header: media type and charset, lower case, either may be empty."""
     message = Message()
     message["Content-Type"] = header
     return message.get_content_type() if header else "", str(message.get_param("charset") or "")
@@ -73,27 +73,27 @@ class LinkReader:
         self._max_cached = max_cached
 
     def read(self, body: bytes, charset: str, url: str) -> PageLinks:
-        """What the page at `url` says. Whatever the bytes are, this raises nothing."""
+        """Read what the page at `url` says. Whatever the bytes are, this raises nothing."""
         found = elements(body, charset)
         base = _base(found.bases, url)
         if not base:
             return PageLinks()
         spell = functools.partial(self._spell, _Base.of(base))
         links = _links(found.anchors, spell)
-        metas = _metas(found.metas)
+        metas, feeds = _metas(found.metas), filter(_is_feed, found.links)
         return PageLinks(
             links=tuple(links),
             nofollow=frozenset(link for link, shunned in links.items() if shunned),
             canonical=next(_related(found.links, "canonical", spell), ""),
             alternates=tuple(dict.fromkeys(_languages(found.links, spell))),
-            feeds=tuple(dict.fromkeys(_feeds(found.links, spell))),
+            feeds=tuple(dict.fromkeys(_related(feeds, "alternate", spell))),
             robots=", ".join(text for name, text in metas if name in self._robots_names),
-            tdm=_first(metas, "tdm-reservation"),
+            tdm=next((text for name, text in metas if name == "tdm-reservation"), ""),
             licence=_licence(found, metas, spell),
         )
 
     def _spell(self, base: _Base, href: str) -> str:
-        """The canonical URL, or "" for what is no http(s) URL or the page itself."""
+        """Return the canonical URL, or "" for what is no http(s) URL or the page itself."""
         link = href.partition("#")[0]
         spelled = self._shared.get((link, base.folder))
         if spelled is not None:
@@ -120,12 +120,12 @@ class _Base:
 
     @classmethod
     def of(cls, url: str) -> _Base:
-        """Of a canonical URL: it has a path, and `;` and `..` are gone from it."""
+        """Split a canonical URL: it has a path, and `;` and `..` are gone from it."""
         path = url.partition("?")[0]
         return cls(url, url[: url.index("/", 8) + 1], path[: path.rindex("/") + 1])
 
     def against(self, link: str) -> str:
-        """As little of the page's URL as decides what `link` means, so that others share it."""
+        """Return as little of the page's URL as decides what `link` means: others share it."""
         if _BY_FOLDER.match(link):
             return self.folder
         return self.host if _BY_HOST.match(link) else self.url
@@ -142,7 +142,7 @@ def _spelled(link: str, base: str) -> str:
 
 
 def _base(bases: list[Attributes], url: str) -> str:
-    """What links are relative to: the first `base` that is a URL, else the page's own."""
+    """Find what links are relative to: the first `base` that is a URL, else the page's own."""
     for attributes in bases:
         if "href" in attributes:
             with suppress(ValueError):
@@ -151,7 +151,7 @@ def _base(bases: list[Attributes], url: str) -> str:
 
 
 def _links(anchors: list[Attributes], spell: _Spell) -> dict[str, bool]:
-    """The links in page order, and whether all anchors of one say nofollow."""
+    """Return the links in page order, and whether all anchors of one say nofollow."""
     hrefs: dict[str, bool] = {}
     for attributes in anchors:
         if href := attributes.get("href"):
@@ -180,10 +180,6 @@ def _is_feed(note: Attributes) -> bool:
     return note.get("type", "").partition(";")[0].strip().lower() in _FEED_TYPES
 
 
-def _feeds(notes: Iterable[Attributes], spell: _Spell) -> Iterator[str]:
-    return _related(filter(_is_feed, notes), "alternate", spell)
-
-
 def _languages(notes: Iterable[Attributes], spell: _Spell) -> Iterator[tuple[str, str]]:
     for note in notes:
         if (language := note.get("hreflang", "").strip().lower()) and not _is_feed(note):
@@ -192,19 +188,15 @@ def _languages(notes: Iterable[Attributes], spell: _Spell) -> Iterator[tuple[str
 
 
 def _metas(metas: list[Attributes]) -> list[tuple[str, str]]:
-    """Name, lower case, and content of the meta elements that have both."""
+    """Return name, lower case, and content of the meta elements that have both."""
     named = (
         (meta.get("name", meta.get("property", "")), meta.get("content", "")) for meta in metas
     )
     return [(name.strip().lower(), text.strip()) for name, text in named if name and text]
 
 
-def _first(metas: list[tuple[str, str]], name: str) -> str:
-    return next((text for key, text in metas if key == name), "")
-
-
 def _licence(found: Elements, metas: list[tuple[str, str]], spell: _Spell) -> str:
-    """rel=license or microdata's `license` of a link, else Dublin Core's meta if it is a URL.
+    """Find rel=license or microdata's `license` of a link, else Dublin Core's meta if a URL.
 
     JSON-LD's is left out: it would need the text of scripts, and often is an image's.
     """

@@ -19,7 +19,6 @@ import codecs
 import functools
 import re
 import threading
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +45,7 @@ _ASCII_BASED = re.compile(
 
 
 def _any_case(names: str) -> str:
-    """Each of these names in any case: sets cost half as much as re's own IGNORECASE."""
+    """Match each of these names in any case: sets cost half as much as re's own IGNORECASE."""
     return "|".join("".join(f"[{c}{c.upper()}]" for c in name) for name in names.split())
 
 
@@ -76,16 +75,27 @@ class Elements:
 
 
 def elements(body: bytes, charset: str) -> Elements:
-    """The a, area, base, link and meta elements of a page; whatever the bytes are, no error.
+    """Find the a, area, base, link and meta elements of a page; whatever the bytes are, no error.
 
     `charset` is the one of the HTTP header. Where it names none, the page's own or a guess counts.
     """
     encoding = _encoding(body, charset)
     if _ASCII_BASED.fullmatch(encoding):
-        return _tag_parser(encoding.lower()).read(b"<html>" + b"".join(_tags(body)))
+        parser, tags = _tag_parser(encoding.lower())
+        tags.begin()
+        # The tags that may say something, each spelling once.
+        spellings = dict.fromkeys(_TAG.findall(_NO_MARKUP.sub(b" ", body)))
+        with suppress(etree.LxmlError):
+            etree.fromstring(b"<html>" + b"".join(spellings), parser)
+        return tags.found
     collector = _CountingCollector()
+    parser = _parser(encoding, collector)
     with suppress(etree.LxmlError):  # an empty page; what came before the error is kept
-        _feed(body, _parser(encoding, collector), collector)
+        for start in range(0, len(body), _CHUNK_BYTES):
+            parser.feed(body[start : start + _CHUNK_BYTES])
+            if collector.num_open > _MAX_OPEN:
+                break
+        parser.close()
     return collector.found
 
 
@@ -96,7 +106,7 @@ class _Collector:
         self.begin()
 
     def begin(self) -> None:
-        """What comes now is another page."""
+        """Begin another page."""
         found = self.found = Elements()
         self._kinds = {
             "a": found.anchors,
@@ -115,34 +125,19 @@ class _Collector:
         """The parser asks for it."""
 
 
-class _TagParser:
-    """A parser that is used again: a new one looks at its target's methods, for 60 µs."""
-
-    def __init__(self, encoding: str) -> None:
-        self._collector = _Collector()
-        self._parser = _parser(encoding, self._collector)
-
-    def read(self, tags: bytes) -> Elements:
-        self._collector.begin()
-        with suppress(etree.LxmlError):
-            etree.fromstring(tags, self._parser)
-        return self._collector.found
-
-
 _TAG_PARSERS = threading.local()
 
 
-def _tag_parser(encoding: str) -> _TagParser:
-    """This thread's parser of an encoding: those of `_ASCII_BASED` are few."""
-    known: dict[str, _TagParser] = _TAG_PARSERS.__dict__
+def _tag_parser(encoding: str) -> tuple[etree.HTMLParser, _Collector]:
+    """Return this thread's parser of an encoding: those of `_ASCII_BASED` are few.
+
+    It is used again: a new one looks at its target's methods, for 60 µs.
+    """
+    known: dict[str, tuple[etree.HTMLParser, _Collector]] = _TAG_PARSERS.__dict__
     if encoding not in known:
-        known[encoding] = _TagParser(encoding)
+        collector = _Collector()
+        known[encoding] = _parser(encoding, collector), collector
     return known[encoding]
-
-
-def _tags(body: bytes) -> Iterable[bytes]:
-    """The tags that may say something, each spelling once."""
-    return dict.fromkeys(_TAG.findall(_NO_MARKUP.sub(b" ", body)))
 
 
 _BOMS = {
@@ -170,14 +165,6 @@ def _is_known(charset: str) -> bool:
         return bool(charset and _parser(charset, _Collector()))
     except (LookupError, ValueError):
         return False
-
-
-def _feed(body: bytes, parser: etree.HTMLParser, collector: _CountingCollector) -> None:
-    for start in range(0, len(body), _CHUNK_BYTES):
-        parser.feed(body[start : start + _CHUNK_BYTES])
-        if collector.num_open > _MAX_OPEN:
-            break
-    parser.close()
 
 
 class _CountingCollector(_Collector):

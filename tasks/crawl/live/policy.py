@@ -14,12 +14,13 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import unquote
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
+from tasks.crawl.captures import Capture, RejectedUrl
 from tasks.crawl.live.links import PageLinks
 from tasks.crawl.urls import canonical_url
 
@@ -41,8 +42,7 @@ _LINK = re.compile(r'<([^<>]*)>((?:[^,"<]|"[^"]*")*)')
 _PARAMETER = re.compile(r';\s*+([\w*-]++)\s*+=\s*+(?:"([^"]*)"|([^",;\s]*))')
 
 
-@dataclass(frozen=True)
-class Reservation:
+class Reservation(NamedTuple):
     """One rule of tdmrep.json: whether text and data mining is reserved below `location`."""
 
     location: str
@@ -57,19 +57,14 @@ class HostPolicy:
     uses: tuple[str, ...] = ()
 
     def reservation(self, path: str) -> Reservation | None:
-        """The rule with the longest location that matches; of equal ones, one that reserves."""
+        """Find the rule of the longest location that matches; of equal ones, one that reserves."""
         plain = unquote(path)
         matching = [rule for rule in self.reservations if _matches(rule.location, plain)]
         return max(matching, key=lambda rule: (len(rule.location), rule.reserved), default=None)
 
-    def signals(self, path: str) -> tuple[str, ...]:
-        """The signals for the page at `path`, sorted."""
-        rule = self.reservation(path)
-        return tuple(sorted({*self.uses, *([_RESERVATION] if rule and rule.reserved else [])}))
-
 
 def host_policy(tdmrep: str = "", robots: str = "", agent: str = "phusa") -> HostPolicy:
-    """From the texts of /.well-known/tdmrep.json and robots.txt; what is malformed says nothing."""
+    """Read the texts of /.well-known/tdmrep.json and robots.txt; what is malformed says nothing."""
     return HostPolicy(tuple(_reservations(tdmrep)), _uses(_group(robots, agent.lower())))
 
 
@@ -82,7 +77,7 @@ def page_policy(
     path: str = "/",
     agent: str = "phusa",
 ) -> tuple[str, ...]:
-    """All signals for a page, sorted: those of its host, its response and its markup.
+    """Gather all signals for a page, sorted: those of its host, its response and its markup.
 
     `unavailable_after` a date before `now` reads as `noindex`, `none` as `noindex` and `nofollow`.
     """
@@ -98,18 +93,29 @@ def page_policy(
     return tuple(sorted(signals))
 
 
-def obeyed(signals: Iterable[str], obey: Collection[str]) -> str | None:
-    """The first signal that forbids to keep the page, given the signals that are obeyed."""
-    return next((signal for signal in signals if signal in obey), None)
+def with_policy(capture: Capture, page: PageLinks, host: HostPolicy | None = None) -> Capture:
+    """Add what a page's host, response and markup say: signals and licence."""
+    headers, url = capture.headers, capture.url
+    path, now = urlsplit(url).path or "/", capture.fetched_at
+    signals = page_policy(headers, page, now=now, host=host, path=path)
+    return replace(capture, policy=" ".join(signals), licence=licence_of(headers, page, url))
+
+
+def obeyed(capture: Capture, obey: Collection[str]) -> RejectedUrl | None:
+    """Reject a page for the first signal that forbids to keep it, if one does that is obeyed."""
+    forbidden = next((signal for signal in capture.policy.split() if signal in obey), None)
+    if forbidden is None:
+        return None
+    return RejectedUrl(capture.url, "policy", forbidden, "no such signal")
 
 
 def licence_of(headers: Headers, links: PageLinks, url: str) -> str:
-    """The canonical URL of the page's licence, or ""."""
+    """Return the canonical URL of the page's licence, or ""."""
     return header_link(headers, "license", url) or links.licence
 
 
 def header_link(headers: Headers, rel: str, url: str) -> str:
-    """The canonical target of the page's first Link header with this relation, or "".
+    """Return the canonical target of the page's first Link header with this relation, or "".
 
     Source: RFC 8288. A link with an `anchor` is another page's.
     """
@@ -127,7 +133,7 @@ def _values(headers: Headers, name: str) -> list[str]:
 
 
 def _directives(text: str, now: datetime, agent: str) -> Iterator[str]:
-    """Of one header or meta element. `bot: noindex, nofollow` speaks to that bot to its end."""
+    """Read one header or meta element. `bot: noindex, nofollow` speaks to that bot to its end."""
     for_us = True
     for part in _COMMA.split(text):
         name, colon, rest = part.partition(":")
@@ -158,7 +164,7 @@ def _is_past(date: str, now: datetime) -> bool:
 
 
 def _uses(texts: Iterable[str]) -> tuple[str, ...]:
-    """`search=yes, ai-train=no` as signals; what is refused once is refused."""
+    """Read `search=yes, ai-train=no` as signals; what is refused once is refused."""
     told: dict[str, str] = {}
     for text in texts:
         for use, answer in _USE.findall(text[:_MAX_TEXT].lower()):
@@ -168,7 +174,7 @@ def _uses(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _group(robots: str, agent: str) -> list[str]:
-    """The Content-Signal lines for our agent (RFC 9309 §2.2.1), else those for all agents."""
+    """Return the Content-Signal lines for our agent (RFC 9309 §2.2.1), else those for all."""
     lines: dict[str, list[str]] = {"*": []}
     agents, in_heading = ["*"], False  # lines before the first group are for all
     for line in robots.splitlines():
@@ -207,7 +213,7 @@ def _reservations(text: str) -> Iterator[Reservation]:
 
 
 def _matches(location: str, path: str) -> bool:
-    """As in robots.txt: a prefix, where `*` is any text and `$` the end. Linear, so no regex."""
+    """Match as robots.txt does: a prefix, with `*` any text and `$` the end. Linear: no regex."""
     *parts, last = location.removesuffix("$").split("*")
     position = 0
     for number, part in enumerate(parts):

@@ -69,23 +69,19 @@ def _start(port: int) -> subprocess.Popen[bytes]:
 
 
 def _answers(process: subprocess.Popen[bytes], port: int, deadline: float) -> bool:
-    """Whether this very child, still alive, serves the page that only pydoc serves."""
+    """Whether this very child, still alive, serves the page that only pydoc serves.
+
+    It must hold the port itself: a server may have been there before.
+    """
     while process.poll() is None and time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"http://localhost:{port}/topics.html", timeout=10) as page:
                 ours = b"pydoc" in page.read(4096).lower()
-            if ours and _listens(process, port):
+            held = psutil.Process(process.pid).net_connections("tcp")
+            listens = any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in held)
+            if ours and listens:
                 return True
-        except (urllib.error.URLError, OSError):
+        except (urllib.error.URLError, OSError, psutil.Error):  # psutil's: it has ended
             pass
         time.sleep(0.1)
     return False
-
-
-def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Whether it is this child that holds the port, and not a server that was there before."""
-    try:
-        held = psutil.Process(process.pid).net_connections("tcp")
-    except psutil.Error:  # it has ended
-        return False
-    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in held)

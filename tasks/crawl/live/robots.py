@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -21,6 +22,7 @@ from tasks.crawl.live.policy import HostPolicy, host_policy
 MAX_AGE_S = 24 * 3600.0  # RFC 9309 §2.4
 MAX_BYTES = 500 * 1024
 _MAX_REDIRECTS = 5  # RFC 9309 §2.3.1.2
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_DELAY_S = 3600.0
 _AGENT = "phusa"
 Ask = Callable[[str], Awaitable[Response | Failure]]
@@ -47,45 +49,39 @@ class Rules:
     """What the robots.txt of one host says."""
 
     def __init__(self, status: int, body: str, tdmrep: str, user_agent: str) -> None:
-        self._agent = user_agent
+        self._status, self._agent = status, user_agent
         self._parsed = Protego.parse(body) if status == 200 else None
-        self.outcome = _outcome(status)
-        self._all = None if status == 200 else Verdict(400 <= status < 500, self.outcome)
-        self.delay_s = self._delay()
-        self.sitemaps = tuple(self._parsed.sitemaps) if self._parsed else ()
+        self.outcome = "read" if status == 200 else f"no robots.txt ({status})"
         self.policy = host_policy(tdmrep, body if status == 200 else "", _AGENT)
+        self.sitemaps = tuple(self._parsed.sitemaps) if self._parsed else ()
+        self.delay_s = 0.0
+        if self._parsed:
+            with suppress(TypeError, ValueError):
+                self.delay_s = min(float(self._parsed.crawl_delay(user_agent) or 0), _MAX_DELAY_S)
 
     def verdict(self, url: str) -> Verdict:
-        if self._all is not None:
-            return self._all
-        assert self._parsed is not None
-        if self._parsed.can_fetch(url, self._agent):
-            return Verdict(True, "allowed")
-        return Verdict(False, "disallowed")
-
-    def _delay(self) -> float:
         if self._parsed is None:
-            return 0.0
-        try:
-            return min(float(self._parsed.crawl_delay(self._agent) or 0.0), _MAX_DELAY_S)
-        except (TypeError, ValueError):
-            return 0.0
+            return Verdict(400 <= self._status < 500, self.outcome)
+        allowed = bool(self._parsed.can_fetch(url, self._agent))
+        return Verdict(allowed, "allowed" if allowed else "disallowed")
 
 
+@dataclass(frozen=True)
 class Unreachable:
-    """No robots.txt could be had, which forbids everything for now."""
+    """No robots.txt could be had, which forbids everything for now.
 
+    `private` is the private address that the host itself has.
+    """
+
+    outcome: str
+    passing: bool = True
+    private: str = ""
     delay_s = 0.0
-    sitemaps: tuple[str, ...] = ()
+    sitemaps = ()
     policy = HostPolicy()
 
-    def __init__(self, outcome: str, *, passing: bool = True, private: str = "") -> None:
-        self.outcome, self._passing = outcome, passing
-        self.private = private
-        """The private address that the host itself has."""
-
     def verdict(self, _: str) -> Verdict:
-        return Verdict(False, self.outcome, self._passing)
+        return Verdict(False, self.outcome, self.passing)
 
 
 class Robots:
@@ -97,7 +93,7 @@ class Robots:
         self._rules: dict[str, tuple[float, asyncio.Task[Rules | Unreachable]]] = {}
 
     async def rules(self, url: str, ask: Ask, slow_down: SlowDown) -> Rules | Unreachable:
-        """What holds for the host of `url`, not older than a day. `ask` keeps the host's pace."""
+        """Return what holds for the host of `url`, at most a day old. `ask` keeps its pace."""
         parts = urlsplit(url)
         root = urlunsplit((parts.scheme, parts.netloc, "/robots.txt", "", ""))
         asked_at, task = self._rules.get(root, (0.0, None))
@@ -108,12 +104,13 @@ class Robots:
 
     async def _load(self, root: str, ask: Ask, slow_down: SlowDown) -> Rules | Unreachable:
         query = "SELECT status, body, tdmrep, fetched_at FROM robots WHERE root = ?"
-        known = self._db.execute(query, (root,)).fetchone()
-        if known is not None and time() - known[3] < MAX_AGE_S:
-            return self._read(known)
+        row = self._db.execute(query, (root,)).fetchone()
+        known = None if row is None else Rules(row[0], row[1], row[2], self._agent)
+        if known is not None and time() - row[3] < MAX_AGE_S:
+            return known
         found = await _fetch(root, ask)
         if isinstance(found, Unreachable):
-            return found if known is None else self._read(known)
+            return known or found
         status, body = found
         slow_down(Rules(status, body, "", self._agent).delay_s)
         tdmrep = await _tdm(root, ask) if self._tdmrep else ""
@@ -123,23 +120,22 @@ class Robots:
         )
         return Rules(status, body, tdmrep, self._agent)
 
-    def _read(self, known: tuple[int, str, str, float]) -> Rules:
-        status, body, tdmrep, _ = known
-        return Rules(status, body, tdmrep, self._agent)
-
 
 async def _fetch(root: str, ask: Ask) -> tuple[int, str] | Unreachable:
     url = root
     for _ in range(_MAX_REDIRECTS + 1):
         answer = await ask(url)
         if isinstance(answer, Failure):
-            passing = answer.reason != "private_address"
-            value = f"{answer.reason}: {answer.value}"
-            private = "" if passing or url != root else answer.value
-            outcome = f"robots.txt unreachable ({value})"
-            return Unreachable(outcome, passing=passing, private=private)
-        if not _is_redirect(answer):
-            return _read(answer)
+            reason, value = answer.reject.reason, answer.reject.value
+            passing = reason != "private_address"
+            private = "" if passing or url != root else value
+            return Unreachable(f"robots.txt unreachable ({reason}: {value})", passing, private)
+        if answer.status >= 500:
+            return Unreachable(f"robots.txt answered {answer.status}")
+        if answer.status == 200:
+            return 200, answer.body.decode("utf-8-sig", "replace")
+        if answer.status not in _REDIRECTS or not answer.header("location"):
+            return max(answer.status, 400), ""
         target = urljoin(url, answer.header("location"))
         if urlsplit(target).scheme not in ("http", "https"):
             return 404, ""  # RFC 9309 §2.3.1.2: as if there were none
@@ -148,7 +144,7 @@ async def _fetch(root: str, ask: Ask) -> tuple[int, str] | Unreachable:
 
 
 async def _tdm(root: str, ask: Ask) -> str:
-    """The host's text and data mining policy, or nothing.
+    """Ask for the host's text and data mining policy; empty if it has none.
 
     Source: https://www.w3.org/community/reports/tdmrep/CG-FINAL-tdmrep-20240510/
     """
@@ -156,19 +152,3 @@ async def _tdm(root: str, ask: Ask) -> str:
     if isinstance(answer, Failure) or answer.status != 200:
         return ""
     return answer.body.decode("utf-8", "replace")
-
-
-def _read(answer: Response) -> tuple[int, str] | Unreachable:
-    if answer.status >= 500:
-        return Unreachable(f"robots.txt answered {answer.status}")
-    if answer.status == 200:
-        return 200, answer.body.decode("utf-8-sig", "replace")
-    return max(answer.status, 400), ""
-
-
-def _is_redirect(answer: Response) -> bool:
-    return answer.status in (301, 302, 303, 307, 308) and bool(answer.header("location"))
-
-
-def _outcome(status: int) -> str:
-    return "read" if status == 200 else f"no robots.txt ({status})"

@@ -53,7 +53,7 @@ class Listing:
 
 
 def read_listing(body: bytes, url: str) -> Listing:
-    """What the sitemap or feed at `url` lists. Whatever the bytes are, this raises nothing."""
+    """Read what the sitemap or feed at `url` lists. Whatever the bytes are, this raises nothing."""
     plain = _unpacked(body)
     start = plain[:256].removeprefix(codecs.BOM_UTF8).lstrip()
     if start.startswith(b"{"):
@@ -64,7 +64,7 @@ def read_listing(body: bytes, url: str) -> Listing:
 
 
 def _unpacked(body: bytes) -> bytes:
-    """At most MAX_BYTES of what gzip packed, up to where a file is cut off."""
+    """Unpack at most MAX_BYTES of what gzip packed, up to where a file is cut off."""
     if not body.startswith(b"\x1f\x8b"):
         return body[:MAX_BYTES]
     with suppress(zlib.error):
@@ -105,7 +105,7 @@ def _canonical(url: str, base: str) -> str:
 
 
 def _text_items(body: bytes) -> Iterator[_Item]:
-    """One URL per line."""
+    """Read one URL per line."""
     for match in _LINE.finditer(body.removeprefix(codecs.BOM_UTF8)):
         yield _Item("url", match[1].decode("utf-8", "replace"))
 
@@ -129,8 +129,9 @@ def _if_url(text: str) -> str:
 
 def _xml_items(body: bytes) -> Iterator[_Item]:
     collector = _Collector()
+    target: Any = collector  # it has the methods it wants; the stubs ask for all of them
     parser = etree.XMLParser(
-        target=_as_target(collector),
+        target=target,
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -151,14 +152,10 @@ def _xml_items(body: bytes) -> Iterator[_Item]:
 
 
 def _mended(body: bytes) -> bytes:
-    """With `?a=1&b=2` escaped, of which libxml2 keeps `?a=1`; in CDATA it stands rightly so."""
+    """Escape `?a=1&b=2`, of which libxml2 keeps `?a=1`; in CDATA it stands rightly so."""
     if b"<![CDATA[" in body or b"\0" in body:  # UTF-16 has NULs
         return body
     return _BARE_AMPERSAND.sub(b"&amp;", body)
-
-
-def _as_target(collector: Any) -> Any:
-    return collector  # it has the methods it wants; the stubs ask for all of them
 
 
 class _Collector:
@@ -172,7 +169,7 @@ class _Collector:
         self._attributes: dict[str, str] = {}
 
     def taken(self) -> list[_Item]:
-        """The items finished since the last call."""
+        """Return the items finished since the last call."""
         items, self._items = self._items, []
         return items
 
@@ -225,7 +222,7 @@ def _note(item: _Item, name: str, text: str, attributes: dict[str, str]) -> None
 
 
 def _note_link(item: _Item, text: str, attributes: dict[str, str]) -> None:
-    """RSS has the URL as text; Atom as href; a sitemap has other languages there."""
+    """Take a link: RSS has the URL as text, Atom as href, a sitemap other languages."""
     href = attributes.get("href", "")
     if attributes.get("rel", "alternate") != "alternate":
         return

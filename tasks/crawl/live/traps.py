@@ -10,6 +10,7 @@ segments (`PathologicalPathDecideRule`, `TooManyPathSegmentsDecideRule`); no Pyt
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, MutableMapping, Sequence
 from itertools import groupby
@@ -25,6 +26,7 @@ MAX_PARAMETERS = 12
 FIRST_YEAR = 1600  # newspapers are as old, and digitised
 YEARS_AHEAD = 2
 
+_SCHEMA = "CREATE TABLE IF NOT EXISTS patterns (name TEXT PRIMARY KEY, count INTEGER NOT NULL)"
 _DIGITS = re.compile("[0-9]+")
 # `/2512/3` is as likely page 3 of article 2512, so months have two digits here.
 _DATE = re.compile(r"(?<![0-9])([12][0-9]{3})[/-](?:0[1-9]|1[0-2])(?:[/-][0-3][0-9])?(?![0-9])")
@@ -32,7 +34,7 @@ _YEAR_PARAMETER = re.compile("(?:^|[&_])(?:year|yr)=([12][0-9]{3})(?![0-9])", re
 
 
 def pattern_of(url: str) -> str | None:
-    """What a canonical URL has in common with its like, or None if that may be without bound.
+    """Return what a canonical URL has in common with its like; None where it is not counted.
 
     Host, path with each run of digits masked, and the names of its parameters, sorted. A path in
     which a name stands twice is of the pattern of all paths of the same names: relative links of a
@@ -49,6 +51,19 @@ def pattern_of(url: str) -> str | None:
     return f"{origin}{_DIGITS.sub('#', path)}?{'&'.join(parameters)}"
 
 
+class PatternCounts(dict[str, int]):
+    """How many URLs there are of each counted pattern: a dictionary that is written down."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._db.execute(_SCHEMA)
+        super().__init__(self._db.execute("SELECT name, count FROM patterns").fetchall())
+
+    def __setitem__(self, name: str, count: int) -> None:
+        super().__setitem__(name, count)
+        self._db.execute("INSERT OR REPLACE INTO patterns VALUES (?, ?)", (name, count))
+
+
 class Traps:
     """Recognises endless URLs. `counts`, by pattern, is the caller's to keep and to restore."""
 
@@ -60,7 +75,7 @@ class Traps:
         self._max_urls_per_pattern = max_urls_per_pattern
 
     def verdict(self, url: str) -> Verdict | None:
-        """Why a canonical URL is a trap, or None. It changes no count."""
+        """Return why a canonical URL is a trap, or None. It changes no count."""
         return next(self._verdicts(url), None)
 
     def note(self, url: str) -> None:
@@ -101,7 +116,7 @@ def _path_verdicts(segments: Sequence[str]) -> Iterator[Verdict]:
 
 
 def _longest_run(segments: Sequence[str], width: int) -> int:
-    """How often `width` segments stand there again and again: 3 for /a/b/a/b/a/b and width 2."""
+    """Count how often `width` segments stand in a row: 3 for /a/b/a/b/a/b and width 2."""
     same = (segments[i] == segments[i + width] for i in range(len(segments) - width))
     runs = (sum(1 for _ in run) for is_same, run in groupby(same) if is_same)
     return max((run // width + 1 for run in runs), default=1)

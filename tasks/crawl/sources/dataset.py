@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from tasks.config import knob
+from tasks.crawl.captures import Found
 from tasks.crawl.inputs.listing import Input
-from tasks.crawl.sources.columns import Columns
-
-if TYPE_CHECKING:
-    from tasks.crawl.inputs.found import Found
+from tasks.crawl.sources.records import Columns
 
 
 class DatasetSource(Columns):
@@ -26,14 +24,14 @@ class DatasetSource(Columns):
     data_files: tuple[str, ...] = knob((), "files or globs on this machine. Empty: all of `path`")
 
     def inputs(self) -> list[Input]:
-        """The dataset as one input; raises RequestError for what is not on this machine."""
-        from tasks.crawl.inputs.dataset import check_local
+        """Return the dataset as one input; raises RequestError for what is not on this machine."""
+        from tasks.crawl.inputs.tables import check_local
 
         check_local(self)
         return [Input(Path(self.path).name or self.path, self.path)]
 
     def read(self, file: Input, scratch: Path) -> Iterator[Found]:
-        """The pages of the dataset; raises RequestError for a column that it does not have."""
-        from tasks.crawl.inputs.dataset import read_dataset
+        """Yield its pages; raises RequestError for a column that the dataset does not have."""
+        from tasks.crawl.inputs.tables import read_dataset
 
         return read_dataset(file.name, self, scratch)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from storage.errors import Fault, RequestError
 from tasks.config import Config, knob
+from tasks.crawl.captures import Found
 from tasks.crawl.inputs.listing import Input, find_inputs, local_file
-
-if TYPE_CHECKING:
-    from tasks.crawl.inputs.found import Found
 
 BASE_URL = (
     "what a file's path below the folder is put behind to be its URL, the same on every machine: "
@@ -39,7 +37,7 @@ class FilesSource(Config):
     )
 
     def inputs(self) -> list[Input]:
-        """The files, sorted by path; raises RequestError if there is none."""
+        """List the files, sorted by path; raises RequestError if there is none."""
         if not self.path.startswith("s3://") and not Path(self.path).expanduser().is_dir():
             remedy = "Check the spelling, and that this machine can see it."
             raise RequestError(Fault("crawl.source.path", self.path, "a folder", remedy))
@@ -52,8 +50,8 @@ class FilesSource(Config):
         return chosen
 
     def read(self, file: Input, scratch: Path) -> Iterator[Found]:
-        """The pages of one file."""
-        from tasks.crawl.inputs.document import read_document
+        """Yield the pages of one file."""
+        from tasks.crawl.inputs.files import read_document
 
         with local_file(file, scratch) as path:
             yield from read_document(file.name, path, self.base_url, self.max_page_bytes)

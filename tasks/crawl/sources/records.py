@@ -4,16 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from tasks.config import knob
+from tasks.config import Config, knob
+from tasks.crawl.captures import Found
 from tasks.crawl.inputs.listing import Input, find_inputs, local_file
-from tasks.crawl.sources.columns import Columns
-
-if TYPE_CHECKING:
-    from tasks.crawl.inputs.found import Found
+from tasks.crawl.sources.files import BASE_PATTERN, BASE_URL
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+
+
+class Columns(Config):
+    """What a row's page is made of: the same for files of records and for datasets."""
+
+    text_column: str = knob("text", "the column with the text")
+    url_column: str | None = knob(
+        None, "the column with the http(s) URL. Null: `base_url`, file and number of the row"
+    )
+    content_type: Literal["text/plain", "text/html", "text/markdown"] = knob(
+        "text/plain", "what the text is; HTML goes through clean's extractor"
+    )
+    base_url: str = knob("file:///", BASE_URL, pattern=BASE_PATTERN)
+    max_page_bytes: int = knob(
+        10_000_000, "bytes of one text in UTF-8; a larger one is rejected", ge=1_000
+    )
+
+    @property
+    def wanted(self) -> list[str]:
+        """Name the columns that are read."""
+        return [self.text_column, *([self.url_column] if self.url_column is not None else [])]
 
 
 class RecordsSource(Columns):
@@ -28,11 +47,11 @@ class RecordsSource(Columns):
     )
 
     def inputs(self) -> list[Input]:
-        """The files, in the order of `paths`; raises RequestError for what is not there."""
+        """List the files, in the order of `paths`; raises RequestError for what is not there."""
         return find_inputs(self.paths, _SUFFIXES)
 
     def read(self, file: Input, scratch: Path) -> Iterator[Found]:
-        """The pages of one file; raises RequestError for a column that it does not have."""
+        """Yield the pages of one file; raises RequestError for a column that it does not have."""
         from tasks.crawl.inputs.tables import read_table_file
 
         with local_file(file, scratch) as path:

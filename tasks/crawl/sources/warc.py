@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from tasks.config import Config, knob
+from tasks.crawl.captures import Found
 from tasks.crawl.inputs.listing import Input, find_inputs, local_file
 from tasks.crawl.sources.web import Signal
-
-if TYPE_CHECKING:
-    from tasks.crawl.inputs.found import Found
 
 _SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
 
@@ -41,11 +39,11 @@ class WarcSource(Config):
     )
 
     def inputs(self) -> list[Input]:
-        """The files, in the order of `paths`; raises RequestError for what is not there."""
+        """List the files, in the order of `paths`; raises RequestError for what is not there."""
         return find_inputs(self.paths, _SUFFIXES, self.prefix)
 
     def read(self, file: Input, scratch: Path) -> Iterator[Found]:
-        """The pages and rejects of one file."""
+        """Yield the pages and rejects of one file."""
         from tasks.crawl.inputs.warc import read_warc
 
         with local_file(file, scratch) as path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -9,7 +10,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, model_validator
 
 from tasks.config import Config, Pattern, knob
-from tasks.crawl.live.addresses import is_local_name
 from tasks.crawl.urls import canonical_url
 
 Signal = Literal["noindex", "nofollow", "noai", "noarchive", "tdm-reservation", "ai-train=no"]
@@ -22,6 +22,14 @@ def _known_zone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise ValueError(f"no time zone {name!r}; expected a name as Asia/Ho_Chi_Minh") from error
     return name
+
+
+def _is_local_name(host: str) -> bool:
+    """Whether `host` means this machine or its network by its spelling alone."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 Hour = Annotated[int, knob(..., "hour of the day", ge=0, le=23)]
@@ -163,7 +171,7 @@ class WebSource(Config):
     @model_validator(mode="after")
     def _reachable_by_owners(self) -> WebSource:
         hosts = [urlsplit(canonical_url(seed)).hostname or "" for seed in self.seeds]
-        at_home = self.allow_private_addresses and all(map(is_local_name, hosts))
+        at_home = self.allow_private_addresses and all(map(_is_local_name, hosts))
         if self.contact is None and not at_home:
             raise ValueError(
                 "`contact` is missing; expected an e-mail address or URL, because public hosts "

@@ -79,11 +79,9 @@ def _cosine(vectors, one, other):
 
 
 @njit(nogil=True, cache=True)
-def _measure(one, other, sets, starts, sizes, keys, vectors, ends, measures, leasts):
-    """(index of the first method by which two documents are duplicates, or -1; their similarity).
-
-    `ends[m]` is one past the last column of `keys` that is method m's.
-    """
+def _measure(one, other, listed, rules):
+    """(index of the first method by which two documents are duplicates, or -1; how near)."""
+    keys, ends, measures, leasts = listed.keys, rules.ends, rules.measures, rules.leasts
     first, similarity = 0, -2.0
     for method in range(ends.size):
         shares = False
@@ -93,7 +91,7 @@ def _measure(one, other, sets, starts, sizes, keys, vectors, ends, measures, lea
         if not shares:
             continue
         if measures[method] == COSINE:
-            near = _cosine(vectors, one, other)
+            near = _cosine(listed.vectors, one, other)
             if near >= leasts[method]:
                 return method, near
             continue
@@ -102,52 +100,46 @@ def _measure(one, other, sets, starts, sizes, keys, vectors, ends, measures, lea
             for m in range(ends.size):
                 if measures[m] == JACCARD:
                     lowest = min(lowest, leasts[m])
-            similarity = jaccard(sets, starts[one], sizes[one], starts[other], sizes[other], lowest)
+            starts, sizes = listed.starts, listed.sizes
+            similarity = jaccard(
+                listed.sets, starts[one], sizes[one], starts[other], sizes[other], lowest
+            )
         if similarity >= leasts[method]:
             return method, similarity
     return -1, -1.0
 
 
 @njit(nogil=True, cache=True)
-def match_components(
-    bounds, num_earlier, sets, starts, sizes, keys, vectors, ends, measures, leasts, kept_for, found
-):
+def match_components(bounds, num_earlier, listed, rules, kept_for, found):
     """Take the documents of each component in their order; keep each that no kept one resembles.
 
-    Component c is `bounds[c]:bounds[c + 1]`, in the order of the keep policy; its first
-    `num_earlier[c]` were kept by an earlier run, and stay. `starts` and `sizes` say where each
-    document's shingles lie in `sets`; `keys` are those of its candidates (documents x columns);
-    `vectors` its embeddings, of length 1. `kept_for` receives the kept document for which each
-    goes, or -1; `found` the method, and the similarity.
+    Component c is `bounds[c]:bounds[c + 1]` of the `listed` (a `Shortlist`), in the order of the
+    keep policy; its first `num_earlier[c]` were kept by an earlier run, and stay. `kept_for`
+    receives the kept document for which each goes, or -1; `found` the method (its place among the
+    `Rules`), and the similarity.
     """
     widest = 0
     for c in range(bounds.size - 1):
         widest = max(widest, bounds[c + 1] - bounds[c])
     seen = np.full(widest, -1, np.int64)
     is_searchable = True
-    for method in range(ends.size):
-        is_searchable &= measures[method] == JACCARD and leasts[method] > 0
+    for method in range(rules.ends.size):
+        is_searchable &= rules.measures[method] == JACCARD and rules.leasts[method] > 0
     for c in range(bounds.size - 1):
         first, last = bounds[c], bounds[c + 1]
         seen[: last - first] = -1
         if last - first > LARGE and is_searchable:
             _match_by_rare_shingles(
-                first, last, num_earlier[c], sets, starts, sizes, keys, vectors, ends, measures,
-                leasts, seen, kept_for, found,
-            )  # fmt: skip
+                first, last, num_earlier[c], listed, rules, seen, kept_for, found
+            )
         else:
-            _match_by_keys(
-                first, last, num_earlier[c], sets, starts, sizes, keys, vectors, ends, measures,
-                leasts, seen, kept_for, found,
-            )  # fmt: skip
+            _match_by_keys(first, last, num_earlier[c], listed, rules, seen, kept_for, found)
 
 
 @njit(nogil=True, cache=True)
-def _consider(
-    one, other, best, sets, starts, sizes, keys, vectors, ends, measures, leasts, kept_for, found
-):
+def _consider(one, other, best, listed, rules, kept_for, found):
     """Take `other` for `one` if it is nearer than what was found, or as near and better ranked."""
-    method, near = _measure(one, other, sets, starts, sizes, keys, vectors, ends, measures, leasts)
+    method, near = _measure(one, other, listed, rules)
     if method >= 0 and (near > best or (near == best and other < kept_for[one])):
         kept_for[one], found[one, 0], found[one, 1] = other, method, near
         return near
@@ -155,11 +147,9 @@ def _consider(
 
 
 @njit(nogil=True, cache=True)
-def _match_by_keys(
-    first, last, num_earlier, sets, starts, sizes, keys, vectors, ends, measures, leasts, seen,
-    kept_for, found,
-):  # fmt: skip
+def _match_by_keys(first, last, num_earlier, listed, rules, seen, kept_for, found):
     """Candidates are the kept documents that stand under one of the document's keys."""
+    keys = listed.keys
     width = keys.shape[1]
     slots = 4
     while slots < 2 * width * (last - first):
@@ -177,10 +167,7 @@ def _match_by_keys(
                     other = first + at // width
                     if seen[other - first] != one:
                         seen[other - first] = one
-                        best = _consider(
-                            one, other, best, sets, starts, sizes, keys, vectors, ends, measures,
-                            leasts, kept_for, found,
-                        )  # fmt: skip
+                        best = _consider(one, other, best, listed, rules, kept_for, found)
                     at = following[at]
         if kept_for[one] >= 0:
             continue
@@ -192,19 +179,15 @@ def _match_by_keys(
 
 
 @njit(nogil=True, cache=True)
-def _match_by_rare_shingles(
-    first, last, num_earlier, sets, starts, sizes, keys, vectors, ends, measures, leasts, seen,
-    kept_for, found,
-):  # fmt: skip
+def _match_by_rare_shingles(first, last, num_earlier, listed, rules, seen, kept_for, found):
     """Candidates are the kept documents that share one of the document's rarest shingles.
 
     Without loss: behind the rarest shingle that two documents share come all others that they do,
     so that it stands near the front in both.
     Source: Xiao et al., WWW 2008 (PPJoin), lemmas 1 and 2.
     """
-    least = 1.0
-    for method in range(ends.size):
-        least = min(least, leasts[method])
+    sets, starts, sizes = listed.sets, listed.starts, listed.sizes
+    least = min(1.0, rules.leasts.min())
     total = 0
     for one in range(first, last):
         total += sizes[one]
@@ -239,10 +222,7 @@ def _match_by_rare_shingles(
                     is_near = nth <= size - shared and ranks[at] <= sizes[other] - shared
                     if is_near and seen[other - first] != one:
                         seen[other - first] = one
-                        best = _consider(
-                            one, other, best, sets, starts, sizes, keys, vectors, ends, measures,
-                            leasts, kept_for, found,
-                        )  # fmt: skip
+                        best = _consider(one, other, best, listed, rules, kept_for, found)
                     at = following[at]
         if kept_for[one] >= 0:
             continue
@@ -287,3 +267,24 @@ def _count_distinct(values):
             distinct[num], counts[num] = values[at], 1
             num += 1
     return distinct, counts, num
+
+
+@njit(nogil=True, cache=True)
+def expect_candidates(sets, starts, sizes, bands, rows, threshold):
+    """Measure all pairs of a sample, and what banding would make of them.
+
+    Returns (expected candidates below the threshold, pairs that reach it, expected candidates of
+    them). Document d's sorted shingles are `sets[starts[d]:starts[d] + sizes[d]]`. A pair of
+    similarity s is a candidate with the chance 1 - (1 - s**rows)**bands.
+    """
+    in_vain, alike, found = 0.0, 0, 0.0
+    for one in range(starts.size):
+        for other in range(one):
+            near = jaccard(sets, starts[one], sizes[one], starts[other], sizes[other], 0.0)
+            chance = 1 - (1 - near**rows) ** bands
+            if near >= threshold:
+                alike += 1
+                found += chance
+            else:
+                in_vain += chance
+    return in_vain, np.float64(alike), found

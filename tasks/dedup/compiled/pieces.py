@@ -6,11 +6,11 @@ import numpy as np
 from numba import njit, uint32, uint64
 
 from tasks.dedup.compiled.words import _decode
-from tasks.dedup.hashing import MULTIPLIER, SEED
 
-_SEED, _MULTIPLIER = np.uint64(SEED), np.uint64(MULTIPLIER)
+# Those of `shingles`, spelt out: the cache of compiled code looks at this file's time alone.
+_SEED, _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x9E3779B185EBCA87)
 _NEW_LINE, _SPACE = 10, 32
-_MARK, _ALONE, _IGNORED = 2, 3, 4  # as in alphabet.py
+_MARK, _ALONE, _IGNORED = 2, 3, 4  # as in shingles.py
 
 
 @njit(nogil=True, cache=True)

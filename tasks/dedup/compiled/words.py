@@ -13,13 +13,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint32, uint64
 
-# Those of `hashing`, spelt out: the cache of compiled code looks at this file's time alone.
+# Those of `shingles`, spelt out: the cache of compiled code looks at this file's time alone.
 _SEED, _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x9E3779B185EBCA87)
 BITS = 24
 """How many of the highest bits of a hash `find_texts` filters by."""
 
 _SECOND_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
-_LETTER, _MARK, _ALONE, _IGNORED = 1, 2, 3, 4  # as in alphabet.py
+_LETTER, _MARK, _ALONE, _IGNORED = 1, 2, 3, 4  # as in shingles.py
 _SPACE = np.uint64(32)
 
 
@@ -152,13 +152,13 @@ def _longest(offsets, most):
 
 
 @njit(nogil=True, cache=True)
-def hash_texts(data, offsets, ascii_, codes, most, keys, seed):
+def hash_texts(data, offsets, ascii_, codes, most, keys):
     """Put a 64-bit hash of each text's words, in their order, into `keys`."""
     words = np.empty(_longest(offsets, most), np.uint64)
     for document in range(offsets.size - 1):
         start, end = offsets[document], offsets[document + 1]
         count = hash_words(data, start, end, ascii_, codes, words[:most])
-        state = _SEED + uint64(seed)
+        state = _SEED
         for word in range(count):
             state = (state ^ words[word]) * _SECOND_MULTIPLIER
             state ^= state >> uint64(29)
@@ -272,18 +272,6 @@ def _take_minima64(mixed, count, a, b, signature):
             value = a[p] * mixed[at] + b[p]
             least = value if value < least else least
         signature[p] = least
-
-
-@njit(nogil=True, cache=True)
-def band_keys(signatures, num_bands, num_rows, keys):
-    """Put a 64-bit key of each band of each signature into `keys` (bands x texts)."""
-    for text in range(signatures.shape[0]):
-        for band in range(num_bands):
-            state = _SEED + uint64(band)
-            for row in range(band * num_rows, (band + 1) * num_rows):
-                state = (state ^ uint64(signatures[text, row])) * _SECOND_MULTIPLIER
-                state ^= state >> uint64(32)
-            keys[band, text] = state * _MULTIPLIER
 
 
 @njit(nogil=True, cache=True)

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 
 from tasks.config import Config, knob
-from tasks.dedup.repeats import Rule
+from tasks.dedup.pieces import Rule
 
 
 class Often(Config):

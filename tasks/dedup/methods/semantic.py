@@ -6,16 +6,40 @@ measured. Source: Charikar, STOC 2002 (planes); SemDeDup, arXiv:2303.09540 (what
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import acos, pi
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from tasks.config import Config, knob
-from tasks.dedup.documents import Documents
-from tasks.dedup.embeddings import Embeddings, Vectors, read_vectors
+from tasks.dedup.documents import Documents, Rows, read_rows
 from tasks.dedup.shingles import Hashes
+from tasks.pinned import PinnedFile
+
+
+class Embeddings(PinnedFile):
+    """A Parquet or JSONL file with an embedding for each of some documents."""
+
+    key: Literal["document_id", "url"] = knob(
+        "document_id", "column that says which document it is of; ids are those of the clean stage"
+    )
+    column: str = knob("embedding", "column of the vectors, lists of numbers", min_length=1)
+
+    what: ClassVar[str] = "embeddings"
+    suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".jsonl")
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Of some documents, the rows of those that have a vector, ascending, and the vectors (rows x
+    dimensions), each of length 1."""
+
+    rows: Rows
+    vectors: npt.NDArray[np.float32]
 
 
 class Semantic(Config):
@@ -56,7 +80,7 @@ class Semantic(Config):
         return self.bands
 
     def keys_of(self, documents: Documents, threshold: float) -> Hashes:
-        from tasks.dedup.compiled.planes import plane_keys
+        from tasks.dedup.compiled.keys import plane_keys
 
         found = self.vectors_of(documents)
         ids = [xxhash.xxh3_64_intdigest(one.encode()) for one in documents.strings("document_id")]
@@ -78,3 +102,46 @@ class Semantic(Config):
 
     def basis(self, threshold: float) -> dict[str, Any]:
         return {"bands": self.bands, "planes": self.planes, "seed": self.seed}
+
+
+def read_vectors(files: Sequence[Embeddings], documents: Documents) -> Vectors:
+    """The vectors of those of the documents that the files have one of.
+
+    Raises RequestError for a file that has changed or lacks a column, and for vectors of other
+    dimensions than the first, without length, with numbers that are none, or given twice.
+    """
+    found: dict[int, npt.NDArray[np.float32]] = {}
+    for file in files:
+        rows = {key: row for row, key in enumerate(documents.strings(file.key))}
+        for number, entry in read_rows(file, (file.key, file.column)):
+            if not {file.key, file.column} <= set(entry):
+                raise file.fault(f"row {number}: no {file.key} and {file.column}", "both")
+            row = rows.get(entry[file.key])
+            if row is None:
+                continue
+            where = f"row {number}, of {entry[file.key]}"
+            vector = _unit(file, where, entry[file.column])
+            other = next(iter(found.values()), vector)
+            if other.size != vector.size:
+                raise file.fault(
+                    f"{where}: {vector.size} numbers", f"{other.size}, as the others have"
+                )
+            if row in found:
+                raise file.fault(f"{where}: a second vector", "one for each document")
+            found[row] = vector
+    ordered = sorted(found)
+    vectors = [found[row] for row in ordered] or [np.empty(0, np.float32)]
+    return Vectors(np.array(ordered, np.int64), np.stack(vectors)[: len(ordered)])
+
+
+def _unit(file: Embeddings, where: str, values: Any) -> npt.NDArray[np.float32]:
+    try:
+        vector = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise file.fault(f"{where}: {error}", "a list of numbers") from error
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise file.fault(f"{where}: NaN, infinite, or no list", "a list of finite numbers")
+    length = np.linalg.norm(vector)
+    if length == 0:
+        raise file.fault(f"{where}: a vector without length", "one that points somewhere")
+    return (vector / length).astype(np.float32)

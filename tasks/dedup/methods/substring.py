@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from tasks.config import Config, knob
-from tasks.dedup.repeats import Rule
+from tasks.dedup.pieces import Rule
 
 
 class Substring(Config):

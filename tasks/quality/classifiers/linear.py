@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from tasks.config import Config, knob
 from tasks.quality.examples import Examples
-from tasks.quality.scheme import Features
+from tasks.quality.model import Features
 
 
 class Linear(Config):

@@ -28,21 +28,17 @@ class Trained(Pinned):
 
     @classmethod
     def content_digest(cls, where: Any) -> str:
-        return _digest(str(where))
+        folder = Path(str(where)).expanduser()
+        missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
+        if missing:
+            raise ValueError(
+                f"{folder} has no {', '.join(missing)}; expected the folder of a quality model, "
+                f"with {', '.join(MODEL_FILES)}. `phusa export quality FOLDER` writes one."
+            )
+        digests = "\n".join(digest_of(folder / name) for name in MODEL_FILES)
+        return xxhash.xxh3_128_hexdigest(digests.encode())
 
     def folder(self) -> Path:
         """The folder; raises RequestError unless it holds the same model as when it was read."""
         self.require_unchanged()
         return Path(self.path).expanduser()
-
-
-def _digest(path: str) -> str:
-    folder = Path(path).expanduser()
-    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
-    if missing:
-        raise ValueError(
-            f"{folder} has no {', '.join(missing)}; expected the folder of a quality model, with "
-            f"{', '.join(MODEL_FILES)}. `phusa export quality FOLDER` writes one."
-        )
-    digests = "\n".join(digest_of(folder / name) for name in MODEL_FILES)
-    return xxhash.xxh3_128_hexdigest(digests.encode())

@@ -43,7 +43,9 @@ class ExampleFiles(Pinned):
 
     @classmethod
     def content_digest(cls, where: Any) -> str:
-        return _digest(find_files([str(path) for path in where]))
+        """Of all files, whatever they are called and in whatever order."""
+        digests = sorted(map(digest_of, find_files([str(path) for path in where])))
+        return xxhash.xxh3_128_hexdigest("\n".join(digests).encode())
 
     def files(self) -> list[Path]:
         """The files, sorted by their content; raises RequestError unless they are as they were."""
@@ -79,8 +81,3 @@ def find_files(paths: tuple[str, ...] | list[str]) -> list[Path]:
             raise ValueError(f"{odd[0]} is of no known kind; expected {', '.join(SUFFIXES)}")
         found |= dict.fromkeys(hit.resolve() for hit in hits)
     return list(found)
-
-
-def _digest(files: list[Path]) -> str:
-    """Of all files, whatever they are called and in whatever order."""
-    return xxhash.xxh3_128_hexdigest("\n".join(sorted(map(digest_of, files))).encode())

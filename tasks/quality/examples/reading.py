@@ -1,20 +1,23 @@
-"""Texts of example files, those of them that are trained from, in an order of their own."""
+"""Texts of example files and of the corpus, those of them that are trained from."""
 
 from __future__ import annotations
 
+import heapq
 import io
 import json
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
 from storage.errors import Fault, RequestError
+from storage.lookup import read_columns, strings
 from tasks.quality.examples.files import ExampleFiles
 
 _BATCH_ROWS = 256
@@ -71,6 +74,23 @@ def rank(seed: int, name: str) -> int:
     return xxhash.xxh3_64_intdigest(name.encode(), seed)
 
 
+def draw_documents(documents: Sequence[Path], most: int, seed: int) -> Draw:
+    """`most` documents whose ids' hashes are lowest; their texts alone are read."""
+    ids = [read_columns([path], ["document_id"])["document_id"].to_pylist() for path in documents]
+    ranked = ((rank(seed, one), one) for of_shard in ids for one in of_shard)
+    chosen = {one for _, one in heapq.nsmallest(most, ranked)}
+    draw = Draw(most, seed)
+    for path, of_shard in zip(documents, ids, strict=True):
+        wanted = strings(chosen.intersection(of_shard))
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups if len(wanted) else 0):
+                table = file.read_row_group(group, ["document_id", "text", "url", "language"])
+                table = table.filter(pc.is_in(table["document_id"], value_set=wanted))
+                for row in table.drop_columns(["document_id"]).to_pylist():
+                    draw.add(Example.of(**row))
+    return draw
+
+
 def read_examples(files: ExampleFiles, most: int, seed: int) -> Draw:
     """The examples of these files, those that are drawn.
 
@@ -84,7 +104,7 @@ def read_examples(files: ExampleFiles, most: int, seed: int) -> Draw:
                 draw.add(Example.of(**row))
         if draw.num_given == before:
             remedy = "Leave the file out, or put examples in it."
-            raise RequestError(Fault(str(path), "no text", "at least one example", remedy))
+            raise _refused(path, "no text", "at least one example", remedy)
     return draw
 
 
@@ -100,10 +120,13 @@ def _rows(path: Path, text_column: str) -> Iterator[dict[str, str]]:
     except UnicodeDecodeError as error:
         found = f"byte 0x{error.object[error.start]:02x} at {error.start:,}, which is not UTF-8"
         remedy = "Convert the file: iconv -f ENCODING -t UTF-8."
-        raise RequestError(Fault(str(path), found, "UTF-8 text", remedy)) from error
+        raise _refused(path, found, "UTF-8 text", remedy) from error
     except (pa.ArrowException, OSError, EOFError) as error:
-        remedy = "Copy or make the file again."
-        raise RequestError(Fault(str(path), str(error), "a whole file", remedy)) from error
+        raise _refused(path, str(error), "a whole file", "Copy or make the file again.") from error
+
+
+def _refused(where: Path | str, found: str, expected: str, remedy: str) -> RequestError:
+    return RequestError(Fault(str(where), found, expected, remedy))
 
 
 def _parquet(path: Path, text_column: str) -> Iterator[dict[str, str]]:
@@ -128,11 +151,10 @@ def _json_lines(path: Path, text_column: str) -> Iterator[dict[str, str]]:
                 raise
             except (ValueError, RecursionError) as error:
                 remedy = "Mend or remove the line."
-                raise RequestError(Fault(where, str(error), "a JSON object", remedy)) from error
+                raise _refused(where, str(error), "a JSON object", remedy) from error
             if not isinstance(row, dict):
-                found = type(row).__name__
                 remedy = f'One object a line: {{"{text_column}": "…"}}.'
-                raise RequestError(Fault(where, found, "a JSON object", remedy))
+                raise _refused(where, type(row).__name__, "a JSON object", remedy)
             _require_column(where, list(row), text_column)
             yield _plain(where, row, text_column)
 
@@ -148,7 +170,7 @@ def _require_column(where: str, names: list[str], text_column: str) -> None:
     if text_column not in names:
         found = f"the columns {', '.join(map(str, names)) or 'none'}"
         remedy = "Set text_column of these examples to the one that holds the text."
-        raise RequestError(Fault(where, found, f"a column {text_column}", remedy))
+        raise _refused(where, found, f"a column {text_column}", remedy)
 
 
 def _plain(where: str, row: Mapping[str, Any], text_column: str) -> dict[str, str]:
@@ -156,6 +178,6 @@ def _plain(where: str, row: Mapping[str, Any], text_column: str) -> dict[str, st
     if not isinstance(text, str):
         found = f"{type(text).__name__} in {text_column}"
         remedy = "Give a text in every row, or set text_column."
-        raise RequestError(Fault(where, found, "a string", remedy))
+        raise _refused(where, found, "a string", remedy)
     told = {name: row.get(name) for name in ("url", "language")}
     return {"text": text} | {name: of if isinstance(of, str) else "" for name, of in told.items()}

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from flows.operations.recording import RECORDING
+from flows.operations.server import RECORDING
 from tests.conftest import ROOT
 from tests.flows.servers import free_port
 

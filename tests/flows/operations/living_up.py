@@ -17,7 +17,7 @@ import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 
-from flows.operations.instance import Instance, read_instance
+from flows.operations.processes import UpNote, read_note
 from tests.conftest import ROOT
 
 READY = "Ctrl-C stops everything"
@@ -109,8 +109,8 @@ class LivingUp:
                     known.append(process)
         return [p for p in known if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
-    def instance(self) -> Instance:
-        found = read_instance(self.home)
+    def note(self) -> UpNote:
+        found = read_note(self.home)
         assert found is not None
         return found
 

@@ -14,11 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.operations.doctor import checks, storage
-from flows.operations.doctor.checks import examine, run_checks
-from flows.operations.doctor.finding import Finding, Place, ok
-from flows.operations.doctor.gpu import gpu
-from flows.operations.doctor.packages import packages, python
+from flows.operations import checks, doctor
+from flows.operations.checks import Finding, Place, gpu, ok, packages, python
+from flows.operations.doctor import examine, run_checks
 from storage.store import Store
 from tests.flows.conftest import Cli
 from tests.flows.servers import free_port
@@ -66,7 +64,7 @@ def test_no_server_is_one_error_and_the_rest_is_said_to_be_skipped(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     url = f"http://127.0.0.1:{free_port()}/api"
-    monkeypatch.setattr(checks, "_api_url", lambda home: (url, "as the test says"))
+    monkeypatch.setattr(doctor, "_api_url", lambda place: (url, "as the test says"))
     done = cli("doctor", "--store", tmp_path, "--json")
     found = {row["check"]: row for row in json.loads(done.out)}
     assert done.code == 1
@@ -78,7 +76,7 @@ def test_no_server_is_one_error_and_the_rest_is_said_to_be_skipped(
 
 def test_the_report_for_people(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     findings = [ok("store", "here"), Finding("GPU", "error", "[none]", "one", "Buy one.")]
-    monkeypatch.setattr(checks, "examine", lambda store: findings)
+    monkeypatch.setattr(doctor, "examine", lambda store: findings)
     done = cli("doctor")
     assert done.code == 1
     for text in ("✓", "✗", "[none]", "expected:", "Buy one.", "1 wrong"):
@@ -86,13 +84,13 @@ def test_the_report_for_people(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_a_store_is_probed_and_left_as_it_was(place: Place) -> None:
-    (found,) = storage.store(place)
+    (found,) = checks.store(place)
     assert found.status == "ok"
     assert list(Path(str(place.store)).iterdir()) == []
 
 
 def test_a_store_that_is_not_there_is_not_made(place: Place, tmp_path: Path) -> None:
-    (found,) = storage.store(Place(str(tmp_path / "other" / "store"), tmp_path))
+    (found,) = checks.store(Place(str(tmp_path / "other" / "store"), tmp_path))
     assert (found.status, "not there yet" in found.found) == ("ok", True)
     assert not (tmp_path / "other").exists()
 
@@ -101,14 +99,14 @@ def test_a_store_that_takes_every_create_is_refused(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("storage.backends.LocalBackend.create", lambda *_: True)
-    (found,) = storage.store(place)
+    (found,) = checks.store(place)
     assert found.status == "error"
     assert "created again" in found.found
 
 
 def test_a_folder_in_the_way(place: Place, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    (found,) = storage.store(Place(str(tmp_path / "file"), tmp_path))
+    (found,) = checks.store(Place(str(tmp_path / "file"), tmp_path))
     assert found.status == "error"
     assert str(tmp_path / "file") in found.found
 
@@ -122,18 +120,18 @@ def test_an_s3_that_does_not_answer_costs_seconds(
         if answers:
             listener.listen()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
-        monkeypatch.setattr(storage, "_READ_S", 1.0)
+        monkeypatch.setattr(checks, "_READ_S", 1.0)
         began = time.monotonic()
-        with storage.asking_once():
-            (found,) = storage.store(Place(s3_bucket, tmp_path))
-            (left,) = storage.leftovers(Place(s3_bucket, tmp_path))
+        with checks.asking_once():
+            (found,) = checks.store(Place(s3_bucket, tmp_path))
+            (left,) = checks.leftovers(Place(s3_bucket, tmp_path))
     assert time.monotonic() - began < 8
     assert (found.status, left.status) == ("error", "skipped")
     assert s3_bucket in found.found
 
 
 def test_an_s3_that_works(s3_bucket: str, tmp_path: Path) -> None:
-    (found,) = storage.store(Place(s3_bucket, tmp_path))
+    (found,) = checks.store(Place(s3_bucket, tmp_path))
     assert found.status == "ok"
     assert Store(s3_bucket).backend.sizes("") == {}
 
@@ -144,15 +142,15 @@ def test_a_disk_that_fills_up(
 ) -> None:
     usage = namedtuple("usage", "free")(int(free))
     monkeypatch.setattr(psutil, "disk_usage", lambda folder: usage)
-    assert {f.status for f in storage.disk(place)} == {status}
+    assert {f.status for f in checks.disk(place)} == {status}
 
 
 def test_work_that_a_dead_build_left(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(str(place.store)).building("clean", "a" * 64) as workspace:
         (workspace.data / "half").write_bytes(b"x" * 1000)
-    assert storage.leftovers(place)[0].status == "ok"
-    monkeypatch.setattr(storage, "_LEFT_S", -1.0)
-    (found,) = storage.leftovers(place)
+    assert checks.leftovers(place)[0].status == "ok"
+    monkeypatch.setattr(checks, "_LEFT_S", -1.0)
+    (found,) = checks.leftovers(place)
     assert found.status == "warning"
     assert "phusa gc" in found.remedy
 
@@ -210,9 +208,9 @@ def test_checks_that_raise_or_hang_are_findings_and_stop_no_other(place: Place) 
 def test_every_check_is_in_the_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a server each check of it is named as skipped, in the order of the list."""
     url = f"http://127.0.0.1:{free_port()}/api"
-    monkeypatch.setattr(checks, "_api_url", lambda home: (url, "as the test says"))
-    monkeypatch.setattr(checks, "HERE", ())
-    monkeypatch.setattr(checks, "AROUND", ())
+    monkeypatch.setattr(doctor, "_api_url", lambda place: (url, "as the test says"))
+    monkeypatch.setattr(doctor, "HERE", ())
+    monkeypatch.setattr(doctor, "AROUND", ())
     found = examine(str(tmp_path))
-    names = [check.__name__.replace("_", " ") for check in checks.ON_SERVER]
+    names = [check.__name__.replace("_", " ") for check in doctor.ON_SERVER]
     assert [f.check for f in found if f.status == "skipped"] == names

@@ -26,10 +26,14 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.events.schemas.events import Event
 from prefect.states import Pending, Running, Scheduled
 
-from flows.operations.doctor import pools, server, stuck
-from flows.operations.doctor.finding import Place
-from flows.operations.server import ensure_pool, ensure_zombie_automation
-from flows.operations.settings import ZOMBIE_AFTER_S, ZOMBIES
+from flows.operations import server_checks
+from flows.operations.checks import Place
+from flows.operations.server import (
+    ZOMBIE_AFTER_S,
+    ZOMBIES,
+    ensure_pool,
+    ensure_zombie_automation,
+)
 from tests.conftest import ROOT
 from tests.flows.operations.living_up import LivingUp, wait_for
 from tests.flows.servers import free_port
@@ -97,7 +101,7 @@ def test_the_knobs_of_the_recipe_fill_the_forms(up: LivingUp, client: SyncPrefec
 def test_once_more_changes_nothing_and_keeps_what_a_person_set(client: SyncPrefectClient) -> None:
     client.update_work_pool("gpu", WorkPoolUpdate(concurrency_limit=2))
     (before,) = client.read_automations_by_name(ZOMBIES)
-    assert ensure_pool(client, "gpu").limit == 2
+    assert ensure_pool(client, "gpu") == "gpu (2 at once)"
     ensure_zombie_automation(client)
     (after,) = client.read_automations_by_name(ZOMBIES)
     assert after == before
@@ -145,8 +149,8 @@ def test_doctor_sees_a_zombie(
     place: Place, client: SyncPrefectClient, zombie: FlowRun, state: State[Any]
 ) -> None:
     client.set_flow_run_state(zombie.id, state, force=True)
-    assert all(f.status == "ok" for f in stuck.stuck_runs(place))
-    found = [f for f in stuck.stuck_runs(later(place, hours=1)) if zombie.name in f.found]
+    assert all(f.status == "ok" for f in server_checks.stuck_runs(place))
+    found = [f for f in server_checks.stuck_runs(later(place, hours=1)) if zombie.name in f.found]
     assert [f.status for f in found] == ["error"]
     assert "pool cpu" in found[0].found
     assert str(zombie.id) in found[0].remedy
@@ -182,13 +186,13 @@ def remake_automation(
 
 
 def test_doctor_sees_an_idle_or_paused_pool(place: Place, client: SyncPrefectClient) -> None:
-    assert [f.status for f in pools.pools(place)] == ["ok", "ok"]
-    gone = pools.pools(later(place, minutes=1))
+    assert [f.status for f in server_checks.pools(place)] == ["ok", "ok"]
+    gone = server_checks.pools(later(place, minutes=1))
     assert [f.status for f in gone] == ["error", "error"]
     assert "no worker online" in gone[0].found
     client.update_work_pool("gpu", WorkPoolUpdate(is_paused=True))
     try:
-        assert "paused" in pools.pools(place)[1].found
+        assert "paused" in server_checks.pools(place)[1].found
     finally:
         client.update_work_pool("gpu", WorkPoolUpdate(is_paused=False))
 
@@ -196,21 +200,21 @@ def test_doctor_sees_an_idle_or_paused_pool(place: Place, client: SyncPrefectCli
 def test_doctor_sees_missing_deployments_and_late_runs(
     place: Place, client: SyncPrefectClient
 ) -> None:
-    late = [f for f in pools.schedules(later(place, days=2)) if f.check == "late runs"]
+    late = [f for f in server_checks.schedules(later(place, days=2)) if f.check == "late runs"]
     assert [f.status for f in late] == ["warning"]
     clean = client.read_deployment_by_name("clean/clean")
     client.delete_deployment(clean.id)
-    (found,) = pools.deployments(place)
+    (found,) = server_checks.deployments(place)
     assert found.status == "error"
     assert "clean/clean" in found.found
 
 
 def test_doctor_sees_the_automation_missing(place: Place, client: SyncPrefectClient) -> None:
-    assert server.automation(place)[0].status == "ok"
+    assert server_checks.automation(place)[0].status == "ok"
     (automation,) = client.read_automations_by_name(ZOMBIES)
     client.delete_automation(automation.id)
     try:
-        assert server.automation(place)[0].status == "error"
+        assert server_checks.automation(place)[0].status == "error"
     finally:
         ensure_zombie_automation(client)
 
@@ -219,10 +223,10 @@ def test_a_worker_that_dies_is_started_again_and_its_run_crashed(
     up: LivingUp, tmp_path: Path
 ) -> None:
     run = up.run_slow(up.deploy_slow(tmp_path), tmp_path)
-    worker, _ = up.instance().services["worker-cpu"]
+    worker, _ = up.note().services["worker-cpu"]
     os.kill(worker, signal.SIGKILL)
     wait_for("its end", lambda: "worker-cpu ended with exit code -9" in up.said())
-    wait_for("another worker", lambda: up.instance().services["worker-cpu"][0] != worker)
+    wait_for("another worker", lambda: up.note().services["worker-cpu"][0] != worker)
     assert (tmp_path / "saved").exists()
     assert up.states([run.id]) == ["Crashed", "Crashed"]
 
@@ -239,6 +243,6 @@ def test_ctrl_c_saves_ends_everything_and_it_starts_again(up: LivingUp, tmp_path
 
 
 def test_kill_9_leaves_no_orphans(up: LivingUp) -> None:
-    wait_for("both workers", lambda: {"worker-cpu", "worker-gpu"} <= up.instance().services.keys())
+    wait_for("both workers", lambda: {"worker-cpu", "worker-gpu"} <= up.note().services.keys())
     up.signal(signal.SIGKILL)
     wait_for("nothing left", lambda: not up.left_over(), 30)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from storage.identities import page_id
 from storage.parquet import write_rows
@@ -17,9 +16,6 @@ from storage.records import FETCH, PAGE
 from storage.warc import WarcSegment
 from storage.workspace import Workspace
 from tasks.clean.clean import PageShard
-
-settings.register_profile("patient", deadline=None)  # the machine may be busy
-settings.load_profile("patient")
 
 
 @dataclass(frozen=True)

@@ -127,3 +127,18 @@ def score(
         mean(hit / got if got else 0.0 for hit, _, got in hits),
         mean(hit / true if true else 1.0 for hit, true, _ in hits),
     )
+
+
+# A new sentence does not begin with a small letter. Two patterns, each begun by one set of
+# characters: five times as fast as their union.
+_INNER_END = re.compile(r"""[.!?]["'”’)\]]* +(?=[^\sa-z])""")  # noqa: RUF001
+_INNER_FULL_WIDTH_END = re.compile("[。！？][」』”’）]*(?=\\S)")  # noqa: RUF001
+
+
+def count_sentences(text: str, num_lines: int) -> int:
+    """Sentences of a text of so many lines, as C4's filter counts them: none goes on in the next
+    line."""
+    num_inner = len(_INNER_END.findall(text))
+    if not text.isascii():
+        num_inner += len(_INNER_FULL_WIDTH_END.findall(text))
+    return num_lines + num_inner

@@ -29,8 +29,8 @@ from tasks.clean.clean import (
 from tasks.clean.config import CleanConfig, Replacement, Sandbox
 from tasks.clean.extractors import Resiliparse
 from tasks.clean.filters import Length, Repetition
+from tasks.clean.judging import Verdicts
 from tasks.clean.trims import Boilerplate, C4Lines, Menus
-from tasks.clean.verdicts import Verdicts
 from tests.tasks.clean.bad_extractors import Obedient
 from tests.tasks.clean.conftest import Page, WriteShard
 

@@ -18,7 +18,7 @@ from storage.records import REJECT, signals_schema
 from tasks.clean.config import CleanConfig
 from tasks.clean.filters import FineWeb, GopherQuality, Length
 from tasks.clean.funnel import KEPT, LANGUAGE, TEXT, Drop, Funnel, funnel
-from tasks.clean.verdicts import Verdicts
+from tasks.clean.judging import Verdicts
 from tasks.domains import NO_HOST, domains_of
 
 Row = dict[str, Any]

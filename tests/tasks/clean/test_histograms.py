@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.clean.filters import Bound
@@ -43,6 +43,7 @@ def test_counts_are_those_of_brute_force(values: list[float], bound: tuple[float
 
 
 @given(WHOLE | SHARES, BOUNDS)
+@example([5e-324], (0.0, math.inf))
 def test_a_bound_that_may_be_broken_lies_on_the_axis(
     values: list[float], bound: tuple[float, float]
 ) -> None:

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.clean.filters import C4, Candidate, FineWeb, GopherQuality, Length
-from tasks.clean.filters.c4 import count_sentences
-from tasks.clean.filters.stop_words import STOP_WORDS
-from tasks.clean.filters.terminal import C4_ENDS, ENDS_OF_ANY_SCRIPT, TERMINAL
+from tasks.clean.filters import C4, Candidate, FineWeb, GopherQuality, Length, Repetition
+from tasks.clean.filters.gopher_quality import STOP_WORDS
 from tasks.clean.kernels import characters, repeats, scan
+from tasks.clean.text import C4_ENDS, ENDS_OF_ANY_SCRIPT, TERMINAL, code_points
 from tasks.clean.trims import C4Lines
 from tasks.words import is_unspaced, split_words
+from tests.tasks.clean.measures import count_sentences
 
 # All kinds of white space, marks and letters that a rule looks at, and any other character.
 TEXTS = st.text(
@@ -101,7 +101,7 @@ def test_paragraphs_stand_between_line_feeds(text: str) -> None:
     pieces = text.split("\n\n")
     if "\n\n\n" in text:
         pieces = [stripped for piece in pieces if (stripped := piece.strip("\n"))]
-    places = repeats.paragraphs(characters.code_points(text))
+    places = repeats.paragraphs(code_points(text))
     assert _strings(text, places) == pieces
 
 
@@ -151,7 +151,7 @@ SHORT = st.text("abAB\u0130 ", min_size=3, max_size=6)
 
 @given(st.text("abAB\u0130 ", max_size=60), st.lists(SHORT.map(str.lower), min_size=1, max_size=4))
 def test_strings_are_found_wherever_they_stand(text: str, strings: list[str]) -> None:
-    found = characters.count_strings(text, characters.code_points(text), tuple(strings))
+    found = characters.count_strings(text, code_points(text), tuple(strings))
     lowered = text.lower()
     for string, num in zip(strings, found, strict=True):
         places = [n for n in range(len(lowered)) if lowered.startswith(string, n)]
@@ -161,9 +161,9 @@ def test_strings_are_found_wherever_they_stand(text: str, strings: list[str]) ->
 def test_long_strings_are_found_too() -> None:
     long = "ab" * 150 + "c"
     text = f"x {long.upper()} {long} {long[1:]}"
-    assert characters.count_strings(text, characters.code_points(text), (long, "abc")) == [2, 3]
-    assert characters.count_strings(text, characters.code_points(text), (long,)) == [2]
-    assert characters.count_strings(text, characters.code_points(text), ()) == []
+    assert characters.count_strings(text, code_points(text), (long, "abc")) == [2, 3]
+    assert characters.count_strings(text, code_points(text), (long,)) == [2]
+    assert characters.count_strings(text, code_points(text), ()) == []
 
 
 def test_every_character_is_what_python_says() -> None:
@@ -193,7 +193,7 @@ def test_equal_pieces_are_found_whatever_tells_them_apart(by_ends: bool) -> None
     ends = np.cumsum([len(piece) + 1 for piece in pieces]) - 1
     places = np.array([ends - list(map(len, pieces)), ends], np.int32).T.copy()
     repeated = [piece for piece, n in Counter(pieces).items() for _ in range(n - 1)]
-    found = repeats.repeats(characters.code_points(text), places)
+    found = repeats.repeats(code_points(text), places)
     length = sum(map(len, pieces))
     assert found == (length, len(repeated), sum(map(len, repeated)))
 
@@ -204,3 +204,46 @@ def test_reading_a_recipe_does_not_import_numba() -> None:
     )
     code = "; ".join((*lines, "raise SystemExit('numba' in sys.modules)"))
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def _top(words: list[str], n: int) -> int:
+    """Gopher's rule by its words: the most frequent n-gram's characters, each time it stands."""
+    grams = Counter(" ".join(words[i : i + n]) for i in range(len(words) - n + 1))
+    gram, count = grams.most_common(1)[0] if grams else ("", 0)
+    return len(gram) * count if count > 1 else 0
+
+
+def _repeated(words: list[str], n: int) -> int:
+    """Characters of n-grams that were seen before, going on behind each."""
+    seen: set[tuple[str, ...]] = set()
+    characters = place = 0
+    while place <= len(words) - n:
+        gram = tuple(words[place : place + n])
+        if gram in seen:
+            characters += len("".join(gram))
+            place += n
+        else:
+            seen.add(gram)
+            place += 1
+    return characters
+
+
+def _check(text: str) -> None:
+    words = text.split()
+    signals = Repetition().measure(Candidate(text, "en"))
+    length = max(len(text), 1)
+    for n in (2, 3, 4):
+        assert signals[f"top_{n}_gram_character_share"] == _top(words, n) / length
+    for n in range(5, 11):
+        assert signals[f"repeated_{n}_gram_character_share"] == _repeated(words, n) / length
+
+
+@given(st.lists(st.sampled_from(["a", "bb", "ccc", "ệ"]), max_size=60).map(" ".join))
+def test_shares_are_those_found_plainly(text: str) -> None:
+    _check(text)
+
+
+@given(st.integers(1, 6), st.integers(100, 900), st.randoms(use_true_random=False))
+def test_shares_of_many_words_are_those_found_plainly(kinds: int, num: int, draw: object) -> None:
+    numbers = np.random.default_rng(hash(str(draw)) % 2**32).integers(0, 4**kinds, num)
+    _check(" ".join(f"w{number}" for number in numbers.tolist()))

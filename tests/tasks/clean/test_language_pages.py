@@ -16,8 +16,7 @@ import pytest
 from resiliparse.parse.html import HTMLTree
 
 from tasks.clean.extractors import Resiliparse
-from tasks.clean.language import LanguageDetector
-from tasks.clean.language_codes import plain_code, whole_language
+from tasks.clean.language import LanguageDetector, plain_code, whole_language
 from tasks.clean.text import decode, tidy
 
 HANDBOOK = Path("/usr/share/doc/debian-handbook/html"), "en-US"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from storage.errors import RequestError
 from tasks.clean.config import CleanConfig
 from tasks.clean.filters import Candidate, WordBlocklist
-from tasks.clean.filters.lists import ListFile, listed
+from tasks.clean.filters.terms import ListFile, listed
 from tasks.config import identity
 
 

@@ -16,8 +16,7 @@ from tasks.clean import sandbox
 from tasks.clean.clean import TABLES, CleanPaths, clean_shard
 from tasks.clean.config import CleanConfig
 from tasks.clean.extractors import Auto, Extractor, Resiliparse, Trafilatura
-from tasks.clean.plain import is_plain, read_plain
-from tasks.clean.xhtml import XHTML, closed
+from tasks.clean.judging import XHTML, closed, is_plain, read_plain
 from tests.tasks.clean.conftest import Page, WriteShard
 
 PATHS = CleanPaths(*(f"{table}/a.parquet" for table in TABLES))

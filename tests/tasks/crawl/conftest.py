@@ -9,13 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from tasks.crawl.sources.web import WebSource
 from tests.tasks.crawl.knobs import web_source
-
-settings.register_profile("phusa", deadline=None, max_examples=40)
-settings.load_profile("phusa")
 
 _POLICIES = frozenset({"/robots.txt", "/.well-known/tdmrep.json"})
 HTML = {"Content-Type": "text/html; charset=utf-8"}

@@ -17,8 +17,8 @@ from storage.parquet import read_table
 from storage.takedown import NOTHING, Forgotten, Kind, Takedown, identify
 from storage.warc import read_body
 from storage.workspace import Workspace
-from tasks.crawl.captures import Capture, FetchedPage
-from tasks.crawl.catalogue import Catalogue
+from tasks.crawl.captures import Capture
+from tasks.crawl.catalogue import Catalogue, FetchedPage
 from tasks.crawl.index import Crawled, write_crawl, write_index
 from tasks.crawl.live.crawler import crawl
 from tasks.crawl.rewrite import SealedShard, copy_segment, read_rejects

@@ -9,19 +9,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import settings
 
 from storage.identities import document_id
 from storage.parquet import read_table, shard_name, write_rows
 from storage.records import DOCUMENT
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.earlier import EarlierIndex
+from tasks.dedup.keys import EarlierIndex
+from tasks.dedup.passes import Passes, carry_out
 from tasks.dedup.work import DUPLICATES, DedupWork, deduplicate
-
-settings.register_profile("patient", deadline=None)  # the machine may be busy
-settings.load_profile("patient")
-
 
 Row = dict[str, Any]
 
@@ -40,6 +36,11 @@ class Deduped:
         folder = self.root / "dedup" / "data"
         documents = tuple(sorted((folder / "documents").glob("*.parquet")))
         return EarlierIndex(self.root.name, folder, documents)
+
+    @property
+    def evidence(self) -> bytes:
+        """The file of duplicates."""
+        return (self.root / "dedup" / "data" / DUPLICATES).read_bytes()
 
     @property
     def kept_urls(self) -> set[str]:
@@ -70,6 +71,22 @@ def document(url: str, text: str, **facts: Any) -> Row:
     }
 
 
+def write_shards(root: Path, rows: Sequence[Row], num_shards: int = 1) -> tuple[Path, ...]:
+    """Documents dealt over shards, as the clean stage writes them."""
+    source = Workspace(root / "clean")
+    names = [shard_name("documents", shard, num_shards) for shard in range(num_shards)]
+    for shard, name in enumerate(names):
+        write_rows(source, name, rows[shard::num_shards], DOCUMENT)
+    return tuple(source.data / name for name in names)
+
+
+def run_passes(root: Path, rows: Sequence[Row], config: DedupConfig, num_shards: int = 1) -> Passes:
+    """All passes of a configuration on documents."""
+    passes = Passes(write_shards(root, rows, num_shards), (), config, root / "dedup")
+    carry_out(passes)
+    return passes
+
+
 def run_dedup(
     root: Path,
     rows: Sequence[Row],
@@ -79,14 +96,9 @@ def run_dedup(
 ) -> Deduped:
     """The stage on documents dealt over shards, in a folder that is named for the corpus."""
     config = config or DedupConfig()
-    source = Workspace(root / "clean")
-    names = [shard_name("documents", shard, num_shards) for shard in range(num_shards)]
-    for shard, name in enumerate(names):
-        write_rows(source, name, rows[shard::num_shards], DOCUMENT)
-    documents = tuple(source.data / name for name in names)
-    work = DedupWork(documents, tuple(earlier), config, root / "dedup")
+    work = DedupWork(write_shards(root, rows, num_shards), tuple(earlier), config, root / "dedup")
     deduplicate(work)
-    kept = read_table([work.workspace.data / name for name in names]).to_pylist()
+    kept = read_table(work.outputs).to_pylist()
     dropped = pq.read_table(work.workspace.data / DUPLICATES).to_pylist()
     return Deduped(kept, dropped, root, work)
 
@@ -95,13 +107,8 @@ def run_dedup(
 def dedup(tmp_path: Path) -> Dedup:
     """Runs the stage on documents, each time in a folder of its own."""
 
-    def run(
-        rows: Sequence[Row],
-        config: DedupConfig | None = None,
-        num_shards: int = 1,
-        earlier: Sequence[EarlierIndex] = (),
-    ) -> Deduped:
+    def run(rows: Sequence[Row], config: DedupConfig | None = None, **more: Any) -> Deduped:
         root = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-        return run_dedup(root, rows, config, num_shards, earlier)
+        return run_dedup(root, rows, config, **more)
 
     return run

@@ -15,19 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.errors import RequestError
-from storage.parquet import read_table, shard_name, write_rows
-from storage.records import CONTAMINATION, DOCUMENT
-from storage.workspace import Workspace
+from storage.parquet import read_table
+from storage.records import CONTAMINATION
 from tasks.config import identity
 from tasks.dedup import contamination
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.contamination import Screen, ScreenWork, Words
 from tasks.dedup.evaluation import Decontamination, EvalSet
-from tasks.dedup.hashing import shingle_hash
 from tasks.dedup.methods import Exact
-from tasks.dedup.passes import Passes, carry_out
-from tasks.dedup.shingles import Shingles, Texts, run_hashes, shingle_sets
-from tests.tasks.dedup.conftest import Row, document
+from tasks.dedup.shingles import Shingles, Texts, run_hashes, shingle_hash, shingle_sets
+from tests.tasks.dedup.conftest import Row, document, run_passes
 
 ITEM = "Which of these rivers carries the most silt to the sea each year of all?"
 WORDS = st.lists(st.sampled_from(["a", "b", "B,", "ç", "日本", "\u00ad", "!"]), max_size=14)
@@ -41,15 +38,9 @@ def _txt(folder: Path, *items: str, name: str = "quiz") -> EvalSet:
 
 def _screened(folder: Path, rows: list[Row], config: Decontamination, num_shards: int = 1) -> Any:
     root = folder / f"run-{len(list(folder.iterdir()))}"
-    source = Workspace(root / "clean")
-    names = [shard_name("documents", shard, num_shards) for shard in range(num_shards)]
-    for shard, name in enumerate(names):
-        write_rows(source, name, rows[shard::num_shards], DOCUMENT)
-    documents = tuple(source.data / name for name in names)
     dedup = DedupConfig(methods=(Exact(),), decontaminate=config)
-    passes = Passes(documents, (), dedup, root / "dedup")
+    passes = run_passes(root, rows, dedup, num_shards)
     assert isinstance(passes.all[0], ScreenWork)
-    carry_out(passes)
     data = root / "dedup/data"
     told = read_table(sorted((data / "contaminated").iterdir()))
     assert told.schema.equals(CONTAMINATION)

@@ -16,10 +16,10 @@ from storage.parquet import write_rows
 from storage.records import DOCUMENT, DUPLICATE
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
+from tasks.dedup.keys import read_keys, sign_shard
 from tasks.dedup.methods import Exact, MinHash, SameUrl
-from tasks.dedup.signing import read_keys, sign_shard
 from tasks.dedup.work import DedupWork, deduplicate
-from tests.tasks.dedup.conftest import Dedup, Deduped, Row, document
+from tests.tasks.dedup.conftest import Dedup, Row, document
 
 VOCABULARY = [f"word{n}" for n in range(400)]
 SIZE = 5
@@ -106,13 +106,9 @@ def test_output_depends_neither_on_order_nor_on_shards(dedup: Dedup) -> None:
     first = dedup(rows)
     for num_shards, seed in ((1, 1), (2, 2), (5, 3)):
         other = dedup(random.Random(seed).sample(rows, len(rows)), num_shards=num_shards)
-        assert _evidence(other) == _evidence(first)
+        assert other.evidence == first.evidence
         assert other.kept_urls == first.kept_urls
-    assert _evidence(dedup(rows)) == _evidence(first)
-
-
-def _evidence(done: Deduped) -> bytes:
-    return (done.root / "dedup" / "data" / "duplicates.parquet").read_bytes()
+    assert dedup(rows).evidence == first.evidence
 
 
 @pytest.mark.parametrize(
@@ -218,6 +214,14 @@ def test_a_stated_address_is_believed_where_the_texts_agree(dedup: Dedup) -> Non
     assert not dedup([printed, other, page], alone).dropped
 
 
+def test_a_stated_address_is_looked_for_in_earlier_corpora(dedup: Dedup) -> None:
+    config = DedupConfig(methods=(SameUrl(), Exact()))
+    earlier = dedup([document("http://a/1", " ".join(VOCABULARY[:60]))], config).index
+    printed = document("http://a/print", " ".join(VOCABULARY[2:60]), canonical="http://a/1")
+    (dropped,) = dedup([printed], config, earlier=[earlier]).dropped
+    assert (dropped["kept_url"], dropped["kept_in"]) == ("http://a/1", earlier.label)
+
+
 def test_vietnamese_words_that_differ_in_tone_are_different(dedup: Dedup) -> None:
     low = " ".join(f"ma{n} mà bàn ghề cà phề" for n in range(30))
     high = low.replace("à", "á").replace("ề", "ế")
@@ -265,14 +269,14 @@ def test_every_step_can_be_the_last_before_a_kill(dedup: Dedup) -> None:
     whole = dedup(_planted(6), num_shards=2)
     scratch = sorted((whole.root / "dedup" / "scratch").rglob("*.*"))
     assert len(scratch) > 10
-    evidence = _evidence(whole)
+    evidence = whole.evidence
     for path in scratch:
         path.unlink()
         torn = path.with_name(f".tmp-torn-{path.name}")  # what a kill -9 leaves
         torn.write_bytes(b"torn")
         shutil.rmtree(whole.root / "dedup" / "notes")
         deduplicate(DedupWork(whole.work.documents, (), whole.work.config, whole.work.root))
-        assert _evidence(whole) == evidence
+        assert whole.evidence == evidence
 
 
 def test_keys_are_a_column_for_each_band_and_one_for_exact(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.checks import Made
 from tasks.dedup.checks import measures
-from tasks.dedup.dedup import count_duplicates
+from tasks.dedup.work import count_duplicates
 from tests.tasks.dedup.conftest import Dedup, document
 from tests.tasks.judging import broken, changed
 

@@ -17,7 +17,7 @@ from storage.errors import DamagedArtifact, RequestError
 from storage.tensors import map_tensors, write_tensors
 from tasks.dedup import candidates, work
 from tasks.dedup.config import DedupConfig, FirstSource
-from tasks.dedup.earlier import EarlierIndex, index_file
+from tasks.dedup.keys import EarlierIndex, index_file
 from tasks.dedup.methods import Exact, MinHash
 from tasks.dedup.shingles import Shingles
 from tasks.dedup.work import DedupWork, deduplicate
@@ -50,10 +50,6 @@ ROWS = st.lists(
 )
 
 
-def _evidence(done: Deduped) -> bytes:
-    return (done.root / "dedup" / "data" / work.DUPLICATES).read_bytes()
-
-
 def _keys(done: Deduped) -> list[bytes]:
     """The keys of the index, which are in no order of documents."""
     files = [done.index.folder / index_file(n) for n in range(CONFIG.num_columns)]
@@ -72,7 +68,7 @@ def test_nothing_depends_on_shards_order_or_how_the_work_is_cut(
         patch.setattr(candidates, "_SORTED_AT_ONCE", data.draw(st.integers(1, 40)))
         patch.setattr(candidates, "_DOCUMENTS_AT_ONCE", data.draw(st.integers(1, 40)))
         cut = run_dedup(Path(folder) / "cut", others[0], CONFIG, num_shards=others[1])
-        assert _evidence(cut) == _evidence(whole)
+        assert cut.evidence == whole.evidence
         assert cut.kept_urls == whole.kept_urls
         assert _keys(cut) == _keys(whole)
 

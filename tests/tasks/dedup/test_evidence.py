@@ -13,7 +13,6 @@ import pytest
 
 from storage.records import DOCUMENT, DUPLICATE
 from tasks.dedup.config import FirstSource, KeepRule
-from tasks.dedup.deciding import Decision, decide, rule_columns
 from tasks.dedup.evidence import (
     DomainPair,
     DomainRepeats,
@@ -24,6 +23,7 @@ from tasks.dedup.evidence import (
     repeating_domains,
     similarities,
 )
+from tasks.dedup.ranking import Decision, decide, rule_columns
 from tasks.dedup.trace import Evidence, trace_documents
 from tasks.domains import domains_of
 from tests.tasks.dedup.conftest import Row, document

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.dedup.compiled import matching
+from tasks.dedup.matching import Rules, Shortlist
 
 SETS = st.lists(
     st.one_of(
@@ -45,17 +44,12 @@ def _place(
     together = np.concatenate([np.array(sorted(s), np.uint64) for s in sets] * copies)
     num = len(sets)
     kept_for, found = np.full(num * copies, -1, np.int64), np.zeros((num * copies, 2))
+    of_all, none = np.array(keys * copies, np.uint64), np.empty((0, 0), np.float32)
     matching.match_components(
         np.arange(copies + 1) * num,
         np.full(copies, num_earlier),
-        together,
-        np.cumsum(sizes) - sizes,
-        sizes,
-        np.array(keys * copies, np.uint64),
-        np.empty((0, 0), np.float32),
-        np.array(ends),
-        np.full(len(ends), matching.JACCARD),
-        np.array(leasts),
+        Shortlist(of_all, together, np.cumsum(sizes) - sizes, sizes, none),
+        Rules(np.array(ends), np.full(len(ends), matching.JACCARD), np.array(leasts)),
         kept_for,
         found,
     )
@@ -117,20 +111,14 @@ def test_only_documents_that_share_a_key_are_compared() -> None:
 @pytest.mark.parametrize(("leasts", "method"), [([1.0, 0.5], 1), ([0.5, 0.5], 0), ([0.9, 0.6], -1)])
 def test_each_method_has_a_threshold_of_its_own(leasts: list[float], method: int) -> None:
     sets = [frozenset(range(30)), frozenset(range(10, 40))]
-    sizes = np.array([30, 30])
+    together = np.concatenate([np.array(sorted(s), np.uint64) for s in sets])
     kept_for, found = np.full(2, -1, np.int64), np.zeros((2, 2))
-    arguments: list[Any] = [np.array([1, 1], np.uint64)] * 2
+    keys, none = np.ones((2, 2), np.uint64), np.empty((0, 0), np.float32)
     matching.match_components(
         np.array([0, 2]),
         np.array([0]),
-        np.concatenate([np.array(sorted(s), np.uint64) for s in sets]),
-        np.array([0, 30]),
-        sizes,
-        np.stack(arguments),
-        np.empty((0, 0), np.float32),
-        np.array([1, 2]),
-        np.full(2, matching.JACCARD),
-        np.array(leasts),
+        Shortlist(keys, together, np.array([0, 30]), np.array([30, 30]), none),
+        Rules(np.array([1, 2]), np.full(2, matching.JACCARD), np.array(leasts)),
         kept_for,
         found,
     )

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any, get_args
 
 import datasketch
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.documents import Documents
-from tasks.dedup.hashing import shingle_hash, shingle_hash32
 from tasks.dedup.methods import Exact, MinHash, PairMethod, SameUrl, Semantic
-from tasks.dedup.methods.minhash import recall
+from tasks.dedup.methods.minhash import expect, recall
 from tasks.dedup.methods.url import plain_url
-from tasks.dedup.shingles import Shingles, Texts
+from tasks.dedup.shingles import (
+    Shingles,
+    Texts,
+    shingle_hash,
+    shingle_hash32,
+    shingle_sets,
+    texts_of,
+)
 
 # Semantic looks at embeddings that are given, not at texts: test_semantic.py.
 MEMBERS = tuple(member for member in get_args(PairMethod) if member is not Semantic)
@@ -159,3 +167,64 @@ def test_pages_meet_by_the_address_that_they_give_as_their_own() -> None:
     (alone,) = SameUrl(canonical=False).keys_of(Documents.of_table(table, Shingles()), 0.8).tolist()
     assert alone == by_url
     assert SameUrl(canonical=False).basis(0.8) != SameUrl().basis(0.8)
+
+
+def _families(count: int) -> list[str]:
+    """Families of documents that share more and more of their words."""
+    draw = np.random.default_rng(3)
+    found = []
+    for family in range(count // 4):
+        words = [f"w{family}x{n}" for n in range(120)]
+        for changes in (0, 2, 5, 20):
+            of = list(words)
+            for at in draw.integers(0, 120, changes):
+                of[at] = f"y{at}x{draw.integers(1 << 30)}"
+            found.append(" ".join(of))
+    return found
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    rows = _families(400)
+    paths = [tmp_path / name for name in ("0.parquet", "1.parquet")]
+    pq.write_table(pa.table({"text": rows[:100]}), paths[0])
+    pq.write_table(pa.table({"text": rows[100:]}), paths[1])
+    return paths
+
+
+def test_it_is_what_the_bands_give(files: list[Path]) -> None:
+    method, shingles = MinHash(bands=14, rows=8), Shingles(size=3)
+    found = expect(files, shingles, 0.8, method.banding(0.8), 10_000)
+    assert found.documents == found.sampled == 400
+
+    table = pa.concat_tables(pq.read_table(path) for path in files)
+    keys = method.keys_of(Documents.of_table(table, shingles), 0.8)
+    share = np.zeros((400, 400), bool)
+    for column in keys:
+        share |= column[:, None] == column[None]
+    candidates = int(np.triu(share, 1).sum())
+    assert candidates == pytest.approx(found.candidates, rel=0.1)
+
+    sets = []
+    for part in texts_of(table["text"]):
+        hashes, sizes = shingle_sets(part, shingles)
+        sets += [set(each.tolist()) for each in np.split(hashes, np.cumsum(sizes)[:-1])]
+    alike = sum(len(a & b) >= 0.8 * len(a | b) for n, a in enumerate(sets) for b in sets[n + 1 :])
+    assert found.duplicates == alike > 50
+    assert 0 <= found.missed < 0.1 * alike and found.in_vain > 0
+
+
+def test_a_sample_is_scaled_to_the_pairs_of_all(files: list[Path]) -> None:
+    whole = expect(files, Shingles(size=3), 0.8, (14, 8), 400)
+    part = expect(files, Shingles(size=3), 0.8, (14, 8), 80)
+    assert (part.documents, part.sampled) == (400, 80)
+    # Families lie together, so a sample of neighbours holds five times their share of the pairs.
+    scale = (400 * 399) / (80 * 79)
+    assert part.duplicates == pytest.approx(whole.duplicates / 5 * scale, rel=0.35)
+
+
+def test_one_document_has_no_pairs(tmp_path: Path) -> None:
+    path = tmp_path / "one.parquet"
+    pq.write_table(pa.table({"text": ["just this"]}), path)
+    found = expect([path], Shingles(), 0.8, (14, 8), 10)
+    assert (found.documents, found.candidates, found.duplicates) == (1, 0.0, 0.0)

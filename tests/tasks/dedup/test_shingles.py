@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.dedup.hashing import shingle_hash
-from tasks.dedup.shingles import Shingles, Texts, shingle_sets, text_hashes
+from tasks.dedup.shingles import _UNSPACED, Shingles, Texts, shingle_hash, shingle_sets, text_hashes
 
 WORDS = st.lists(st.sampled_from(["a", "b", "cạ", "日本", "Đ", "!"]), max_size=14).map(" ".join)
 ANY = st.text(max_size=60) | WORDS
@@ -68,7 +67,7 @@ def _plain(text: str) -> list[str]:
         if is_mark and words[-1]:
             words[-1] += letter
         elif letter == "_" or (letter.isalnum() and not is_mark):
-            is_alone = any(first <= ord(letter) <= last for first, last in _unspaced())
+            is_alone = any(first <= ord(letter) <= last for first, last in _UNSPACED)
             if (alone or is_alone) and words[-1]:
                 words.append("")
             low = letter.lower()[0]
@@ -78,12 +77,6 @@ def _plain(text: str) -> list[str]:
             words.append("")
             alone = False
     return [word for word in words if word]
-
-
-def _unspaced() -> tuple[tuple[int, int], ...]:
-    from tasks.dedup.alphabet import _UNSPACED
-
-    return _UNSPACED
 
 
 def test_shingles_are_runs_of_words() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,19 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from storage.parquet import read_table, shard_name, write_rows
-from storage.records import CUT, DOCUMENT, REJECT
-from storage.workspace import Workspace
+from storage.parquet import read_table
+from storage.records import CUT, REJECT
 from tasks.dedup import editing, pieces
 from tasks.dedup.config import DedupConfig
-from tasks.dedup.cutting import find_passages, without
+from tasks.dedup.editing import find_passages, without
 from tasks.dedup.methods import Exact, Lines, MinHash, Substring
 from tasks.dedup.methods.lines import Often
 from tasks.dedup.passes import Passes, carry_out
 from tasks.dedup.trace import Cut, Evidence, find_documents, trace_documents
-from tests.tasks.dedup.conftest import Row, document
+from tests.tasks.dedup.conftest import Row, document, run_passes
 
 ANYWHERE = Lines(
     within_host=None, anywhere=Often(min_documents=2), min_characters=1, min_words_left=0
@@ -66,14 +66,7 @@ class Made:
 def run(tmp_path: Path) -> Any:
     def carried_out(rows: list[Row], *methods: Any, num_shards: int = 1, **knobs: Any) -> Made:
         root = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-        source = Workspace(root / "clean")
-        names = [shard_name("documents", shard, num_shards) for shard in range(num_shards)]
-        for shard, name in enumerate(names):
-            write_rows(source, name, rows[shard::num_shards], DOCUMENT)
-        config = DedupConfig(methods=methods, **knobs)
-        passes = Passes(tuple(source.data / n for n in names), (), config, root / "dedup")
-        carry_out(passes)
-        return Made(passes)
+        return Made(run_passes(root, rows, DedupConfig(methods=methods, **knobs), num_shards))
 
     return carried_out
 
@@ -218,35 +211,64 @@ def _left(documents: list[list[str]], size: int) -> list[list[str]]:
 WORDS = st.lists(st.sampled_from("abcd"), max_size=24)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-@given(
-    st.lists(WORDS, min_size=1, max_size=4),
-    st.sampled_from(["words", "bytes"]),
-    st.sampled_from([2**64 - 1, 7]),
-)
-def test_passages_are_those_of_a_suffix_array(
-    run: Any, documents: list[list[str]], unit: Any, key_bits: int
-) -> None:
-    """And with keys that collide, nothing goes that does not stand elsewhere."""
+def _without_passages(
+    run: Any, documents: list[list[str]], unit: Any, key_bits: int, at_once: int = 16
+) -> list[str]:
+    """What is left of each document, with keys of so many bits."""
     joint = " " if unit == "words" else ""
     rows = [
         document(f"http://a/{n}", joint.join(words), num_words=len(words), document_id=f"{n:032x}")
         for n, words in enumerate(documents)
     ]
+    method = Substring(unit=unit, size=5, **NEVER_DROP)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pieces, "KEY_BITS", np.uint64(key_bits))
-        patch.setattr(editing, "_PIECES_AT_ONCE", 16)
+        patch.setattr(pieces, "KEY_BITS", np.uint64(2**key_bits - 1))
+        patch.setattr(editing, "_PIECES_AT_ONCE", at_once)
         patch.setattr(pieces, "_SORTED_AT_ONCE", 8)
-        done = run(
-            rows, Substring(unit=unit, size=5, **NEVER_DROP), num_shards=2, keep=("longest",)
-        )
+        done = run(rows, method, num_shards=2, keep=("longest",))
+    return [done.texts.get(row["url"], "") for row in rows]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(
+    st.lists(WORDS, min_size=1, max_size=4),
+    st.sampled_from(["words", "bytes"]),
+    st.sampled_from([64, 3]),
+)
+@example([list("baabaabaaba")], "words", 3)
+def test_passages_are_those_of_a_suffix_array(
+    run: Any, documents: list[list[str]], unit: Any, key_bits: int
+) -> None:
+    """And with keys that collide, nothing goes that does not stand elsewhere."""
+    found = _without_passages(run, documents, unit, key_bits)
+    joint = " " if unit == "words" else ""
     expected = [joint.join(words) for words in _left(documents, 5)]
-    found = [done.texts.get(row["url"], "") for row in rows]
-    if key_bits != 7:
+    if key_bits == 64:
         assert found == expected
         return
-    for row, left, best in zip(rows, found, expected, strict=True):
-        assert len(left) >= len(best), row
+    for left, best in zip(found, expected, strict=True):
+        assert len(left) >= len(best), documents
+
+
+def _runs(words: Sequence[str], size: int) -> list[tuple[str, ...]]:
+    return [tuple(words[at : at + size]) for at in range(len(words) - size + 1)]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(
+    st.lists(st.lists(st.sampled_from("ab"), max_size=24), min_size=1, max_size=4),
+    st.sampled_from(["words", "bytes"]),
+    st.sampled_from([1, 2, 3, 5, 64]),
+)
+@example([list("baabaabaaba")], "words", 3)
+def test_every_passage_that_repeats_is_left_once(
+    run: Any, documents: list[list[str]], unit: Any, key_bits: int
+) -> None:
+    """However many passages have one key: a piece is kept whole somewhere, or nowhere cut into."""
+    counts = Counter(passage for words in documents for passage in _runs(words, 5))
+    found = _without_passages(run, documents, unit, key_bits, at_once=64)
+    left = {piece for text in found for piece in _runs(text.replace(" ", ""), 5)}
+    assert {passage for passage, num in counts.items() if num > 1} <= left
 
 
 def test_bytes_leave_whole_characters(each: Any) -> None:

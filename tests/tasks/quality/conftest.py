@@ -11,15 +11,11 @@ from pydoc_data import topics
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from storage.identities import document_id
 from storage.parquet import shard_name, write_rows
 from storage.records import DOCUMENT
 from storage.workspace import Workspace
-
-settings.register_profile("patient", deadline=None)  # the machine may be busy
-settings.load_profile("patient")
 
 Row = dict[str, Any]
 Write = Callable[..., Path]

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from storage.records import REJECT, SCORE
 from storage.workspace import Workspace
 from tasks.quality.config import QualityConfig
-from tasks.quality.model import LinearModel
-from tasks.quality.report import facts, write_evaluation
-from tasks.quality.scheme import Features
+from tasks.quality.evaluation import facts, write_evaluation
+from tasks.quality.model import Features, LinearModel
 from tasks.quality.score import Decision, decide, keeps, reject_shard, score_shard
 from tasks.quality.trace import trace_documents
 from tests.tasks.quality.conftest import document, write_documents

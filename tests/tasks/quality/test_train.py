@@ -15,13 +15,11 @@ import pytest
 from storage.errors import CorpusTooSmall, RequestError
 from storage.workspace import Workspace
 from tasks.quality.classifiers import Linear, Trained
-from tasks.quality.evaluation import evaluate
+from tasks.quality.evaluation import evaluate, make_model
 from tasks.quality.examples.reading import Example
 from tasks.quality.kernels import learn
 from tasks.quality.model import load_model
-from tasks.quality.report import make_model
-from tasks.quality.split import split
-from tasks.quality.train import Training, train
+from tasks.quality.train import Training, split, train
 from tests.tasks.clean.measures import ARTICLES, articles
 from tests.tasks.quality.conftest import Write, document, jumbled, paragraphs, write_documents
 

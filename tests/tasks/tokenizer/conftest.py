@@ -5,15 +5,11 @@ from __future__ import annotations
 import random
 from functools import cache
 
-from hypothesis import settings
 from tokenizers import Tokenizer
 
 from tasks.lm.tokens import Split
 from tasks.tokenizer.config import TokenizerConfig
 from tasks.tokenizer.train import train_tokenizer
-
-settings.register_profile("patient", deadline=None)  # the machine may be busy
-settings.load_profile("patient")
 
 
 @cache

@@ -8,13 +8,12 @@ from typing import Any, get_args
 
 from tasks.clean.extractors import Auto, Resiliparse
 from tasks.clean.filters import Candidate, Filter
+from tasks.clean.judging import closed, read_plain
 from tasks.clean.language import LanguageDetector
 from tasks.clean.pii import Pii
-from tasks.clean.pii.passage import Passage
-from tasks.clean.plain import read_plain
+from tasks.clean.pii.masking import Passage
 from tasks.clean.text import decode, tidy
 from tasks.clean.trims import Trim
-from tasks.clean.xhtml import closed
 from tests.tasks.clean.test_filters import RULES
 
 MOST = 3.0

@@ -34,12 +34,12 @@ from tasks.clean.filters import (
     UrlBlocklist,
     WordBlocklist,
 )
-from tasks.clean.filters.stop_words import STOP_WORDS
+from tasks.clean.filters.gopher_quality import STOP_WORDS
+from tasks.clean.judging import Verdicts
 from tasks.clean.pii import mask
 from tasks.clean.sandbox import ExtractionSandbox
 from tasks.clean.text import tidy
 from tasks.clean.trims import Boilerplate, C4Lines, Menus
-from tasks.clean.verdicts import Verdicts
 from tasks.words import UNSPACED
 from tests.tasks.clean.conftest import Page, write_crawl_shard
 from tests.tasks.clean.test_earlier import InProcess

@@ -2,7 +2,7 @@
 
 A seeded mutator and not hypothesis for the bulk: a page costs 0.1 ms to draw instead of 2, can be
 drawn again in another process when the one that met it is dead, and is bytes of many KB, which
-hypothesis does not shrink well (`minimise.py` does). hypothesis draws the texts of `test_texts.py`.
+hypothesis does not shrink well (`minimised` does). hypothesis draws the texts of `test_texts.py`.
 atheris was looked at: its wheels are for Linux on x86-64 alone, and the coverage that leads it is
 Python's, of which these parsers, written in C and C++, have none.
 """

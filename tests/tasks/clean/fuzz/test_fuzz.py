@@ -17,7 +17,8 @@ from __future__ import annotations
 import os
 import random
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,6 @@ import pytest
 from tests.tasks.clean.conftest import Page
 from tests.tasks.clean.fuzz.child import TrialProcess
 from tests.tasks.clean.fuzz.judge import Trial
-from tests.tasks.clean.fuzz.minimise import minimised
 from tests.tasks.clean.fuzz.mutate import page
 
 LONG = int(os.environ.get("PHUSA_FUZZ", "0"))
@@ -91,6 +91,27 @@ def _saved(body: bytes) -> Path:
     with tempfile.NamedTemporaryFile(prefix="phusa-fuzz-", delete=False) as file:
         file.write(body)
     return Path(file.name)
+
+
+def minimised(body: bytes, fails: Callable[[bytes], bool], seconds: float = 60) -> bytes:
+    """Cut pieces out, the large ones first, as long as it `fails`, for so long at most.
+
+    Source: Zeller, "Simplifying and Isolating Failure-Inducing Input" (ddmin), IEEE TSE 28:2, 2002.
+    """
+    end = time.monotonic() + seconds
+    size = len(body) // 2
+    while size:
+        start = 0
+        while start < len(body):
+            if time.monotonic() > end:
+                return body
+            shorter = body[:start] + body[start + size :]
+            if fails(shorter):
+                body = shorter
+            else:
+                start += size
+        size //= 2
+    return body
 
 
 @pytest.mark.timeout(0 if LONG else 300)

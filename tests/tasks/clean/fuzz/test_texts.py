@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tasks.clean.filters import Candidate, judge
-from tasks.clean.filters.stop_words import STOP_WORDS
+from tasks.clean.filters.gopher_quality import STOP_WORDS
 from tasks.clean.language import LanguageDetector
 from tasks.clean.pii import Pii, mask
 from tasks.clean.text import tidy

@@ -17,7 +17,7 @@ from tasks.clean.pii import (
     Pii,
     mask,
 )
-from tasks.clean.pii.passage import Passage
+from tasks.clean.pii.masking import Passage
 
 TAKEN: list[tuple[Pii, str]] = [
     *(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from tasks.clean.config import CleanConfig
 from tasks.clean.pii import Email, IpAddress, NationalId, PaymentCard, Phone, Pii, mask
-from tasks.clean.pii.passage import Passage
+from tasks.clean.pii.masking import Passage
 from tasks.clean.text import tidy
 from tests.tasks.clean.pii.test_kinds import LEFT, TAKEN
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from storage.errors import SiteUnreachable
-from tasks.crawl.captures import FetchedPage, RejectedUrl
-from tasks.crawl.catalogue import Catalogue
+from tasks.crawl.captures import RejectedUrl
+from tasks.crawl.catalogue import Catalogue, FetchedPage
 from tasks.crawl.live.crawler import crawl
 from tasks.crawl.sources.web import WebSource
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from tasks.crawl.live.soft404 import probe_path
+from tasks.crawl.live.soft_404 import probe_path
 from tests.tasks.crawl.hostile.answers import NOT_FOUND, Answer, page, words
 
 _LARGEST_HEAD = 1 << 18

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tasks.crawl.live import addresses
+from tasks.crawl.live import client
 from tests.tasks.crawl.hostile.answers import page, redirect
 from tests.tasks.crawl.hostile.server import Host, HostileServer
 
@@ -19,9 +19,9 @@ _PUBLIC = "127.0.0.1"
 @pytest.fixture
 def guarded(crawl: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A crawl that may ask 127.0.0.1 and no other private address, and follows links anywhere."""
-    is_private = addresses.is_private
+    is_private = client.is_private
     monkeypatch.setattr(
-        addresses, "is_private", lambda address: address != _PUBLIC and is_private(address)
+        client, "is_private", lambda address: address != _PUBLIC and is_private(address)
     )
 
     def run(*hosts: Host) -> Any:

@@ -13,8 +13,8 @@ import pytest
 
 from storage.errors import SiteUnreachable
 from storage.warc import read_body
-from tasks.crawl.captures import FetchedPage, RejectedUrl
-from tasks.crawl.catalogue import DATABASE, Catalogue
+from tasks.crawl.captures import RejectedUrl
+from tasks.crawl.catalogue import DATABASE, Catalogue, FetchedPage
 from tasks.crawl.live.crawler import crawl
 from tasks.crawl.sources.web import WebSource
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tasks.crawl.captures import RejectedUrl
 from tasks.crawl.catalogue import Catalogue
-from tasks.crawl.live.frontier import Frontier, Kind, PatternCounts, Queued, State
+from tasks.crawl.live.frontier import Frontier, Kind, KnownUrls, Queued, State
+from tasks.crawl.live.traps import PatternCounts
 
 HOST = "h"
 
@@ -133,12 +134,28 @@ def test_what_is_queued_again_stands_in_its_old_place(frontier: Frontier) -> Non
 
 
 def test_patterns_are_written_down(catalogue: Catalogue) -> None:
-    counts = PatternCounts(catalogue)
+    counts = PatternCounts(catalogue.db)
     counts["h /x?*"] = 3
     counts["h /x?*"] += 1
-    assert PatternCounts(catalogue) == {"h /x?*": 4}
+    assert PatternCounts(catalogue.db) == {"h /x?*": 4}
 
 
 def test_notes(frontier: Frontier) -> None:
     assert frontier.note("x") is None
     assert frontier.note("x", "1") == "1" == frontier.note("x")
+
+
+KEYS = st.one_of(
+    st.integers(-(1 << 63), (1 << 63) - 1),
+    st.integers(0, 3).map(lambda number: number << 14),  # of one bucket
+)
+
+
+@given(st.lists(st.tuples(KEYS, st.integers(1, 1 << 31), st.integers(0, 1000))), st.lists(KEYS))
+def test_known_urls_are_a_dictionary(given_: list[tuple[int, int, int]], others: list[int]) -> None:
+    known, expected = KnownUrls(), {}
+    for key, seq, depth in given_:
+        known.set(key, seq, depth)
+        expected[key] = (seq, depth)
+    for key in [*expected, *others]:
+        assert known.find(key) == expected.get(key)

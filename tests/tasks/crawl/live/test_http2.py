@@ -41,7 +41,7 @@ def test_http2_is_spoken_where_it_is_offered(
     )
     with nginx(serve, tmp_path / "nginx") as site:
         refused = _ask(f"https://127.0.0.1:{port}/")
-        assert isinstance(refused, Failure) and refused.reason == "tls"
+        assert isinstance(refused, Failure) and refused.reject.reason == "tls"
         monkeypatch.setenv("SSL_CERT_FILE", str(file))  # as a lab's own authority would be given
         answer = _ask(f"https://127.0.0.1:{port}/")
         assert _protocol(answer) == "HTTP/2.0"

@@ -12,12 +12,12 @@ import pytest
 
 from storage.warc import read_body
 from tasks.crawl.catalogue import Catalogue
-from tasks.crawl.hosts import host_rows
+from tasks.crawl.index import host_rows
 from tasks.crawl.live import crawler
 from tasks.crawl.live.crawler import crawl
 from tasks.crawl.live.frontier import Kind, Queued, State
-from tasks.crawl.live.lane import Arrival, Lane
-from tasks.crawl.live.reading import Links
+from tasks.crawl.live.lane import Lane
+from tasks.crawl.live.processing import Links, Outcome
 from tasks.crawl.sources.web import WebSource
 from tests.tasks.crawl.conftest import Site
 
@@ -40,7 +40,7 @@ def hosts() -> Iterator[list[Site]]:
 def _kept(folder: Path) -> dict[str, int]:
     """Pages by host."""
     with Catalogue(folder) as catalogue:
-        return {row["host"]: row["pages"] for row in host_rows(catalogue.db, catalogue.pages())}
+        return {row["host"]: row["pages"] for row in host_rows(catalogue, catalogue.pages())}
 
 
 def test_links_lead_from_host_to_host_within_domains(
@@ -55,7 +55,7 @@ def test_a_budget_for_each_host(hosts: list[Site], source: Source, tmp_path: Pat
     assert set(_kept(tmp_path).values()) == {3}
     assert all(len(site.paths()) == 3 for site in hosts)
     with Catalogue(tmp_path) as catalogue:
-        rows = host_rows(catalogue.db, catalogue.pages())
+        rows = host_rows(catalogue, catalogue.pages())
     assert {row["waiting"] for row in rows} == {6}  # and it says what was left
 
 
@@ -114,15 +114,17 @@ def test_a_lane_settles_in_order_whatever_arrives_first() -> None:
     arrived: list[int] = []
     settled: list[int] = []
 
-    async def fetch(queued: Queued, is_next: Callable[[], bool]) -> Arrival:
+    async def fetch(queued: Queued, is_next: Callable[[], bool]) -> Outcome:
         await asyncio.sleep(0.01 * (9 - queued.seq))
         arrived.append(queued.seq)
-        return Arrival(queued, True, Links(), 1)
+        return Outcome(queued, Links())
 
-    async def settle(arrivals: Sequence[Arrival]) -> None:
-        settled.extend(arrival.queued.seq for arrival in arrivals)
+    async def settle(outcomes: Sequence[Outcome]) -> None:
+        settled.extend(outcome.queued.seq for outcome in outcomes)
 
     class Open:
+        window = 32
+
         def take(self, host: int) -> bool:
             return True
 

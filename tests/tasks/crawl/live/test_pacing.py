@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.crawl.live.pacing import Pace, retry_after_s, seconds_until_open
+from tasks.crawl.live.fetch import Pace, retry_after_s, seconds_until_open
 from tasks.crawl.sources.web import Politeness
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.crawl.captures import Capture
 from tasks.crawl.live.links import PageLinks
 from tasks.crawl.live.policy import (
+    HostPolicy,
     header_link,
     host_policy,
     licence_of,
@@ -22,6 +25,10 @@ NOTHING = PageLinks()
 
 def _of_headers(*values: str) -> tuple[str, ...]:
     return page_policy([("X-Robots-Tag", value) for value in values], NOTHING, now=NOW)
+
+
+def _of_host(policy: HostPolicy, path: str) -> tuple[str, ...]:
+    return page_policy((), NOTHING, now=NOW, host=policy, path=path)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +120,7 @@ RULES = json.dumps(
     ],
 )
 def test_the_longest_location_counts(path: str, reserved: bool) -> None:
-    assert bool(host_policy(RULES).signals(path)) is reserved
+    assert bool(_of_host(host_policy(RULES), path)) is reserved
 
 
 @pytest.mark.parametrize(
@@ -131,7 +138,7 @@ def test_the_longest_location_counts(path: str, reserved: bool) -> None:
     ],
 )
 def test_what_is_no_tdmrep_reserves_nothing(text: str) -> None:
-    assert host_policy(text).signals("/") == ()
+    assert _of_host(host_policy(text), "/") == ()
 
 
 ROBOTS = """
@@ -166,7 +173,7 @@ content-signal: ai-input=yes,ai-input=no
     ],
 )
 def test_content_signals(robots: str, uses: tuple[str, ...]) -> None:
-    assert host_policy(robots=robots).signals("/x") == uses
+    assert _of_host(host_policy(robots=robots), "/x") == uses
 
 
 def test_a_pages_content_signal_comes_before_its_hosts() -> None:
@@ -177,9 +184,11 @@ def test_a_pages_content_signal_comes_before_its_hosts() -> None:
 
 def test_obeyed() -> None:
     signals = ("ai-train=no", "noai", "noindex")
-    assert obeyed(signals, {"noindex", "noai"}) == "noai"
-    assert obeyed(signals, {"noarchive"}) is None
-    assert obeyed((), {"noindex"}) is None
+    capture = Capture("http://h/", b"x", "text/html", "", NOW, policy=" ".join(signals))
+    reject = obeyed(capture, {"noindex", "noai"})
+    assert reject is not None and (reject.reason, reject.value) == ("policy", "noai")
+    assert obeyed(capture, {"noarchive"}) is None
+    assert obeyed(replace(capture, policy=""), {"noindex"}) is None
 
 
 @pytest.mark.parametrize(
@@ -234,7 +243,7 @@ def test_locations_match_as_a_regex_would(location: str, path: str) -> None:
     body = re.escape(location.removesuffix("$")).replace(r"\*", ".*")
     expected = re.match(body + (r"\Z" if anchored else ""), path) is not None
     rule = json.dumps([{"location": location, "tdm-reservation": 1}])
-    assert bool(host_policy(rule).signals(path)) is expected
+    assert bool(_of_host(host_policy(rule), path)) is expected
 
 
 @pytest.mark.timeout(10)
@@ -248,4 +257,4 @@ def test_long_texts_take_no_square_time(part: str) -> None:
     licence_of(headers, NOTHING, "http://h/")
     host_policy(text, text)
     rules = json.dumps([{"location": "/*a*a*a*a*b", "tdm-reservation": 1}] * 1_000)
-    assert host_policy(rules).signals("/" + "a" * 2_000) == ()
+    assert _of_host(host_policy(rules), "/" + "a" * 2_000) == ()

@@ -17,12 +17,10 @@ from storage.manifest import content_digest
 from storage.parquet import read_table
 from storage.takedown import Forgotten, Takedown, identify
 from storage.workspace import Workspace
-from tasks.crawl.captures import FetchedPage
-from tasks.crawl.catalogue import Catalogue
-from tasks.crawl.earlier import EarlierCrawl
+from tasks.crawl.catalogue import Catalogue, FetchedPage
 from tasks.crawl.index import write_index
 from tasks.crawl.live.crawler import crawl
-from tasks.crawl.live.earlier import change_probability
+from tasks.crawl.previous_crawl import PreviousCrawl, change_probability
 from tasks.crawl.sources.web import WebSource
 
 Source = Callable[..., WebSource]
@@ -72,11 +70,11 @@ def _crawled(
     return workspace
 
 
-def _as_earlier(workspace: Workspace) -> EarlierCrawl:
+def _as_earlier(workspace: Workspace) -> PreviousCrawl:
     def files(table: str) -> list[Path]:
         return sorted((workspace.data / table).glob("*.parquet"))
 
-    return EarlierCrawl("crawl@1", files("pages"), files("fetches"), workspace.data / "warc")
+    return PreviousCrawl("crawl@1", files("pages"), files("fetches"), workspace.data / "warc")
 
 
 def _pages(workspace: Workspace) -> dict[str, FetchedPage]:

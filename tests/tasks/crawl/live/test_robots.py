@@ -120,7 +120,7 @@ def test_a_redirect_to_a_private_address_is_not_followed(
     site: Any, other_site: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = iter([False, True])  # the first that is connected to is public, the second is not
-    monkeypatch.setattr("tasks.crawl.live.addresses.is_private", lambda _: next(found))
+    monkeypatch.setattr("tasks.crawl.live.client.is_private", lambda _: next(found))
     site.routes["/robots.txt"] = answer("", 302, {"Location": f"{other_site.url}/secret"})
     (verdict,) = _verdicts(site.url + "/x", allow_private=False)
     assert not verdict.allowed and not verdict.passing
@@ -152,8 +152,9 @@ def test_sitemaps_and_reservations_are_read_too(site: Any, answer: Any) -> None:
     site.routes["/.well-known/tdmrep.json"] = answer(policy, 200, {})
     (rules,) = _rules(site.url, tdmrep=True)
     assert rules.sitemaps == ("https://example.org/map.xml", "/other.xml")
-    assert "tdm-reservation" in rules.policy.signals("/shut/x")
-    assert "tdm-reservation" not in rules.policy.signals("/open")
+    shut, open_ = (rules.policy.reservation(path) for path in ("/shut/x", "/open"))
+    assert shut is not None and shut.reserved
+    assert open_ is None or not open_.reserved
 
 
 @pytest.mark.parametrize("delay", ["nan", "inf", "-3", "soon", "1e999"])

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.crawl.captures import Capture, RejectedUrl
-from tasks.crawl.inputs import epub
-from tasks.crawl.inputs.epub import read_epub
+from tasks.crawl.inputs import files as epub
+from tasks.crawl.inputs.files import read_epub
 from tests.tasks.crawl.sources.books import CONTAINER, chapter, package, write_book
 
 LIMIT = 100_000
@@ -22,7 +22,7 @@ THREE = {name: chapter(name) for name in ("c.xhtml", "a.xhtml", "text/b.xhtml")}
 
 def _read(path: Path, limit: int = LIMIT) -> tuple[dict[str, Capture], list[RejectedUrl]]:
     """Pages by their path in the archive, and rejects."""
-    found = [what for _, what in read_epub(path, "in/book.epub", URL, "file:///", limit)]
+    found = [what for _, what in read_epub(path, "in/book.epub", "file:///", limit)]
     pages = {w.url.removeprefix(f"{URL}/"): w for w in found if isinstance(w, Capture)}
     return pages, [what for what in found if isinstance(what, RejectedUrl)]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from storage.errors import RequestError
-from tasks.crawl.inputs.found import address_below
+from tasks.crawl.captures import url_below
 from tasks.crawl.sources import FilesSource
 from tests.tasks.crawl.sources.books import chapter, write_book
 from tests.tasks.crawl.sources.reading import read_all
@@ -96,7 +96,7 @@ def test_any_name_has_a_url_of_its_own(name: str) -> None:
     except UnicodeEncodeError:
         return
     for base in ("file:///", "http://a.test/x"):
-        url = address_below(base, f"{name}.txt")
+        url = url_below(base, f"{name}.txt")
         assert url.isascii()
         assert "?" not in url
         assert "#" not in url

@@ -16,11 +16,10 @@ from storage.takedown import Forgotten, Takedown
 from storage.warc import read_body
 from storage.workspace import Workspace
 from tasks.crawl import ingest as module
-from tasks.crawl.captures import FetchedPage, RejectedUrl
-from tasks.crawl.catalogue import Catalogue
+from tasks.crawl.captures import Found, RejectedUrl
+from tasks.crawl.catalogue import Catalogue, FetchedPage
 from tasks.crawl.index import write_index
 from tasks.crawl.ingest import ingest
-from tasks.crawl.inputs.found import Found
 from tasks.crawl.sources import FilesSource, WarcSource
 from tasks.progress import reporting_to
 from tests.conftest import ROOT
