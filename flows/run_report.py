@@ -86,7 +86,7 @@ def _described(model: Artifact) -> str:
 
 def _print_samples(console: Console, prompts: Sequence[str], models: Sequence[Artifact]) -> None:
     """Print what each model says to each prompt: a base goes on with it, a tuned one answers."""
-    said = [(model, list(model.type.samples(model, prompts))) for model in models]
+    said = [(model, _answers(model, prompts)) for model in models]
     for number, prompt in enumerate(prompts):
         console.print(f"\n[bold]{escape(prompt)}[/]")
         for model, texts in said:
@@ -98,3 +98,11 @@ def _print_samples(console: Console, prompts: Sequence[str], models: Sequence[Ar
             for line in text.splitlines() or ["(nothing)"]:
                 console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
     console.print()
+
+
+def _answers(model: Artifact, prompts: Sequence[str]) -> list[str]:
+    """Ask a model; what keeps it from answering costs neither the run nor its own error."""
+    try:
+        return list(model.type.samples(model, prompts))
+    except Exception as error:
+        return [f"(nothing: {type(error).__name__}: {error})"]

@@ -101,3 +101,15 @@ def test_without_prompts_no_model_is_loaded(
 ) -> None:
     monkeypatch.delattr(Model, "samples")
     assert not any("says" in line for line in report(tmp_path, models, ()))
+
+
+def test_a_model_that_cannot_answer_costs_nothing_else(
+    tmp_path: Path, models: list[Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Iterator[str]:
+        raise RuntimeError("no such device")
+
+    monkeypatch.setattr(Model, "samples", broken)
+    lines = report(tmp_path, models)
+    assert "    (nothing: RuntimeError: no such device)" in lines
+    assert "    lora says [so]" in lines and [r[0] for r in cells(lines)[-2:]] == ["lora", "dora"]
