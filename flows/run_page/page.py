@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from prefect.artifacts import ImageArtifact, MarkdownArtifact, TableArtifact
 
 from flows.funnel.cleaning import has_signals
-from flows.hosts import HOST_COLUMNS, host_rows
-from flows.render import size
+from flows.render import HOST_COLUMNS, host_rows, size
 from flows.run_page.cleaning import show_cleaning
 from flows.run_page.duplicates import duplicates
 from flows.run_page.lineage import lineage

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
-from tasks.artifacts.artifact import TRAIN, ArtifactType, Form, Table
+from tasks.artifacts.artifact import TRAIN, Artifact, ArtifactType, Form, Score, Table, score
+from tasks.artifacts.model import HELD_OUT, MODEL
+
+PAIRS = Table(
+    "pairs",
+    {TRAIN: "pairs/train.parquet", "validation": "pairs/validation.parquet"},
+    "the questions and answers that the adapter was taught, and those held out",
+)
+STEPS = "pairs/steps.parquet"
+"""Which step of the training learnt from which pair."""
+ANSWERS = "answers for held-out names"
 
 
 class Adapter(ArtifactType):
@@ -15,14 +27,39 @@ class Adapter(ArtifactType):
     root: ClassVar[str] = "merged/"
     also: ClassVar[tuple[str, ...]] = ("model",)
     is_trained: ClassVar[bool] = True
+    chats: ClassVar[bool] = True
+    load: ClassVar[str] = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-
-PAIRS = Table(
-    "pairs",
-    {TRAIN: "pairs/train.parquet", "validation": "pairs/validation.parquet"},
-    "the questions and answers that the adapter was taught, and those held out",
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder)
+question = [{"role": "user", "content": "What is this about?"}]
+start = tokenizer.apply_chat_template(
+    question, add_generation_prompt=True, return_tensors="pt", return_dict=True
 )
-STEPS = "pairs/steps.parquet"
-"""Which step of the training learnt from which pair."""
+made = model.generate(**start, max_new_tokens=32, do_sample=False)
+print(tokenizer.decode(made[0, start["input_ids"].shape[1] :], skip_special_tokens=True))"""
+    notes: ClassVar[Mapping[str, str]] = {
+        "merged/": "The model at the root has the adapter merged in.",
+        "adapter/": '`adapter/` is the adapter alone: `PeftModel.from_pretrained(base, f"{folder}/'
+        'adapter")` puts it on its base model.',
+        STEPS: f"`{STEPS}` says which step of the training learnt from which pair.",
+    }
+
+    def scores(self, artifact: Artifact) -> list[Score]:
+        """Compare it with its base model, on answers held out; and that with simple models."""
+        base = next(artifact.inputs(MODEL), None)
+        before = [] if base is None else base.type.scores(base)
+        mine = artifact.manifest.stats
+        return [
+            *(
+                replace(each, own=False, subject="its base model" if each.own else each.subject)
+                for each in before
+                if each.text == HELD_OUT
+            ),
+            *score(mine, "held_out_bits_per_byte_before", ANSWERS, "its base model"),
+            *score(mine, "held_out_bits_per_byte", ANSWERS, "this model", own=True),
+        ]
+
 
 ADAPTER = Adapter("adapter", "trained parameters", (PAIRS,))

@@ -12,6 +12,11 @@ class Tokenizer(ArtifactType):
 
     form: ClassVar[Form] = "tokenizer"
     is_trained: ClassVar[bool] = True
+    load: ClassVar[str] = """\
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(folder)
+print(tokenizer.tokenize("What the river leaves behind."))"""
 
 
 TOKENIZER = Tokenizer("tokenizer", "entries")
