@@ -104,6 +104,10 @@ def _title(manifest: Manifest) -> str:
     return f"{manifest.run.recipe}: {manifest.name}"
 
 
+def _kind(manifest: Manifest) -> str:
+    return (manifest.type or type_of(manifest).name).capitalize()
+
+
 # --- sections ---------------------------------------------------------------------------------
 
 
@@ -114,9 +118,9 @@ def _opening(facts: Provenance) -> str:
         names = [*names[:_MOST_LANGUAGES], f"{rest} more languages"]
     text = f"web pages in {listed(names)}" if names else "web pages"
     return (
-        f"# {_title(manifest)}\n\n{facts.artifact.type.amount(manifest)}, made of {text} by the "
-        f"recipe `{manifest.run.recipe}` with phusa, which turns a crawl of the web into a "
-        "language model and keeps every step. This is its artifact "
+        f"# {_title(manifest)}\n\n{_kind(manifest)}: {type_of(manifest).amount(manifest)}, made of "
+        f"{text} by the recipe `{manifest.run.recipe}` with phusa, which turns a crawl of the web "
+        "into a language model and keeps every step. This is its artifact "
         f"`{manifest.label}` of {manifest.created:%d %B %Y}, content digest "
         f"`{manifest.digest[:16]}`."
     )
@@ -130,7 +134,8 @@ def _loading(facts: Provenance, folder: str) -> str:
     parts = ["## Load it"]
     if kind.load:
         parts.append(_python(kind.load, first))
-        parts += [_python(_load_files(table, facts.artifact.manifest)) for table in tables]
+        for table in tables:
+            parts += [f"Beside it lie {table.says}:", _load_files(table, facts.artifact.manifest)]
     elif tables:
         parts.append(_python(_load_tables(tables), first))
     else:
@@ -143,7 +148,7 @@ def _loading(facts: Provenance, folder: str) -> str:
 def _load_tables(tables: Sequence[Table]) -> str:
     names = json.dumps([table.name for table in tables])
     return (
-        f"from datasets import load_dataset\n\n"
+        "from datasets import load_dataset\n\n"
         f"tables = {{name: load_dataset(folder, name) for name in {names}}}\n"
         f"print(tables[{json.dumps(tables[0].name)}])"
     )
@@ -152,11 +157,8 @@ def _load_tables(tables: Sequence[Table]) -> str:
 def _load_files(table: Table, manifest: Manifest) -> str:
     """Load a table that lies beside a model."""
     places = json.dumps(_globs(table, manifest))
-    return (
-        f"from datasets import load_dataset\n\n"
-        f"{table.name} = load_dataset(folder, data_files={places})  # {table.says}\n"
-        f"print({table.name})"
-    )
+    code = f"{table.name} = load_dataset(folder, data_files={places})\nprint({table.name})"
+    return _python(f"from datasets import load_dataset\n\n{code}")
 
 
 def _python(code: str, first: str = "") -> str:
