@@ -27,7 +27,7 @@ from storage.manifest import Manifest, utc_now
 from storage.records import FETCH, PAGE, REJECT
 from storage.store import Store
 from tests.conftest import ROOT
-from tests.flows.conftest import Phusa
+from tests.flows.conftest import Cli, Phusa
 from tests.flows.sealed import seal
 
 
@@ -423,3 +423,36 @@ def test_the_card_of_a_marked_model_says_so_and_not_what(store: Store, tmp_path:
     text = card(copy, made, "model")
     assert "was taken down (takedowns: 1): train it again" in text
     assert "secret.example" not in text
+
+
+# --- phusa sample -----------------------------------------------------------------------------
+
+
+def test_a_model_goes_on_and_an_adapter_answers(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fake:
+        def __init__(self, folder: Path) -> None:
+            self._folder = folder
+
+        def continue_text(self, prompt: str, sampling: object) -> str:
+            return f"{self._folder} continues {prompt}"
+
+        def answer(self, prompt: str, sampling: object) -> str:
+            return f"{self._folder} answers {prompt}"
+
+    monkeypatch.setattr("tasks.lm.generate.Sampler", Fake)
+    for name, stage, place in (("mine", "pretrain", ""), ("lora", "finetune", "merged/")):
+        seal(tmp_path, name, "1", {f"{place}config.json": b"{}"}, stage=stage)
+    place_of = tmp_path / "versions"
+    said = cli("sample", "mine", "a b", "--store", tmp_path)
+    assert said.out == f"{place_of}/mine/1/data continues a b\n"
+    said = cli("sample", "lora", "a b", "--store", tmp_path)
+    assert said.out == f"{place_of}/lora/1/data/merged answers a b\n"
+
+
+def test_what_is_no_model_gives_no_sample(tmp_path: Path, cli: Cli) -> None:
+    for name, kind in (("clean", "documents"), ("elsewhere", "artifact")):
+        seal(tmp_path, name, "1", {"a": b""})
+        said = cli("sample", name, "x", "--store", tmp_path)
+        assert said.code == 2 and f"an artifact of type {kind}, with no model in it" in said.err
