@@ -44,7 +44,10 @@ class Described:
 
 
 def list_artifacts(store: Store, name: str | None = None, *, gone: bool = False) -> list[Listed]:
-    """Everything of that name, or all, by name, then oldest first. Files are not looked at."""
+    """List what there is of that name, or of all, by name, then oldest first.
+
+    Files are not looked at.
+    """
     register = store.aliases.read()
     found = list(_sealed(store, register, name))
     sealed = {(one.name, one.version) for one in found}  # a run was killed releasing one
@@ -56,7 +59,7 @@ def list_artifacts(store: Store, name: str | None = None, *, gone: bool = False)
 
 
 def describe(store: Store, reference: str) -> Described:
-    """The artifact that a reference names, also one in quarantine or one that is gone.
+    """Find the artifact that a reference names, also one in quarantine or one that is gone.
 
     A bare name means the newest, in quarantine or not. Raises UnknownArtifact.
     """

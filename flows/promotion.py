@@ -62,7 +62,7 @@ def promote_together(store: Store, references: Sequence[str], alias: str) -> lis
 
 
 def _judge(store: Store, manifest: Manifest, alias: str) -> tuple[list[Fault], list[str]]:
-    """All that speaks against it, and what is to be known."""
+    """Give all that speaks against it, and what is to be known."""
     faults, notes = _compare(manifest, _holder(store, manifest.name, alias), alias)
     return faults + _unsound(store, manifest), notes
 
@@ -134,7 +134,7 @@ _OVERRIDE = '--override "why" passes over it; the reason is kept.'
 def _compare(
     manifest: Manifest, holder: Manifest | None, alias: str
 ) -> tuple[list[Fault], list[str]]:
-    """What speaks against the artifact beside the present holder, and what is to be known."""
+    """Give what speaks against it beside the present holder, and what is to be known."""
     stage = STAGES.get(manifest.stage)
     score = stage.score if stage else None
     if score is None or holder is None or holder.version == manifest.version:
@@ -153,7 +153,7 @@ def _compare(
 
 
 def _score(manifest: Manifest, name: str) -> float:
-    """The stat by which versions are compared; one that is missing is worse than any."""
+    """Read the stat by which versions are compared; one that is missing is worse than any."""
     value = manifest.stats.get(name)
     return float(value) if isinstance(value, int | float) else math.inf
 

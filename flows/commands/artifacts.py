@@ -92,16 +92,18 @@ def _summary(one: Listed) -> dict[str, Any]:
 
 
 def _type(manifest: Manifest) -> str:
-    from flows.stages import type_of  # all stages' knobs, only wanted here
+    if manifest.type:
+        return manifest.type
+    from flows.stages import type_of  # all stages' knobs: 0.4 s, for manifests of schema 2
 
-    return manifest.type or type_of(manifest).name
+    return type_of(manifest).name
 
 
 def _lineage(node: Node) -> list[dict[str, Any]]:
     return [{"artifact": c.label, "lineage": _lineage(c)} for c in node.children]
 
 
-# --- for people ---
+# --- for people -------------------------------------------------------------------------------
 
 STATE_STYLES: Mapping[State, str] = {
     "sealed": "green",
@@ -112,7 +114,7 @@ STATE_STYLES: Mapping[State, str] = {
 
 
 def print_artifacts(console: Console, found: Sequence[Listed]) -> None:
-    """One line for each artifact, in plain columns: a rich table of 10 000 rows takes 9 s."""
+    """Print a line for each artifact in plain columns: a rich table of 10 000 rows takes 9 s."""
     header = ("artifact", "made", "made by", "rows", "bytes", "seconds", "content", "")
     rows = [header, *map(_columns, found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -151,7 +153,7 @@ def _columns(one: Listed) -> tuple[str, ...]:
 
 
 def show_artifact(console: Console, one: Described, up: Node, down: Node) -> None:
-    """Everything that is known of an artifact, with the lineage in both directions."""
+    """Print all that is known of an artifact, with the lineage in both directions."""
     console.print(_facts(one))
     # In one piece, to be copied: a cell of the table would be wrapped.
     console.print(f"folder: {one.folder}", markup=False, highlight=False, soft_wrap=True)

@@ -90,7 +90,7 @@ def gc(
 def _print_collection(
     console: Console, collection: Collection, work: Sequence[Work], *, done: bool
 ) -> None:
-    """What went or would go, what it freed or would, and what stays for which reason."""
+    """Print what went or would go, what that frees, and what stays for which reason."""
     if collection.candidates:
         title = "taken" if done else "could go"
         table = Table(Column("artifact", no_wrap=True), "bytes", "why", title=title)
@@ -113,7 +113,7 @@ def _print_collection(
 
 
 def _print_damage(console: Console, damages: Sequence[Damage], summary: str) -> None:
-    """Each damaged artifact with its findings and what was made from it."""
+    """Print each damaged artifact with its findings and what was made from it."""
     for damage in damages:
         console.print(f"[bold red]{damage.label}[/]")
         for finding in damage.findings:

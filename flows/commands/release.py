@@ -12,11 +12,6 @@ from flows.render import make_console, size
 from storage.errors import Fault, RequestError
 
 AliasArgument = Annotated[str, typer.Argument(help="such as prod")]
-_LOADS = {
-    "model": "transformers.AutoModelForCausalLM.from_pretrained({!r})",
-    "tokenizer": "transformers.AutoTokenizer.from_pretrained({!r})",
-    "dataset": "datasets.load_dataset({!r})",
-}
 
 
 def sample(
@@ -117,7 +112,7 @@ def export(
     console = make_console()
     for line in (
         f"{manifest.label} → {target} ({size(num_bytes)})",
-        f"load it: {_LOADS[type_of(manifest).form].format(str(target))}",
+        f"load it: {type_of(manifest).loader}({str(target)!r})",
         f"its card: {target / 'README.md'}",
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

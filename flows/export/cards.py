@@ -21,7 +21,6 @@ from storage.store import Store
 from tasks.artifacts.artifact import Score, Table
 
 _MOST_HOSTS = 10
-_MOST_LANGUAGES = 8
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
           (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
 
@@ -31,7 +30,7 @@ def card(store: Store, manifest: Manifest, folder: str) -> str:
     facts = provenance(store, manifest)
     scores = facts.artifact.type.scores(facts.artifact)
     sections = (
-        _opening(facts),
+        _opening(manifest),
         _loading(facts, folder),
         _contents(facts),
         _making(facts),
@@ -51,9 +50,7 @@ def front_matter(facts: Provenance, scores: Sequence[Score]) -> CardData:
     """Give what the Hub reads: no licence, because nobody told phusa one."""
     manifest, kind = facts.artifact.manifest, facts.artifact.type
     common: dict[str, Any] = {"language": facts.main_languages() or None, "tags": ["phusa"]}
-    if kind.form == "tokenizer":
-        return ModelCardData(library_name="transformers", **common)
-    if kind.form == "model":
+    if kind.form != "dataset":
         results = [
             EvalResult(
                 task_type="text-generation",
@@ -69,7 +66,7 @@ def front_matter(facts: Provenance, scores: Sequence[Score]) -> CardData:
         ]
         return ModelCardData(
             library_name="transformers",
-            pipeline_tag="text-generation",
+            pipeline_tag="text-generation" if kind.form == "model" else None,
             model_name=_title(manifest),
             eval_results=results or None,
             **common,
@@ -104,25 +101,16 @@ def _title(manifest: Manifest) -> str:
     return f"{manifest.run.recipe}: {manifest.name}"
 
 
-def _kind(manifest: Manifest) -> str:
-    return (manifest.type or type_of(manifest).name).capitalize()
-
-
 # --- sections ---------------------------------------------------------------------------------
 
 
-def _opening(facts: Provenance) -> str:
-    manifest = facts.artifact.manifest
-    names = [f"`{name}`" for name in facts.main_languages()]
-    if rest := len(names[_MOST_LANGUAGES:]):
-        names = [*names[:_MOST_LANGUAGES], f"{rest} more languages"]
-    text = f"web pages in {listed(names)}" if names else "web pages"
+def _opening(manifest: Manifest) -> str:
+    kind = (manifest.type or type_of(manifest).name).capitalize()
     return (
-        f"# {_title(manifest)}\n\n{_kind(manifest)}: {type_of(manifest).amount(manifest)}, made of "
-        f"{text} by the recipe `{manifest.run.recipe}` with phusa, which turns a crawl of the web "
-        "into a language model and keeps every step. This is its artifact "
-        f"`{manifest.label}` of {manifest.created:%d %B %Y}, content digest "
-        f"`{manifest.digest[:16]}`."
+        f"# {_title(manifest)}\n\n{kind}: {type_of(manifest).amount(manifest)}, made of web pages "
+        f"by the recipe `{manifest.run.recipe}` with phusa, which turns a crawl of the web into a "
+        f"language model and keeps every step. This is its artifact `{manifest.label}` of "
+        f"{manifest.created:%d %B %Y}, content digest `{manifest.digest[:16]}`."
     )
 
 
@@ -188,7 +176,8 @@ def _columns(facts: Provenance, table: Table) -> str:
     files = facts.artifact.files(table.splits[next(iter(rows))])
     schema = pq.read_schema(next(path for path in files if pq.read_metadata(path).num_rows))
     described = [
-        (f"`{field.name}`", f"`{field.type}`", _description(field.metadata)) for field in schema
+        (f"`{f.name}`", f"`{f.type}`", (f.metadata or {}).get(b"description", b"").decode())
+        for f in schema
     ]
     counts = listed(f"{count:,} in the split `{split}`" for split, count in rows.items())
     places = ", ".join(f"`{glob}`" for glob in _globs(table, manifest).values())
@@ -197,39 +186,30 @@ def _columns(facts: Provenance, table: Table) -> str:
     return f"{head}\n\n{_table(('column', 'type', 'what it is'), described)}"
 
 
-def _description(metadata: dict[bytes, bytes] | None) -> str:
-    return (metadata or {}).get(b"description", b"").decode()
-
-
 def _making(facts: Provenance) -> str:
     head = ("artifact", "content", "what was done", "rows in", "made", "left out", "seconds")
-    rows: list[tuple[str, ...]] = []
-    for node in facts.lineage:
-        of = node.manifest
-        if of is None:
-            rows.append((f"`{node.label}`", "no longer in the store", *[""] * 5))
-            continue
-        stage = STAGES.get(of.stage)
-        rows.append(
-            (
-                f"`{of.label}`",
-                f"`{of.digest[:12]}`",
-                stage.says if stage else f"`{of.stage}`",
-                f"{of.rows_in:,} {stage.unit_in if stage else ''}".strip(),
-                type_of(of).amount(of),
-                ", ".join(_left_out(of)),
-                f"{of.seconds:,.1f}",
-            )
-        )
+    gone = ("no longer in the store", "", "", "", "", "")
+    rows = [
+        (f"`{node.label}`", *(_step(node.manifest) if node.manifest else gone))
+        for node in facts.lineage
+    ]
     return f"## How it was made\n\n{_table(head, rows)}"
 
 
-def _left_out(manifest: Manifest) -> list[str]:
-    """Say what a stage dropped, by reason, and how many takedowns it followed."""
-    stage = STAGES.get(manifest.stage)
-    dropped = stage.dropped(manifest) if stage else {}
-    said = [f"{count:,} `{reason}`" for reason, count in dropped.items()]
-    return said + ([f"{len(manifest.forgotten):,} takedowns"] if manifest.forgotten else [])
+def _step(of: Manifest) -> tuple[str, ...]:
+    """Say what was done for one artifact, and what was left out for which reason."""
+    stage = STAGES.get(of.stage)
+    dropped = stage.dropped(of).items() if stage else ()
+    left_out = [f"{count:,} `{reason}`" for reason, count in dropped]
+    left_out += [f"{len(of.forgotten):,} takedowns"] if of.forgotten else []
+    return (
+        f"`{of.digest[:12]}`",
+        stage.says if stage else f"`{of.stage}`",
+        f"{of.rows_in:,} {stage.unit_in if stage else 'rows'}",
+        type_of(of).amount(of),
+        ", ".join(left_out),
+        f"{of.seconds:,.1f}",
+    )
 
 
 def _text(facts: Provenance) -> str:
@@ -306,7 +286,9 @@ def _configuration(facts: Provenance) -> str:
             "stage_version": of.code.stage_version,
             "source_sha256": of.code.source_sha256,
             "git_commit": of.code.git_commit,
-            "figures": {k: v for k, v in of.stats.items() if isinstance(v, int | float | str)},
+            "figures": public(
+                {k: v for k, v in of.stats.items() if not isinstance(v, dict | list)}
+            ),
             "config": public(of.config),
         }
         for of in facts.manifests()

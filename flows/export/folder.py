@@ -69,7 +69,7 @@ def _check_free(target: Path) -> None:
 
 @contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that becomes it at the end. One process at a time holds it."""
+    """Make a folder beside `target` that becomes it at the end. One process at a time holds it."""
     folder = target.with_name(f".{target.name}.exporting")
     lock = _open(folder, target)
     try:

@@ -28,6 +28,7 @@ class Adapter(ArtifactType):
     also: ClassVar[tuple[str, ...]] = ("model",)
     is_trained: ClassVar[bool] = True
     chats: ClassVar[bool] = True
+    loader: ClassVar[str] = "transformers.AutoModelForCausalLM.from_pretrained"
     load: ClassVar[str] = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -211,9 +211,10 @@ class ArtifactType:
     types that it can serve as. What is trained has learnt from content that cannot be taken out.
     A model that `chats` answers questions; another continues text.
 
-    `load` is Python that loads an exported `folder`: imports, an empty line, the rest. Where it is
-    empty, `datasets` loads the tables. `notes` are sentences for people who load it, by the path or
-    folder that has to be there.
+    `loader` is the function that loads an exported folder, and `load` Python that does so and looks
+    into it: imports, an empty line, the rest, which finds it in `folder`. Where `load` is empty,
+    `datasets` loads the tables. `notes` are sentences for people who load it, by the path or folder
+    that has to be there.
     """
 
     name: str
@@ -225,6 +226,7 @@ class ArtifactType:
     also: ClassVar[tuple[str, ...]] = ()
     is_trained: ClassVar[bool] = False
     chats: ClassVar[bool] = False
+    loader: ClassVar[str] = "datasets.load_dataset"
     load: ClassVar[str] = ""
     notes: ClassVar[Mapping[str, str]] = {}
 

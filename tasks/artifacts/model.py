@@ -17,6 +17,7 @@ class Model(ArtifactType):
     form: ClassVar[Form] = "model"
     counted_in: ClassVar[str] = "parameters"
     is_trained: ClassVar[bool] = True
+    loader: ClassVar[str] = "transformers.AutoModelForCausalLM.from_pretrained"
     load: ClassVar[str] = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -12,6 +12,7 @@ class Tokenizer(ArtifactType):
 
     form: ClassVar[Form] = "tokenizer"
     is_trained: ClassVar[bool] = True
+    loader: ClassVar[str] = "transformers.AutoTokenizer.from_pretrained"
     load: ClassVar[str] = """\
 from transformers import AutoTokenizer
 

@@ -261,7 +261,7 @@ def test_a_card_of_a_stage_that_is_not_known_here(tmp_path: Path) -> None:
     assert [config["config_name"] for config in data.to_dict()["configs"]] == ["pairs"]
     assert "| `question` | `string` |" in text and "Matches: 1 rows" in text
     row = _rows(text, "How it was made")[-1]
-    assert (row[0], row[2:5]) == ("`mine@20261121-05`", ["`match`", "0", "1 rows"])
+    assert (row[0], row[2:5]) == ("`mine@20261121-05`", ["`match`", "0 rows", "1 rows"])
 
 
 def test_small_words() -> None:
