@@ -186,11 +186,10 @@ class Stage:
         found: dict[str, int] = {}
         for counts in (stats.get("rejected"), stats.get("dropped")):
             found |= {k: int(str(v)) for k, v in counts.items()} if isinstance(counts, dict) else {}
-        for stat, reason in self.drops.items():
-            found[reason] = int(str(stats.get(stat) or 0))
-        found["no reason was kept"] = manifest.rows_in - manifest.rows_out - sum(found.values())
-        ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-        return {reason: count for reason, count in ordered if count}
+        found |= {r: int(str(stats[stat])) for stat, r in self.drops.items() if stat in stats}
+        unexplained = manifest.rows_in - manifest.rows_out - sum(found.values())
+        found |= {"no reason was kept": unexplained} if unexplained else {}
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
     def fingerprint(
         self, config: Config, input_digests: Mapping[str, str], forgotten: Iterable[str] = ()

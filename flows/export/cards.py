@@ -200,7 +200,7 @@ def _step(of: Manifest) -> tuple[str, ...]:
     """Say what was done for one artifact, and what was left out for which reason."""
     stage = STAGES.get(of.stage)
     dropped = stage.dropped(of).items() if stage else ()
-    left_out = [f"{count:,} `{reason}`" for reason, count in dropped]
+    left_out = [f"{count:,} `{reason}`" for reason, count in dropped if count]
     left_out += [f"{len(of.forgotten):,} takedowns"] if of.forgotten else []
     return (
         f"`{of.digest[:12]}`",

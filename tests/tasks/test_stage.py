@@ -19,7 +19,8 @@ def test_rows_that_were_dropped_have_reasons_and_those_without_are_named(tmp_pat
 def test_stats_that_count_drops_have_reasons_of_their_own(tmp_path: Path) -> None:
     stats = {"dropped": {"contaminated": 1}, "duplicates": 3, "already_there": 0}
     made = seal(tmp_path, "dedup", "1", {"a": b"1"}, rows_in=9, rows_out=5, stats=stats)
-    assert STAGES["dedup"].dropped(made) == {"duplicate": 3, "contaminated": 1}
+    dropped = STAGES["dedup"].dropped(made)
+    assert dropped == {"duplicate": 3, "contaminated": 1, "in an earlier corpus": 0}
 
 
 def test_a_stage_that_selects_no_rows_drops_none(tmp_path: Path) -> None:
