@@ -14,7 +14,6 @@ from flows.recipe import Recipe
 from flows.render import size
 from flows.stages import open_artifact, type_of
 from storage.store import Store
-from tasks.artifacts.adapter import ADAPTER
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.model import MODEL
 
@@ -92,7 +91,7 @@ def _print_samples(console: Console, prompts: Sequence[str], models: Sequence[Ar
         for model, texts in said:
             if number >= len(texts):  # it took long
                 continue
-            kind = "tuned" if model.type.serves(ADAPTER) else "base"
+            kind = "tuned" if model.type.chats else "base"
             console.print(f"  [dim]{kind}: {model.label}[/]", highlight=False)
             text = texts[number].removeprefix(prompt).strip()
             for line in text.splitlines() or ["(nothing)"]:

@@ -176,6 +176,22 @@ class Stage:
         found = (p for p in self.ports if p.name == name or p.holds(name))
         return next(found, None)
 
+    def dropped(self, manifest: Manifest) -> dict[str, int]:
+        """Count the rows that an artifact left out, by reason, the most frequent first.
+
+        Rows that are missing without a reason are named too: that would be a bug of the stage.
+        """
+        if not self.selects:
+            return {}
+        stats = manifest.stats
+        found: dict[str, int] = {}
+        for counts in (stats.get("rejected"), stats.get("dropped")):
+            found |= {k: int(str(v)) for k, v in counts.items()} if isinstance(counts, dict) else {}
+        found |= {r: int(str(stats[stat])) for stat, r in self.drops.items() if stat in stats}
+        unexplained = manifest.rows_in - manifest.rows_out - sum(found.values())
+        found |= {"no reason was kept": unexplained} if unexplained else {}
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
     def fingerprint(
         self, config: Config, input_digests: Mapping[str, str], forgotten: Iterable[str] = ()
     ) -> str:

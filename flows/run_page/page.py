@@ -7,14 +7,13 @@ has a page, too. The UI draws ```mermaid blocks, links included.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from prefect.artifacts import ImageArtifact, MarkdownArtifact, TableArtifact
 
-from flows.hosts import HOST_COLUMNS, host_rows
-from flows.render import size
+from flows.render import HOST_COLUMNS, host_rows, size
 from flows.stages import STAGES, open_artifact, type_of
 from storage.lineage import Node, ancestors
 from storage.manifest import Manifest
@@ -195,18 +194,7 @@ def drops(manifest: Manifest) -> dict[str, int]:
     Rows that are missing without a reason are named too: that would be a bug of the stage.
     """
     stage = STAGES.get(manifest.stage)
-    if stage is None or not stage.selects:
-        return {}
-    found: dict[str, int] = {}
-    for name in ("rejected", "dropped"):
-        counts = manifest.stats.get(name)
-        found |= {k: int(str(v)) for k, v in counts.items()} if isinstance(counts, Mapping) else {}
-    found |= {
-        why: _stat(manifest, name) for name, why in stage.drops.items() if name in manifest.stats
-    }
-    unexplained = manifest.rows_in - manifest.rows_out - sum(found.values())
-    found |= {"no reason was kept": unexplained} if unexplained else {}
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+    return stage.dropped(manifest) if stage else {}
 
 
 def _stat(manifest: Manifest, name: str) -> int:

@@ -75,6 +75,14 @@ class Score:
     own: bool = False
 
 
+def score(
+    stats: Mapping[str, object], stat: str, text: str, subject: str, *, own: bool = False
+) -> list[Score]:
+    """Give the score that a manifest's stat is, or none if it was not measured."""
+    value = stats.get(stat)
+    return [Score(text, subject, float(value), own)] if isinstance(value, int | float) else []
+
+
 @dataclass(frozen=True)
 class Held:
     """What of a takedown one artifact holds: ids of pages or documents, and rows in its unit."""
@@ -219,6 +227,12 @@ class ArtifactType:
     `unit` names its rows, or what the stat `counted_in` counts. `form` says what loads it once it
     is exported. Whatever lies under `root` goes to the top of an exported folder. `also` names
     types that it can serve as. What is trained has learnt from content that cannot be taken out.
+    A model that `chats` answers questions; another continues text.
+
+    `loader` is the function that loads an exported folder, and `load` Python that does so and looks
+    into it: imports, an empty line, the rest, which finds it in `folder`. Where `load` is empty,
+    `datasets` loads the tables. `notes` are sentences for people who load it, by the path or folder
+    that has to be there.
     """
 
     name: str
@@ -229,6 +243,10 @@ class ArtifactType:
     root: ClassVar[str] = ""
     also: ClassVar[tuple[str, ...]] = ()
     is_trained: ClassVar[bool] = False
+    chats: ClassVar[bool] = False
+    loader: ClassVar[str] = "datasets.load_dataset"
+    load: ClassVar[str] = ""
+    notes: ClassVar[Mapping[str, str]] = {}
 
     def serves(self, kind: ArtifactType) -> bool:
         """Say whether it can be given where `kind` is asked for."""
@@ -238,6 +256,20 @@ class ArtifactType:
         """Say how much it holds, in its unit."""
         found = manifest.stats.get(self.counted_in)
         return f"{found if isinstance(found, int) else manifest.rows_out:,} {self.unit}"
+
+    def tables_in(self, manifest: Manifest) -> tuple[Table, ...]:
+        """Give its tables; where a type names none, one for each folder of Parquet files."""
+        if self.tables or self.form != "dataset":
+            return self.tables
+        places: dict[str, None] = {}
+        for entry in manifest.files:
+            folder, slash, file = entry.path.rpartition("/")
+            if file.endswith(".parquet"):
+                places[folder + slash or file] = None
+        return tuple(
+            table(place.removesuffix(".parquet").strip("/").replace("/", "_"), place, "")
+            for place in places
+        )
 
     # --- looking into it --------------------------------------------------------------------------
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from tasks.artifacts.artifact import ArtifactType, table
 
 
 class Pages(ArtifactType):
     """Pages of a crawl."""
+
+    notes: ClassVar[Mapping[str, str]] = {
+        "warc/": "`warc/` holds the responses as they came, for FastWARC or warcio."
+    }
 
 
 PAGES = Pages(

@@ -16,6 +16,12 @@ class Tokenizer(ArtifactType):
 
     form: ClassVar[Form] = "tokenizer"
     is_trained: ClassVar[bool] = True
+    loader: ClassVar[str] = "transformers.AutoTokenizer.from_pretrained"
+    load: ClassVar[str] = """\
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(folder)
+print(tokenizer.tokenize("What the river leaves behind."))"""
 
     # --- looking into it --------------------------------------------------------------------------
 

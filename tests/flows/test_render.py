@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-from flows.hosts import HOST_COLUMNS, host_rows
+from flows.render import HOST_COLUMNS, host_rows
 from storage.manifest import Manifest
 from storage.records import HOST
 
