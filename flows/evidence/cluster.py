@@ -13,16 +13,15 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from flows.evidence.differences import Difference, Unit, compare
-from flows.trace.page import problem_of
-from flows.trace.target import UNREADABLE, parse_target
+from flows.trace.page import UNREADABLE, parse_target, problem_of
 from storage.errors import Fault, RequestError
 from storage.lookup import find_rows
 from storage.manifest import Manifest
 from storage.store import Store
+from tasks.artifacts.documents import duplicate_columns
 from tasks.dedup.config import KeepRule
 from tasks.dedup.evidence import ClusterSize, biggest_clusters, find_clusters, read_evidence
 from tasks.dedup.ranking import Decision, decide, rule_columns, rule_name
-from tasks.dedup.trace import evidence_columns
 
 DUPLICATES = "duplicates.parquet"
 _ID = re.compile("[0-9a-f]{4,32}")
@@ -82,7 +81,7 @@ def show_cluster(store: Store, asked: str, of: str, unit: Unit, most: int) -> Cl
     manifest = _dedup(store, of)
     paths = _paths(store, manifest)
     kept_id = _find(store, manifest, asked)
-    rows = find_rows(paths, "kept_id", {kept_id}, evidence_columns(paths))
+    rows = find_rows(paths, "kept_id", {kept_id}, duplicate_columns(paths))
     rows.sort(key=lambda row: (row["similarity"], row["url"], row["document_id"]))
     rules = _POLICY.validate_python(manifest.config["keep"])
     kept_in = rows[0].get("kept_in", "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tasks.pretrain.trace import trace_document
+
 from flows.holding import Search
 from flows.trace.page import reading_of
 from storage import takedown
@@ -12,7 +14,6 @@ from storage.errors import DamagedArtifact, UnknownArtifact
 from storage.manifest import Manifest
 from storage.store import Store
 from storage.takedown import Takedown
-from tasks.pretrain.trace import trace_document
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from flows.trace.target import follow_redirects, parse_target, unknown
+from flows.stages import open_artifact
+from flows.trace.page import follow_redirects, parse_target, unknown
 from storage.errors import Fault, RequestError, SiteUnreachable
 from storage.store import Store
 from storage.warc import read_body
+from tasks.artifacts.documents import DOCUMENTS
+from tasks.artifacts.pages import PAGES
 from tasks.clean.judging import TrialPage
 from tasks.clean.text import is_known_charset
 from tasks.crawl.captures import TYPES, RejectedUrl, charset_of_text, content_type
 from tasks.crawl.sources import Source
 from tasks.crawl.sources.web import WebSource
-from tasks.crawl.trace import page_charset, trace_urls
 from tasks.crawl.urls import canonical_url, recorded_url
 
 STDIN = "-"
@@ -88,15 +90,13 @@ def read_crawled(store: Store, target: str, asked: str) -> TrialPage:
 
     Raises RequestError if it has none.
     """
-    crawl = store.resolve(target)
-    if crawl.name == "clean":
-        crawl = store.manifest("crawl", crawl.inputs["crawl"].version)
-    if crawl.name != "crawl":
+    crawl = open_artifact(store, store.resolve(target))
+    if crawl.type.serves(DOCUMENTS):
+        crawl = next(crawl.inputs(PAGES), crawl)
+    if not crawl.type.serves(PAGES):
         remedy = "`phusa artifacts` lists the crawls."
         raise RequestError(Fault("--of", crawl.label, "crawl@…, or clean@…", remedy))
-    urls = follow_redirects(store, [crawl], parse_target(asked).urls)
-    pages = store.files(crawl, "pages/")
-    found = trace_urls(pages, store.files(crawl, "fetches/"), store.files(crawl, "rejects"), urls)
+    found = PAGES.find(crawl, follow_redirects([crawl], parse_target(asked).urls))
     if not found.pages:
         for reject in found.rejected:
             why = f"dropped by {crawl.label}: {reject.reason} ({reject.value})"
@@ -104,9 +104,8 @@ def read_crawled(store: Store, target: str, asked: str) -> TrialPage:
             raise RequestError(Fault(reject.url, why, reject.threshold, remedy))
         raise unknown(store, [crawl], asked, everything=True)
     page = found.pages[0]
-    (warc,) = store.files(crawl, f"warc/{page.warc_file}")
-    charset = page_charset(pages, page.url)
-    return TrialPage(page.url, page.content_type, charset, read_body(warc, page.warc_offset))
+    (warc,) = crawl.files(f"warc/{page.warc_file}")
+    return TrialPage(page.url, page.content_type, page.charset, read_body(warc, page.warc_offset))
 
 
 def fetch(asked: str, source: Source | None, contact: str | None) -> TrialPage:

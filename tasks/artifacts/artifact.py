@@ -11,6 +11,7 @@ Types are imported by every command, so pyarrow, torch and the rest are imported
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
@@ -76,11 +77,25 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """What training read of each of `documents`: so much of what its type `learns`, by id."""
+
+    documents: Artifact
+    amounts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Held:
-    """What of a takedown one artifact holds: ids of pages or documents, and rows in its unit."""
+    """What of a takedown one artifact holds: ids of pages or documents, and so many rows of it.
+
+    `unit` names the rows, where that is not the type's. `found` is what else the type wants to know
+    of it where it is asked what a model saw, or rewritten.
+    """
 
     ids: frozenset[str] = frozenset()
     amount: int = 0
+    unit: str = ""
+    found: object = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +128,10 @@ class Artifact:
     @property
     def label(self) -> str:
         return self.manifest.label
+
+    def is_whole(self) -> bool:
+        """Say whether all of its files are there, and gc has not begun to take them."""
+        return self.store.is_whole(self.manifest)
 
     def has(self, prefix: str) -> bool:
         """Say whether it has a file at, or under, `prefix`."""
@@ -168,11 +187,8 @@ class Walk(Protocol):
     def learn(self, documents: Iterable[tuple[str, str]]) -> None:
         """Add (document id, URL) pairs to what is looked for from here on."""
 
-    def knows(self, artifact: Artifact) -> bool:
-        """Say whether that artifact was asked already, and could be read."""
-
     def known(self, artifact: Artifact, kind: ArtifactType) -> Finding | None:
-        """Give what its input of `kind` knew. Raises InputGone if that could not be asked."""
+        """Give what its first input of `kind` knew. Raises InputGone if that could not be asked."""
 
 
 class InputGone(Exception):
@@ -182,6 +198,12 @@ class InputGone(Exception):
 class TakedownSearch(Protocol):
     """What was taken down, as the types ask it; docs/takedown.md has the whole."""
 
+    artifacts: Sequence[Artifact]
+    """All that are searched."""
+
+    gave: dict[str, set[str]]
+    """By page: the documents that cleanings made of it, kept or dropped, as far as is known yet."""
+
     @property
     def forgotten(self) -> Forgotten:
         """Give the takedowns that are looked for."""
@@ -190,8 +212,14 @@ class TakedownSearch(Protocol):
     def documents(self) -> frozenset[str]:
         """Give the ids of all documents that are covered, as far as their URLs are known."""
 
+    def covered(self, paths: Iterable[Path]) -> frozenset[str]:
+        """Give the covered ones of the documents that tables have with their URLs."""
+
     def held(self, artifact: Artifact) -> Held:
-        """Give what an artifact holds; each content is read once."""
+        """Give what an artifact holds; each content is read once. Nothing if it is unreadable."""
+
+    def reading(self, artifact: Artifact) -> AbstractContextManager[None]:
+        """Note, and go on, if an artifact cannot be read: it may hold something."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +228,9 @@ class ArtifactType:
 
     `unit` names its rows, or what the stat `counted_in` counts. `form` says what loads it once it
     is exported. Whatever lies under `root` goes to the top of an exported folder. `also` names
-    types that it can serve as. What is trained has learnt from content that cannot be taken out.
+    types that it can serve as. What is trained has learnt from content that cannot be taken out,
+    which is counted in what it `learns`. What `lists_documents` has a row with the id and the URL
+    of each document that is in it.
     """
 
     name: str
@@ -211,6 +241,8 @@ class ArtifactType:
     root: ClassVar[str] = ""
     also: ClassVar[tuple[str, ...]] = ()
     is_trained: ClassVar[bool] = False
+    learns: ClassVar[str] = "tokens"
+    lists_documents: ClassVar[bool] = False
 
     def serves(self, kind: ArtifactType) -> bool:
         """Say whether it can be given where `kind` is asked for."""
@@ -237,11 +269,19 @@ class ArtifactType:
         """Tell what it knows of the page that is followed, or None."""
         return None
 
+    def learnt(self, artifact: Artifact) -> Learnt | None:
+        """Count what its training read, by document; what its base had read is not in it."""
+        return None
+
     # --- taking content out of it -----------------------------------------------------------------
 
     def held(self, artifact: Artifact, search: TakedownSearch) -> Held:
         """Find what was taken down in it."""
         return Held()
+
+    def named(self, artifact: Artifact) -> Iterable[str]:
+        """Name, by id alone, the documents that it holds some of without their URLs."""
+        return ()
 
     def saw(
         self, artifact: Artifact, search: TakedownSearch, earlier: Mapping[str, Saw]

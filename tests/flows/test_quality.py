@@ -19,7 +19,7 @@ from flows.trace.page import trace
 from storage.manifest import Manifest
 from storage.records import UNSCORED
 from storage.store import Store
-from tasks.quality.trace import QualityTrace
+from tasks.artifacts.scores import ScoresFinding
 from tests.flows.conftest import Cli, Phusa
 
 pytestmark = pytest.mark.fleet  # minutes of whole runs
@@ -62,7 +62,7 @@ def test_the_river_without_a_classifier_lets_everything_pass(store: Store) -> No
     assert all(row["quality"] == UNSCORED for row in documents)
     assert not quality_section(store, made, "built") and not scored_samples(store, made, ())
     (visit,) = [v for v in trace(store, documents[0]["url"]).visits if v.stage == "quality"]
-    assert visit.finding == QualityTrace(False, (), ())
+    assert visit.finding == ScoresFinding(False, (), ())
 
 
 def test_documents_are_scored_dropped_traced_and_forgotten(

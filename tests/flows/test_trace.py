@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.trace.model import Share, trace_model
-from flows.trace.page import GONE, FinetuneTrace, choose_artifacts, trace
+from flows.trace.page import GONE, choose_artifacts, trace
 from storage.errors import RequestError
 from storage.identities import document_id
 from storage.manifest import Manifest
@@ -26,6 +26,8 @@ from storage.parquet import read_table
 from storage.records import REJECT
 from storage.store import Store
 from storage.warc import read_body
+from tasks.artifacts.adapter import AdapterFinding
+from tasks.artifacts.prose import steps
 from tasks.lm.sequences import Sequences
 from tests.conftest import ROOT
 from tests.flows.conftest import Phusa
@@ -222,7 +224,7 @@ def test_data_that_is_gone_is_said_to_be(
     }  # fmt: skip
     assert at["dedup"].finding == intact["dedup"].finding  # which leads on without the others
     assert at["pretrain"].problem == f"{shard}: {GONE}"
-    tuned: FinetuneTrace = at["finetune"].finding
+    tuned: AdapterFinding = at["finetune"].finding
     assert tuned.pairs == intact["finetune"].finding.pairs
     assert tuned.base is None and tuned.base_problem and GONE in tuned.base_problem
 
@@ -265,7 +267,7 @@ def test_an_artifact_of_before_steps_were_recorded(copied: Store, kept: dict[str
     files = tuple(entry for entry in manifest.files if entry.path != "pairs/steps.parquet")
     old = manifest.model_copy(update={"files": files})
     (copied.folder(manifest).parent / "manifest.json").write_bytes(old.to_json())
-    found: FinetuneTrace = _visits(copied, kept["url"])["finetune"].finding
+    found: AdapterFinding = _visits(copied, kept["url"])["finetune"].finding
     assert found.pairs and not found.steps_recorded
     assert not any(pair.steps for pair in found.pairs)
 
@@ -353,7 +355,7 @@ def test_wrong_requests(phusa: Phusa, store: Store) -> None:
     wrong: dict[str, tuple[str, ...]] = {
         "found neither": (),
         "found both": ("http://localhost/", "--model", "pretrain"),
-        "expected pretrain or finetune": ("--model", "dedup"),
+        "expected a model or an adapter": ("--model", "dedup"),
         "no artifact pretrain@7": ("--model", "pretrain@7"),
         "nothing about": ("http://127.0.0.1:9/none",),
     }
@@ -380,8 +382,6 @@ def test_it_answers_soon(store: Store, kept: dict[str, Any]) -> None:
 
 
 def test_people_see_a_few_steps_and_programs_all() -> None:
-    from flows.trace.render import _steps
-
-    assert _steps((7,)) == "step 7"
-    assert _steps((3, 17, 1804)) == "steps 3, 17, 1,804"
-    assert _steps(tuple(range(1, 16))) == "steps 1, 2, 3 (+12 more)"
+    assert steps((7,)) == "step 7"
+    assert steps((3, 17, 1804)) == "steps 3, 17, 1,804"
+    assert steps(tuple(range(1, 16))) == "steps 1, 2, 3 (+12 more)"
