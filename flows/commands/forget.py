@@ -46,9 +46,9 @@ def forget(
         found = "--list with something else" if list_ else "nothing"
         example = 'Example: phusa forget https://example.org/page.html --why "the owner asked"'
         raise RequestError(Fault("forget", found, "what to forget, or --list alone", example))
-    from flows.forget.record import forget as record  # pyarrow: 0.2 s, only wanted here
-    from flows.forget.record import list_takedowns
-    from flows.forget.render import show_found, show_recorded
+    from flows.takedown.record import forget as record  # pyarrow: 0.2 s, only wanted here
+    from flows.takedown.record import list_takedowns
+    from flows.takedown.render import show_found, show_recorded
 
     place = store_here(store)
     if target is None:
@@ -66,8 +66,8 @@ def forget(
 
 
 def _purge(place: Store, console: Console, noted: Any, as_json: bool) -> None:
-    from flows.forget.purge import Purge
-    from flows.forget.render import show_plan, show_purged
+    from flows.takedown.purge import Purge
+    from flows.takedown.render import show_plan, show_purged
 
     work = Purge(place, noted)
     show_plan(console, work.plan())

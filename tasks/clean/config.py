@@ -17,7 +17,7 @@ from tasks.clean.language import plain_code, whole_language
 from tasks.clean.pii import BankAccount, Email, IpAddress, NationalId, PaymentCard, Phone, Pii
 from tasks.clean.trims import Trim
 from tasks.config import Config, Pattern, knob
-from tasks.stage import Job, Outcome, Port, Stage
+from tasks.stage import Job, Outcome, Port, Rewriting, Stage
 
 LanguageCode = Annotated[str, AfterValidator(plain_code)]
 LanguageScore = Annotated[float, Field(ge=0, le=1)]
@@ -137,6 +137,12 @@ def _build(job: Job) -> Outcome:
     return build(job)
 
 
+def _rewrite(job: Rewriting) -> Outcome:
+    from tasks.clean.rewrite import rewrite  # pyarrow: 0.2 s, and only wanted where it runs
+
+    return rewrite(job)
+
+
 STAGE = Stage(
     name="clean",
     says="extract text, detect its language, drop poor pages, each with its reason",
@@ -149,4 +155,5 @@ STAGE = Stage(
     selects=True,
     leaves_out=True,
     maps=True,
+    rewrite=_rewrite,
 )

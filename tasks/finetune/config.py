@@ -16,7 +16,7 @@ from tasks.finetune.checks import DEFAULTS, FinetuneCheck, measures
 from tasks.finetune.pairs import Definitions, PairSource
 from tasks.lm.config import ComputeConfig
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
-from tasks.stage import Job, Outcome, Port, Stage
+from tasks.stage import Job, Outcome, Port, Rewriting, Stage
 
 
 class FinetuneConfig(Config):
@@ -52,6 +52,12 @@ def _build(job: Job) -> Outcome:
     return build(job)
 
 
+def _rewrite(job: Rewriting) -> Outcome:
+    from tasks.finetune.rewrite import rewrite  # pyarrow: 0.2 s, and only wanted where it runs
+
+    return rewrite(job)
+
+
 STAGE = Stage(
     name="finetune",
     says="train an adapter on instruction pairs from the documents, and merge it",
@@ -69,4 +75,5 @@ STAGE = Stage(
     parts={"pairs": "pairs to train on", "held_out_pairs": "pairs held out"},
     grows=False,
     trains=True,
+    rewrite=_rewrite,
 )

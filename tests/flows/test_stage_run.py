@@ -236,7 +236,7 @@ def test_a_takedown_while_it_is_built_finds_its_result(
         def ids(self, manifest: Manifest) -> set[str]:
             return {"some document"}
 
-    monkeypatch.setattr("flows.holding.Search", Found)
+    monkeypatch.setattr("flows.takedown.search.Search", Found)
     stage(LOOSE, during=lambda: takedown.record(stage.store.backend, one))
     made = stage.store.resolve("clean")
     assert asked == ["domain a.example"]

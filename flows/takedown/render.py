@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 
-from flows.forget.models import Saw
-from flows.forget.purge import Plan, Purged
-from flows.forget.record import Found, Holder, Recorded
+from flows.stages import STAGES
+from flows.takedown.purge import Plan, Purged
+from flows.takedown.record import Found, Holder, MarkedModel, Recorded
 
 
 def show_found(console: Console, found: Found) -> None:
@@ -57,7 +57,9 @@ def show_recorded(console: Console, recorded: Sequence[Recorded]) -> None:
 def _found_lines(found: Found) -> Iterator[str]:
     taken = found.takedown
     if found.is_new:
-        yield f"{taken.rule}: taken down; crawl, clean and shard leave it out from now on"
+        *names, last = [stage.name for stage in STAGES.values() if stage.leaves_out]
+        stages = f"{', '.join(names)} and {last}"
+        yield f"{taken.rule}: taken down; {stages} leave it out from now on"
     else:
         yield f"{taken.rule}: taken down {taken.at:%Y-%m-%d %H:%M} UTC by {taken.by}: {taken.why}"
     yield "held by" if found.holders else "nothing holds it now"
@@ -84,7 +86,7 @@ def _holder(holder: Holder) -> str:
     return f"  {holder.artifact}{_aliases(holder.aliases)}: {amount}{state}"
 
 
-def _model(saw: Saw) -> str:
+def _model(saw: MarkedModel) -> str:
     parts = []
     if saw.pairs:
         parts.append(_count(saw.pairs, "pairs"))

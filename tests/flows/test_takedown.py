@@ -9,12 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from flows.forget.leftovers import drop_leftovers
-from flows.forget.record import forget, list_takedowns
-from flows.forget.target import parse_target
-from flows.holding import Search
 from flows.stages import STAGES
 from flows.takedown import check_forgotten, note_late_takedowns
+from flows.takedown.purge import drop_leftovers
+from flows.takedown.record import forget, list_takedowns, parse_target
+from flows.takedown.search import Search
 from storage import takedown
 from storage.errors import RequestError
 from storage.identities import document_id, page_id
@@ -190,17 +189,17 @@ def test_a_domain_is_spelled_as_in_the_urls_of_a_crawl() -> None:
 
 def test_all_that_holds_a_url(river: River, whole: dict[str, Manifest]) -> None:
     found = search(river, taken("url", B))
-    amounts = {name: found.amount(m) for name, m in whole.items() if found.ids(m)}
+    amounts = {name: found.of(m).amount for name, m in whole.items() if found.of(m).ids}
     assert amounts == {"crawl": 1, "clean": 1, "dedup": 1, "shard": 1, "finetune": 1}
-    assert found.ids(whole["crawl"]) == {page(B)}
-    assert {*found.ids(whole["shard"]), *found.ids(whole["finetune"])} == {doc(B)}
+    assert found.of(whole["crawl"]).ids == {page(B)}
+    assert {*found.of(whole["shard"]).ids, *found.of(whole["finetune"]).ids} == {doc(B)}
     assert found.documents == {doc(B)} and not found.unreadable
 
 
 def test_a_domain_is_found_with_all_below_it(river: River, whole: dict[str, Manifest]) -> None:
     found = search(river, taken("domain", "a.org"))
     assert found.documents == {doc(A), doc(B)}
-    assert found.amount(whole["crawl"]) == found.amount(whole["shard"]) == 2
+    assert found.of(whole["crawl"]).amount == found.of(whole["shard"]).amount == 2
     assert not search(river, taken("domain", "org.a")).documents
 
 
@@ -210,17 +209,17 @@ def test_a_document_is_found_through_the_page_that_gave_it(river: River) -> None
     river.clean(new, A, B, edition="new")
     other = river.crawl(B)
     found = search(river, taken("document", doc(A), A))
-    assert found.pages(old) == {page(A): f"document {doc(A)}"}
-    assert found.pages(new) == {}  # another text at the same URL
-    assert found.pages(unread) == {page(A, "unread"): f"document {doc(A)}"}  # no one knows
-    assert found.pages(other) == {}
+    assert found.of(old).found == {page(A): f"document {doc(A)}"}
+    assert found.of(new).found == {}  # another text at the same URL
+    assert found.of(unread).found == {page(A, "unread"): f"document {doc(A)}"}  # no one knows
+    assert found.of(other).found == {}
 
 
 def test_a_dropped_document_is_found_through_its_page(river: River) -> None:
     crawl = river.crawl(A, B)
     river.clean(crawl, B, dropped=(A,))
-    assert search(river, taken("document", doc(A), A)).ids(crawl) == {page(A)}
-    assert search(river, taken("document", doc(A, "new"), A)).ids(crawl) == set()
+    assert search(river, taken("document", doc(A), A)).of(crawl).ids == {page(A)}
+    assert search(river, taken("document", doc(A, "new"), A)).of(crawl).ids == set()
 
 
 def test_a_page_without_a_text_may_be_any_document(river: River) -> None:
@@ -228,7 +227,7 @@ def test_a_page_without_a_text_may_be_any_document(river: River) -> None:
     crawl = river.crawl(A)
     reject = table(REJECT, {"id": A, "url": A, "reason": "extractor_failed"})
     river.put("clean", {f"rejects/{PART}": reject}, crawl)
-    assert search(river, taken("document", doc(A), A)).ids(crawl) == {page(A)}
+    assert search(river, taken("document", doc(A), A)).of(crawl).ids == {page(A)}
 
 
 def test_equal_contents_are_read_once(river: River, whole: dict[str, Manifest]) -> None:
@@ -237,7 +236,7 @@ def test_equal_contents_are_read_once(river: River, whole: dict[str, Manifest]) 
         path.write_bytes(b"torn")
     copy = whole["dedup"].model_copy(update={"digest": again.digest})
     found = search(river, taken("url", B))
-    assert found.ids(again) == found.ids(copy) == {doc(B)}
+    assert found.of(again).ids == found.of(copy).ids == {doc(B)}
     assert list(found.unreadable) == []
 
 
