@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from tasks.artifacts.artifact import (
-    TRAIN,
     Artifact,
     ArtifactType,
+    Files,
     Finding,
     Form,
     Held,
@@ -25,11 +24,11 @@ from tasks.artifacts.artifact import (
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.model import MODEL
 from tasks.artifacts.prose import SOME, count, first, steps
+from tasks.artifacts.sequences import SPLITS, Split
 
+_PLACES: Mapping[str, str] = {split: f"pairs/{split}.parquet" for split in SPLITS}
 PAIRS = Table(
-    "pairs",
-    {TRAIN: "pairs/train.parquet", "validation": "pairs/validation.parquet"},
-    "the questions and answers that the adapter was taught, and those held out",
+    "pairs", _PLACES, "the questions and answers that the adapter was taught, and those held out"
 )
 STEPS = "pairs/steps.parquet"
 """Which step of the training learnt from which pair."""
@@ -41,7 +40,7 @@ class TracedPair:
 
     name: str
     document_id: str
-    split: Literal["train", "validation"]
+    split: Split
     steps: tuple[int, ...]
 
 
@@ -95,8 +94,7 @@ class Adapter(ArtifactType):
 
     def trace(self, artifact: Artifact, walk: Walk) -> AdapterFinding | None:
         """Tell which pairs of the documents it learnt from, and what its base knew."""
-        files = PairFiles.of(artifact)
-        pairs = find_pairs(files, walk.ids)
+        pairs = find_pairs(artifact.files, walk.ids)
         source = next(artifact.inputs(MODEL), None)
         base, problem = None, None
         try:
@@ -108,24 +106,24 @@ class Adapter(ArtifactType):
         if not pairs and base is None:
             return None
         label = source.label if source else ""
-        return AdapterFinding(pairs, bool(files.steps), label, base, problem)
+        return AdapterFinding(pairs, artifact.has(STEPS), label, base, problem)
 
     def learnt(self, artifact: Artifact) -> Learnt | None:
         """Count how often pairs were learnt from."""
-        return Learnt(artifact.input(DOCUMENTS), count_reads(PairFiles.of(artifact)))
+        return Learnt(artifact.input(DOCUMENTS), count_reads(artifact.files))
 
     def held(self, artifact: Artifact, search: TakedownSearch) -> Held:
         """Find the pairs that quote the documents: `found`."""
-        pairs = find_pairs(PairFiles.of(artifact), search.documents)
+        pairs = find_pairs(artifact.files, search.documents)
         return Held(frozenset(pair.document_id for pair in pairs), len(pairs), "pairs", pairs)
 
     def named(self, artifact: Artifact) -> Iterable[str]:
         """Name all documents that are quoted."""
         from storage.lookup import read_columns
 
-        files = PairFiles.of(artifact)
-        for path in [*files.train, *files.validation]:
-            yield from read_columns([path], ["document_id"])["document_id"].to_pylist()
+        for place in _PLACES.values():
+            for path in artifact.files(place):
+                yield from read_columns([path], ["document_id"])["document_id"].to_pylist()
 
     def saw(
         self, artifact: Artifact, search: TakedownSearch, earlier: Mapping[str, Saw]
@@ -140,48 +138,30 @@ class Adapter(ArtifactType):
         return Saw(tokens=earlier[base].tokens, pairs=pairs, base=base)
 
 
-@dataclass(frozen=True)
-class PairFiles:
-    """The train pairs, the held-out ones, and which step learnt from which; without any file where
-    there is no such table."""
-
-    train: Sequence[Path]
-    validation: Sequence[Path] = ()
-    steps: Sequence[Path] = ()
-
-    @classmethod
-    def of(cls, artifact: Artifact) -> PairFiles:
-        """Give those of an artifact."""
-        return cls(*(artifact.files(path) for path in (*PAIRS.splits.values(), STEPS)))
-
-
-def find_pairs(files: PairFiles, ids: Collection[str]) -> tuple[TracedPair, ...]:
+def find_pairs(files: Files, ids: Collection[str]) -> tuple[TracedPair, ...]:
     """Find the pairs of these documents, by name."""
     from storage.lookup import find_rows
 
     learnt: dict[str, list[int]] = {}
-    for row in find_rows(files.steps, "document_id", ids, ("name", "step")):
+    for row in find_rows(files(STEPS), "document_id", ids, ("name", "step")):
         learnt.setdefault(row["name"], []).append(row["step"])
 
-    def pairs(split: Literal["train", "validation"], paths: Sequence[Path]) -> list[TracedPair]:
-        rows = find_rows(paths, "document_id", ids, ("name", "document_id"))
-        return [
-            TracedPair(**row, split=split, steps=tuple(sorted(learnt.get(row["name"], ()))))
-            for row in rows
-        ]
-
-    found = pairs("train", files.train) + pairs("validation", files.validation)
+    found = [
+        TracedPair(**row, split=split, steps=tuple(sorted(learnt.get(row["name"], ()))))
+        for split in SPLITS
+        for row in find_rows(files(_PLACES[split]), "document_id", ids, ("name", "document_id"))
+    ]
     return tuple(sorted(found, key=lambda pair: pair.name))
 
 
-def count_reads(files: PairFiles) -> dict[str, int]:
+def count_reads(files: Files) -> dict[str, int]:
     """Count how often a pair of each document was learnt from.
 
     Where no steps were recorded (before stage version 2), each train pair counts once.
     """
     from storage.lookup import read_columns
 
-    table = read_columns(files.steps or files.train, ["document_id"])
+    table = read_columns(files(STEPS) or files(_PLACES["train"]), ["document_id"])
     return dict(Counter(table["document_id"].to_pylist()))
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 TRAIN = "train"
 """The split of a table that has no other."""
 
+Files = Callable[[str], Sequence[Path]]
+"""An artifact's files under a prefix."""
+
 Form = Literal["dataset", "tokenizer", "model"]
 """What an artifact is to its ecosystem: what loads it once it is exported."""
 

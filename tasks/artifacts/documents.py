@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from tasks.artifacts.artifact import (
     Artifact,
     ArtifactType,
+    Files,
     Finding,
     Held,
     InputGone,
@@ -162,7 +163,7 @@ class Documents(ArtifactType):
         if artifact.has(DUPLICATES):
             return _trace_deduplication(artifact, walk)
         key, values = walk.key()
-        found = find_cleaned(Tables.of(artifact), key, values)
+        found = find_cleaned(artifact.files, key, values)
         walk.learn((document.document_id, document.url) for document in found.documents)
         walk.urls |= {reject.url for reject in found.rejected}
         return found if found.documents or found.rejected else None
@@ -183,64 +184,46 @@ def kept_ids(finding: Finding | None) -> tuple[str, ...]:
 
 
 def _trace_deduplication(artifact: Artifact, walk: Walk) -> DeduplicationFinding | None:
-    tables, config = Tables.of(artifact), artifact.manifest.config
     try:
         walk.known(artifact, DOCUMENTS)
     except InputGone:  # so the ids are known from here alone
-        walk.learn(list_documents(tables, *walk.key()))
-    found = find_deduplicated(tables, walk.ids, config)
+        walk.learn(list_documents(artifact.files, *walk.key()))
+    found = find_deduplicated(artifact.files, walk.ids, artifact.manifest.config)
     return found if found.kept or found.dropped or found.rejected else None
 
 
 # --- reading the tables ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Tables:
-    """The files of each table; without any where there is no such table."""
-
-    documents: Sequence[Path] = ()
-    origins: Sequence[Path] = ()
-    rejects: Sequence[Path] = ()
-    duplicates: Sequence[Path] = ()
-    cuts: Sequence[Path] = ()
-
-    @classmethod
-    def of(cls, artifact: Artifact) -> Tables:
-        """Give those of an artifact."""
-        prefixes = ("documents/", "origins/", "rejects/", DUPLICATES, "cuts/")
-        return cls(*map(artifact.files, prefixes))
-
-
-def find_cleaned(tables: Tables, key: str, values: Collection[str]) -> CleaningFinding:
+def find_cleaned(files: Files, key: str, values: Collection[str]) -> CleaningFinding:
     """Give the documents and rejects of these URLs or document ids."""
     from storage.lookup import find_rows
 
-    found = find_rows(tables.documents, key, values, _MEASURES)
+    found = find_rows(files("documents/"), key, values, _MEASURES)
     ids = {row["document_id"] for row in found}
     columns = ("document_id", "page_id")
-    rows = find_rows(tables.origins, "document_id", ids, columns) if ids else []
+    rows = find_rows(files("origins/"), "document_id", ids, columns) if ids else []
     pages = {row["document_id"]: row["page_id"] for row in rows}
     return CleaningFinding(
         tuple(CleanedDocument(**r, page_id=pages.get(r["document_id"], "")) for r in found),
-        find_rejects(tables.rejects, "url" if key == "url" else "id", values),
+        find_rejects(files("rejects/"), "url" if key == "url" else "id", values),
     )
 
 
 def find_deduplicated(
-    tables: Tables, ids: Collection[str], config: Mapping[str, Any]
+    files: Files, ids: Collection[str], config: Mapping[str, Any]
 ) -> DeduplicationFinding:
     """Give the clusters that these documents belong to, and what went of them."""
     from storage.lookup import find_rows
 
-    duplicates = tables.duplicates
+    duplicates = files(DUPLICATES)
     columns = duplicate_columns(duplicates)
     dropped = [Duplicate(**r) for r in find_rows(duplicates, "document_id", ids, columns)]
-    kept = find_rows(tables.documents, "document_id", ids, ("document_id", "url"))
+    kept = find_rows(files("documents/"), "document_id", ids, ("document_id", "url"))
     in_favour = [Duplicate(**r) for r in find_rows(duplicates, "kept_id", ids, columns)]
     in_favour.sort(key=lambda duplicate: (-duplicate.similarity, duplicate.url))
     lengths: dict[str, list[int]] = {}
-    for row in find_rows(tables.cuts, "document_id", ids, ("method", "start", "end")):
+    for row in find_rows(files("cuts/"), "document_id", ids, ("method", "start", "end")):
         lengths.setdefault(row["method"], []).append(row["end"] - row["start"])
     return DeduplicationFinding(
         threshold=config.get("threshold", 0.0),
@@ -250,7 +233,7 @@ def find_deduplicated(
             for r in kept
         ),
         dropped=tuple(dropped),
-        rejected=find_rejects(tables.rejects, "id", ids),
+        rejected=find_rejects(files("rejects/"), "id", ids),
         cuts=tuple(Cut(m, len(found), sum(found)) for m, found in sorted(lengths.items())),
     )
 
@@ -265,16 +248,16 @@ def duplicate_columns(duplicates: Sequence[Path]) -> list[str]:
     return [name for name in DUPLICATE.names if name in held]
 
 
-def list_documents(tables: Tables, key: str, values: Collection[str]) -> list[tuple[str, str]]:
+def list_documents(files: Files, key: str, values: Collection[str]) -> list[tuple[str, str]]:
     """List (document id, URL) of the documents, kept or dropped, of these URLs or ids."""
     from storage.lookup import find_rows
 
     rows = [
         row
-        for paths in (tables.documents, tables.duplicates)
-        for row in find_rows(paths, key, values, ("document_id", "url"))
+        for table in ("documents/", DUPLICATES)
+        for row in find_rows(files(table), key, values, ("document_id", "url"))
     ]
-    rejects = find_rejects(tables.rejects, "url" if key == "url" else "id", values)
+    rejects = find_rejects(files("rejects/"), "url" if key == "url" else "id", values)
     found = [(row["document_id"], row["url"]) for row in rows]
     return found + [(reject.id, reject.url) for reject in rejects]
 

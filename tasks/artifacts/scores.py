@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from tasks.artifacts.artifact import (
     Artifact,
     ArtifactType,
+    Files,
     Held,
     InputGone,
     TakedownSearch,
@@ -56,9 +56,8 @@ class Scores(ArtifactType):
 
     def trace(self, artifact: Artifact, walk: Walk) -> ScoresFinding | None:
         """Tell the scores; where there are none, whether the documents passed."""
-        scores, rejects = artifact.files("scores/"), artifact.files("rejects/")
-        if scores:
-            found = find_scores(scores, rejects, *walk.key())
+        if artifact.has("scores/"):
+            found = find_scores(artifact.files, *walk.key())
             walk.learn((one.document_id, one.url) for one in (found.scored if found else ()))
             return found
         try:
@@ -73,17 +72,17 @@ class Scores(ArtifactType):
         return Held(ids, len(ids), "scores")
 
 
-def find_scores(
-    scores: Sequence[Path], rejects: Sequence[Path], key: str, values: Collection[str]
-) -> ScoresFinding | None:
+def find_scores(files: Files, key: str, values: Collection[str]) -> ScoresFinding | None:
     """Give the scores and rejects of these URLs or document ids; None where there is none."""
     from storage.lookup import find_rows
     from storage.records import SCORE
 
-    scored = [ScoredDocument(**row) for row in find_rows(scores, key, values, SCORE.names)]
+    scored = [
+        ScoredDocument(**row) for row in find_rows(files("scores/"), key, values, SCORE.names)
+    ]
     if not scored:
         return None
-    rejected = find_rejects(rejects, "url" if key == "url" else "id", values)
+    rejected = find_rejects(files("rejects/"), "url" if key == "url" else "id", values)
     return ScoresFinding(True, tuple(scored), rejected)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tasks.artifacts.artifact import (
-    TRAIN,
     Artifact,
     ArtifactType,
+    Files,
     Held,
     Table,
     TakedownSearch,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Split = Literal["train", "validation"]
+SPLITS: tuple[Split, ...] = ("train", "validation")
 _DOCUMENT_ID = "spans.list.element.document_id"
 
 
@@ -77,13 +78,12 @@ class Sequences(ArtifactType):
 
     def trace(self, artifact: Artifact, walk: Walk) -> SequencesFinding | None:
         """Tell where the documents lie."""
-        found = find_sequences(artifact.files("train/"), artifact.files("validation/"), walk.ids)
+        found = find_sequences(artifact.files, walk.ids)
         return found if found.documents else None
 
     def held(self, artifact: Artifact, search: TakedownSearch) -> Held:
         """Find the documents, and count the rows that have some of them; `found` is where."""
-        splits = artifact.files("train/"), artifact.files("validation/")
-        found = find_sequences(*splits, search.documents)
+        found = find_sequences(artifact.files, search.documents)
         rows = {(span.file, span.row) for document in found.documents for span in document.spans}
         return Held(frozenset(d.document_id for d in found.documents), len(rows), found=found)
 
@@ -97,15 +97,12 @@ class Sequences(ArtifactType):
         return list(pc.unique(_flat(table)[1].field("document_id")).to_pylist())
 
 
-def find_sequences(
-    train: Sequence[Path], validation: Sequence[Path], ids: Collection[str]
-) -> SequencesFinding:
+def find_sequences(files: Files, ids: Collection[str]) -> SequencesFinding:
     """Find the rows of both splits that hold tokens of these documents."""
-    splits: Mapping[Split, Sequence[Path]] = {"train": train, "validation": validation}
     documents = []
     train_rows = 0
-    for split, paths in splits.items():
-        spans, num_rows = _find_spans(paths, ids)
+    for split in SPLITS:
+        spans, num_rows = _find_spans(files(f"{split}/"), ids)
         train_rows += num_rows if split == "train" else 0
         for document_id, found in sorted(spans.items()):
             tokens = sum(span.tokens for span in found)
@@ -193,7 +190,7 @@ SEQUENCES = Sequences(
     (
         Table(
             "sequences",
-            {TRAIN: "train/", "validation": "validation/"},
+            {split: f"{split}/" for split in SPLITS},
             "token ids, and which positions come from which document",
         ),
     ),

@@ -10,7 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.records import PAIR, STEP
-from tasks.artifacts.adapter import PairFiles, TracedPair, count_reads, find_pairs
+from tasks.artifacts.adapter import TracedPair, count_reads, find_pairs
+from tasks.artifacts.artifact import Files
+
+
+def files_of(
+    train: list[Path], validation: Sequence[Path] = (), steps: Sequence[Path] = ()
+) -> Files:
+    sides = {"train": train, "validation": validation, "steps": steps}
+    return {f"pairs/{name}.parquet": paths for name, paths in sides.items()}.__getitem__
 
 
 def _table(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> Path:
@@ -28,15 +36,15 @@ def test_pairs_of_a_document_with_their_steps(tmp_path: Path) -> None:
     rows = [dict(zip(STEP.names, row, strict=True)) for row in taken]
     steps = [_table(tmp_path / "s", rows, STEP)]
 
-    assert find_pairs(PairFiles(train, validation, steps), {"1", "3"}) == (
+    assert find_pairs(files_of(train, validation, steps), {"1", "3"}) == (
         TracedPair("a", "1", "validation", ()),
         TracedPair("b", "1", "train", (1, 4)),
         TracedPair("long", "1", "train", ()),
     )
-    assert find_pairs(PairFiles(train, validation), {"2"}) == (
+    assert find_pairs(files_of(train, validation), {"2"}) == (
         TracedPair("c", "2", "train", ()),
         TracedPair("d", "2", "validation", ()),
     )
-    assert count_reads(PairFiles(train, steps=steps)) == {"1": 2, "2": 1}
-    assert count_reads(PairFiles(train)) == {"1": 2, "2": 1}
-    assert find_pairs(PairFiles(train, validation, steps), {"3"}) == ()
+    assert count_reads(files_of(train, steps=steps)) == {"1": 2, "2": 1}
+    assert count_reads(files_of(train)) == {"1": 2, "2": 1}
+    assert find_pairs(files_of(train, validation, steps), {"3"}) == ()

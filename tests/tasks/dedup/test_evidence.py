@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.records import DOCUMENT, DUPLICATE
-from tasks.artifacts.documents import Tables, find_deduplicated
+from tasks.artifacts.documents import find_deduplicated
 from tasks.clean.funnel import domains_of
 from tasks.dedup.config import FirstSource, KeepRule
 from tasks.dedup.evidence import (
@@ -149,8 +149,9 @@ def test_evidence_without_kept_in_can_be_read(tmp_path: Path) -> None:
     assert read_evidence([path], ["kept_in", "url"]).to_pylist() == [
         {"url": rows[0]["url"], "kept_in": ""}
     ]
-    found = find_deduplicated(Tables(duplicates=[path]), [rows[0]["document_id"]], {})
+    files = {"duplicates.parquet": [path]}
+    found = find_deduplicated(lambda table: files.get(table, []), [rows[0]["document_id"]], {})
     assert found.dropped[0].kept_in == ""
     pq.write_table(evidence([dropped(1, 2, kept_in="dedup@3")]), path)
-    found = find_deduplicated(Tables(duplicates=[path]), [rows[0]["document_id"]], {})
+    found = find_deduplicated(lambda table: files.get(table, []), [rows[0]["document_id"]], {})
     assert found.dropped[0].kept_in == "dedup@3"

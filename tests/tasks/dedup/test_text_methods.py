@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from storage.parquet import read_table
 from storage.records import CUT, REJECT
-from tasks.artifacts.documents import Cut, Tables, find_deduplicated, list_documents
+from tasks.artifacts.documents import Cut, find_deduplicated, list_documents
 from tasks.dedup import editing, pieces
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.editing import find_passages, without
@@ -350,18 +350,18 @@ def test_what_is_told_of_a_document(run: Any) -> None:
     rows.append(document("http://a/again", rows[2]["text"].upper()))
     done = run(rows, Exact(), ANYWHERE.model_copy(update={"min_words_left": 2}))
     data = done.passes.root / "data"
-    tables = Tables(
-        documents=done.passes.all[-1].outputs,
-        duplicates=[data / "duplicates.parquet"],
-        rejects=sorted(data.glob("rejects/*/*")),
-        cuts=sorted(data.glob("cuts/*/*")),
-    )
-    told = [find_deduplicated(tables, {row["document_id"]}, {}) for row in rows]
+    files = {
+        "documents/": done.passes.all[-1].outputs,
+        "duplicates.parquet": [data / "duplicates.parquet"],
+        "rejects/": sorted(data.glob("rejects/*/*")),
+        "cuts/": sorted(data.glob("cuts/*/*")),
+    }.__getitem__
+    told = [find_deduplicated(files, {row["document_id"]}, {}) for row in rows]
     assert [reject.value for reject in told[0].rejected] == ["1"]
     assert told[0].rejected and not told[0].kept
     assert told[1].cuts == (Cut("lines", 1, 8),)
     assert sum(len(one.dropped) for one in told) == 1
-    found = list_documents(tables, "url", [row["url"] for row in rows])
+    found = list_documents(files, "url", [row["url"] for row in rows])
     assert sorted(found) == sorted((row["document_id"], row["url"]) for row in rows)
 
 

@@ -159,15 +159,15 @@ def test_a_document_is_traced(tmp_path: Path) -> None:
     paths = write_scores(tmp_path / "s", [0.75, 0.25])
     workspace = Workspace(tmp_path / "w")
     reject_shard(paths[0], decide(paths, config(threshold=0.5)), workspace, "r.parquet")
-    rejects = [workspace.data / "r.parquet"]
-    found = find_scores(paths, rejects, "url", {"http://a/1"})
+    files = {"scores/": paths, "rejects/": [workspace.data / "r.parquet"]}.__getitem__
+    found = find_scores(files, "url", {"http://a/1"})
     assert found is not None and found.is_scored
     assert [(one.document_id, one.score) for one in found.scored] == [("0001", 0.25)]
     (reject,) = found.rejected
     assert (reject.reason, reject.value, reject.threshold) == ("low_quality", "0.25", "0.5")
-    by_id = find_scores(paths, rejects, "document_id", {"0000"})
+    by_id = find_scores(files, "document_id", {"0000"})
     assert by_id is not None and not by_id.rejected
-    assert find_scores(paths, rejects, "document_id", {"none"}) is None
+    assert find_scores(files, "document_id", {"none"}) is None
 
 
 @pytest.mark.parametrize(
