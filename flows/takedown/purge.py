@@ -46,6 +46,16 @@ class Plan:
     buries: tuple[str, ...]
     withdraws: tuple[str, ...]
 
+    def lines(self) -> Iterator[str]:
+        """Tell it to people."""
+        yield from ("", "purge")
+        yield from (f"  {label}: a new version without it, then it goes" for label in self.makes)
+        old = [label for label in self.buries if label not in self.makes]
+        yield from (f"  {label}: goes; it is neither the newest nor named" for label in old[::-1])
+        yield from (f"  {label}: goes from quarantine" for label in self.withdraws)
+        if self.makes:
+            yield "  what was made from these is built again where it changes"
+
 
 @dataclass(frozen=True)
 class Purged:
@@ -58,6 +68,18 @@ class Purged:
     withdrawn: tuple[str, ...]
     dropped: tuple[str, ...]
     left: dict[str, str]
+
+    def lines(self) -> Iterator[str]:
+        """Tell people what was done beyond new versions, which were said as they were made."""
+        yield from (f"alias {moved}" for moved in self.aliases)
+        if gone := [*self.buried, *self.withdrawn]:
+            yield f"gone: {', '.join(gone)}; manifests are kept"
+        yield from (f"dropped {line}" for line in self.dropped)
+        if not self.left:
+            yield "no data in the store holds it any more"
+            return
+        yield "still there:"
+        yield from (f"  {label}: {problem}" for label, problem in self.left.items())
 
 
 class Purge:
@@ -123,13 +145,12 @@ class Purge:
     def _choose_current(self, in_quarantine: frozenset[str]) -> list[Manifest]:
         """The newest whole version of each stage of each recipe, and what an alias means."""
         sealed = [m for m in self._everything if m.label not in in_quarantine]
-        chosen = self._store.aliases.read().held()
-        seen = set[tuple[str, str]]()
-        for manifest in reversed(sealed):
+        newest: dict[tuple[str, str], str] = {}
+        for manifest in sorted(sealed, key=lambda m: m.version, reverse=True):
             group = (manifest.name, manifest.run.recipe)
-            if group not in seen and self._store.is_whole(manifest):
-                seen.add(group)
-                chosen.add(manifest.label)
+            if group not in newest and self._store.is_whole(manifest):
+                newest[group] = manifest.label
+        chosen = self._store.aliases.read().held() | set(newest.values())
         return [m for m in sealed if can_follow(m) and m.label in chosen]
 
     def _check_unused(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flows.stages import in_order, type_of
+from flows.stages import STAGES, in_order, type_of
 from flows.takedown.search import Search
 from flows.trace.page import follow_redirects
 from storage import takedown
@@ -42,6 +42,13 @@ class Holder:
     quarantined: bool
     aliases: tuple[str, ...]
 
+    def __str__(self) -> str:
+        amount = _count(self.amount, self.unit)
+        if self.unit in ("sequences", "pairs"):
+            amount += f" of {_count(self.documents, 'documents')}"
+        state = ", in quarantine" if self.quarantined else ""
+        return f"{self.artifact}{_named(self.aliases)}: {amount}{state}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class MarkedModel(Saw):
@@ -49,6 +56,30 @@ class MarkedModel(Saw):
 
     artifact: str
     aliases: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [_count(self.pairs, "pairs")] if self.pairs else []
+        if self.base is not None:
+            tokens = "some" if self.tokens is None else f"{self.tokens:,}"
+            parts.append(f"{tokens} tokens through {self.base}")
+        elif self.tokens is not None:
+            parts.append(f"{self.tokens:,} tokens")
+        elif self.documents is not None:
+            parts.append(_count(self.documents, "documents"))
+        seen = ", ".join(parts) or "an amount that was not kept"
+        return f"{self.artifact}{_named(self.aliases)}: {seen}"
+
+
+def _when(taken: Takedown) -> str:
+    return f"{taken.at:%Y-%m-%d %H:%M} UTC by {taken.by}: {taken.why}"
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number:,} {unit if number != 1 else unit[:-1]}"
+
+
+def _named(aliases: Sequence[str]) -> str:
+    return f" ({', '.join(aliases)})" if aliases else ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +98,30 @@ class Found:
     moved: tuple[str, ...]
     unreadable: Mapping[str, str]
 
+    def lines(self) -> Iterator[str]:
+        """Tell people what holds it, which models saw it, and where the same text is."""
+        taken = self.takedown
+        if self.is_new:
+            *stages, last = [stage.name for stage in STAGES.values() if stage.leaves_out]
+            who = f"{', '.join(stages)} and {last}"
+            yield f"{taken.rule}: taken down; {who} leave it out from now on"
+        else:
+            yield f"{taken.rule}: taken down {_when(taken)}"
+        if not self.holders:
+            yield "nothing holds it now"
+        unreadable = [f"{label}: {problem}" for label, problem in self.unreadable.items()]
+        lists: dict[str, Sequence[object]] = {
+            "held by": self.holders,
+            "seen by, and marked": self.models,
+            "it redirects to another URL, which is not covered:": self.moved,
+            "the same or nearly the same text is also at, and is not covered:": self.alike,
+            "cannot be looked into, and may hold it:": unreadable,
+        }
+        for title, items in lists.items():
+            if items:
+                yield title
+                yield from (f"  {item}" for item in items)
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -75,6 +130,15 @@ class Recorded:
     takedown: Takedown
     holders: tuple[str, ...]
     models: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Tell people when, by whom and why, and what holds it still."""
+        taken = self.takedown
+        yield taken.rule
+        yield f"  {_when(taken)}"
+        yield f"  held by {', '.join(self.holders) or 'nothing any more'}"
+        if self.models:
+            yield f"  seen by {', '.join(self.models)}"
 
 
 def list_takedowns(store: Store) -> list[Recorded]:

@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Column, Table
 
+from flows.render import say
 from flows.stages import open_artifact
-from flows.trace.page import UNREADABLE, problem_of, say
+from flows.trace.page import UNREADABLE, problem_of
 from storage.errors import Fault, RequestError
 from storage.lookup import read_columns, strings
 from storage.store import Store
@@ -119,13 +120,13 @@ def show_model(console: Console, found: ModelTrace) -> None:
     """Print what a model saw, by domain and by language, and the same of its base."""
     for seen in found.seen:
         of = "" if seen.artifact == found.artifact else f", the base of {found.artifact}"
-        say(console, f"{seen.artifact}{of}", style="bold")
+        say(console, [f"{seen.artifact}{of}"], style="bold")
         if seen.problem:
-            say(console, f"  {seen.problem}", style="red")
+            say(console, [f"  {seen.problem}"], style="red")
             continue
         times = "learnt from" if seen.unit == "pairs" else "predicted in training"
         documents = count(seen.documents, "document")
-        say(console, f"{seen.amount:,} {seen.unit} {times}, of {documents}; repeats count")
+        say(console, [f"{seen.amount:,} {seen.unit} {times}, of {documents}; repeats count"])
         console.print(_shares_table("domain", seen, seen.domains))
         console.print(_shares_table("language", seen, seen.languages))
 

@@ -14,6 +14,7 @@ from typing import Literal
 import pyarrow as pa
 from rich.console import Console
 
+from flows.render import say
 from flows.stages import in_order, open_artifact
 from storage.errors import DamagedArtifact, Fault, RequestError, UnknownArtifact
 from storage.lookup import read_columns
@@ -122,8 +123,8 @@ class _Walk:
             problem = NOT_LOOKED_INTO
         if finding or problem:
             self._told.add(artifact.label)
-        stage, recipe = manifest.stage, manifest.run.recipe
-        return Visit(stage, kind.name, artifact.label, recipe, finding, problem)
+        names = manifest.stage, manifest.type or kind.name, artifact.label, manifest.run.recipe
+        return Visit(*names, finding, problem)
 
     def key(self) -> tuple[Literal["url", "document_id"], set[str]]:
         """Name the column that is looked for, and its values."""
@@ -243,22 +244,16 @@ def unknown(
 
 def show_trace(console: Console, found: Trace) -> None:
     """Print what each artifact knows; stages where it does not occur are named at the end."""
-    for url in found.urls or (found.asked,):
-        say(console, url, style="bold")
+    say(console, found.urls or (found.asked,), style="bold")
     telling = [visit for visit in found.visits if visit.finding or visit.problem]
     for visit in telling:
         head = f"\n[cyan]{visit.artifact}[/] [dim](recipe {visit.recipe})[/]"
         console.print(head, highlight=False)
         if visit.problem:
-            say(console, f"  {visit.problem}", style="red")
-        for line in visit.finding.lines() if visit.finding else ():
-            say(console, f"  {line}")
+            say(console, [f"  {visit.problem}"], style="red")
+        elif visit.finding:
+            say(console, (f"  {line}" for line in visit.finding.lines()))
     in_it = {visit.stage for visit in telling}
     absent = dict.fromkeys(visit.stage for visit in found.visits if visit.stage not in in_it)
     if absent:
-        say(console, f"\nnot in {', '.join(absent)}")
-
-
-def say(console: Console, text: str, style: str = "") -> None:
-    """Print a line as it is, URLs and names whole, however narrow the terminal."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        say(console, [f"\nnot in {', '.join(absent)}"])

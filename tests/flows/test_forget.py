@@ -542,7 +542,7 @@ def test_what_is_in_quarantine_goes_too(
 
 def test_forgetting_is_light() -> None:
     code = (
-        "import sys, flows.cli, flows.takedown.render, flows.takedown.purge\n"
+        "import sys, flows.cli, flows.takedown.purge\n"
         "heavy = {'prefect', 'torch', 'transformers', 'datasets', 'trafilatura'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
