@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -415,7 +416,7 @@ def test_what_is_not_known_is_listed_and_breaks_nothing(river: River) -> None:
     assert (at[alone.label].finding, at[alone.label].problem) == (None, None)
     assert "not known: no seed, batch_sequences" in str(at[model.label].problem)
     assert at[whole["pretrain"].label].finding
-    said = Console(width=200, record=True, quiet=True)
+    said = Console(width=200, record=True, file=StringIO())
     show_trace(said, trace(river.store, A))
     text = said.export_text()
     assert f"{rated.label} (recipe tiny)\n  {NOT_LOOKED_INTO}" in text
