@@ -398,8 +398,8 @@ def test_other_names_are_refused(place: Path) -> None:
 def test_two_that_one_stage_made_are_compared(place: Path) -> None:
     """Instances of a recipe: their inputs may be of different names, too."""
     old, _ = two_versions(place)
-    source = seal(place, "crawled", "20261121-07", {}, stage="crawl")
-    other = seal(place, "strict", "20261121-06", {}, stage="clean")
+    source = seal(place, "crawled", "20261121-07", {"x": b"x"}, stage="crawl")
+    other = seal(place, "strict", "20261121-06", {"x": b"x"}, stage="clean")
     references = {"crawl": InputRef(name="crawled", version=source.version, digest="")}
     found = diff(Store(place), old, other.model_copy(update={"inputs": references}))
     assert (found.old, found.new) == (old.label, "strict@20261121-06")
