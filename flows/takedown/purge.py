@@ -31,7 +31,6 @@ from storage.sealing import bury, quarantined, withdraw
 from storage.store import Store
 from storage.takedown import Forgotten, Takedown, Takedowns
 from storage.work import live_builds
-from tasks.artifacts.artifact import ArtifactType
 from tasks.artifacts.pages import PAGES
 from tasks.crawl.catalogue import DATABASE, Catalogue
 from tasks.progress import note
@@ -297,7 +296,7 @@ def _finish_burials(store: Store, why: str) -> Iterator[str]:
 def _drop_work(store: Store, forgotten: Forgotten, documents: frozenset[str]) -> Iterator[Path]:
     for folder in sorted(store.work.glob("*/*/")):
         stage = STAGES.get(folder.parent.name)
-        if stage is not None and type(stage.output).held is ArtifactType.held:
+        if stage is not None and stage.trains and stage.rewrite is None:
             continue  # a model's holds no text, and goes on from there
         lock = FileLock(folder.with_name(f"{folder.name}.lock"))
         with contextlib.suppress(Timeout), lock.acquire(timeout=0):

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from flows.stages import open_artifact
 from flows.trace.page import UNREADABLE, problem_of
 from storage.lookup import read_columns
@@ -52,11 +54,15 @@ class Search:
             self.unreadable[artifact.label] = problem_of(error)
 
     def covered(self, paths: Iterable[Path]) -> frozenset[str]:
-        """Give the covered ones of the documents that tables have with their URLs."""
+        """Give the covered ones of the documents or pages that tables name with their URLs."""
         found = set[str]()
         for path in paths:
-            table = read_columns([path], ["document_id", "url"])
-            ids, urls = (table[name].to_pylist() for name in ("document_id", "url"))
+            names = pq.read_schema(path).names
+            key = "document_id" if "document_id" in names else "page_id"
+            if not {key, "url"} <= set(names):
+                continue
+            table = read_columns([path], [key, "url"])
+            ids, urls = (table[name].to_pylist() for name in (key, "url"))
             self._listed.update(ids)
             covers = self.forgotten.covers
             found.update(i for i, url in zip(ids, urls, strict=True) if covers(url, i) is not None)

@@ -216,7 +216,7 @@ class TakedownSearch(Protocol):
         """Give the ids of all documents that are covered, as far as their URLs are known."""
 
     def covered(self, paths: Iterable[Path]) -> frozenset[str]:
-        """Give the covered ones of the documents that tables have with their URLs."""
+        """Give the covered ones of the documents or pages that tables name with their URLs."""
 
     def held(self, artifact: Artifact) -> Held:
         """Give what an artifact holds; each content is read once. Nothing if it is unreadable."""
@@ -279,8 +279,11 @@ class ArtifactType:
     # --- taking content out of it -----------------------------------------------------------------
 
     def held(self, artifact: Artifact, search: TakedownSearch) -> Held:
-        """Find what was taken down in it."""
-        return Held()
+        """Find what was taken down in it: in its tables, where they name documents or pages with
+        their URLs."""
+        places = [place for each in self.tables for place in each.splits.values()]
+        ids = search.covered(path for place in places for path in artifact.files(place))
+        return Held(ids, len(ids))
 
     def named(self, artifact: Artifact) -> Iterable[str]:
         """Name, by id alone, the documents that it holds some of without their URLs."""
@@ -293,5 +296,14 @@ class ArtifactType:
         return None
 
 
-PLAIN = ArtifactType("artifact")
+class Plain(ArtifactType):
+    """Files of which nothing is known."""
+
+    def held(self, artifact: Artifact, search: TakedownSearch) -> Held:
+        """Find what was taken down in any of its tables."""
+        ids = search.covered(p for p in artifact.files("") if p.suffix == ".parquet")
+        return Held(ids, len(ids))
+
+
+PLAIN = Plain("artifact")
 """The type of what no registered stage made, in a store that another phusa has written."""

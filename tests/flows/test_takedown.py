@@ -370,8 +370,10 @@ def test_what_an_unknown_stage_made_is_searched_and_stays(
     files = {f"documents/{PART}": documents(A, B)}
     foreign = river.put("noted", files, whole["clean"], stage="translate", type="documents")
     plain = river.put("rated", {"x.bin": b"x"}, foreign, stage="rate", type="ratings")
+    named = river.put("named", files, foreign, stage="rate", type="ratings")
     found = forget(river.store, B, "asked")
     assert foreign.label in {holder.artifact for holder in found.holders}
+    assert named.label in {holder.artifact for holder in found.holders}
     assert plain.label not in {holder.artifact for holder in found.holders} | set(found.unreadable)
     holders = tuple(one for one in found.holders if one.artifact == foreign.label)
     purge = Purge(river.store, replace(found, holders=holders))
