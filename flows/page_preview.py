@@ -14,7 +14,7 @@ from rich.table import Column, Table
 
 from flows.recipe import Recipe, check_recipe, load_recipe
 from flows.stages import open_artifact
-from flows.trace.target import follow_redirects, parse_target, unknown
+from flows.trace.page import follow_redirects, parse_target, unknown
 from storage.errors import Fault, RequestError, SiteUnreachable
 from storage.store import Store
 from storage.warc import read_body
@@ -26,7 +26,6 @@ from tasks.crawl.config import STAGE as CRAWL
 from tasks.crawl.config import CrawlConfig
 from tasks.crawl.sources import Source
 from tasks.crawl.sources.web import WebSource
-from tasks.crawl.trace import page_charset, trace_urls
 from tasks.crawl.urls import canonical_url, recorded_url
 
 _STDIN = "-"
@@ -148,19 +147,16 @@ def read_crawled(store: Store, target: str, asked: str) -> TrialPage:
     if crawl is None:
         remedy = "`phusa artifacts` lists the crawls."
         raise RequestError(Fault("--of", named.label, "crawl@…, or clean@…", remedy))
-    urls = follow_redirects(store, [crawl.manifest], parse_target(asked).urls)
-    pages = crawl.files("pages/")
-    found = trace_urls(pages, crawl.files("fetches/"), crawl.files("rejects"), urls)
+    found = PAGES.find(crawl, follow_redirects([crawl], parse_target(asked).urls))
     if not found.pages:
         for reject in found.rejected:
             why = f"dropped by {crawl.label}: {reject.reason} ({reject.value})"
             remedy = "Only pages that a crawl has kept are cleaned."
             raise RequestError(Fault(reject.url, why, reject.threshold, remedy))
-        raise unknown(store, [crawl.manifest], asked, everything=True)
+        raise unknown(store, [crawl], asked, everything=True)
     page = found.pages[0]
     (warc,) = crawl.files(f"warc/{page.warc_file}")
-    charset = page_charset(pages, page.url)
-    return TrialPage(page.url, page.content_type, charset, read_body(warc, page.warc_offset))
+    return TrialPage(page.url, page.content_type, page.charset, read_body(warc, page.warc_offset))
 
 
 # --- from the web ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -21,6 +21,12 @@ def make_console(*, stderr: bool = False) -> Console:
     """A console as wide as the terminal; wide enough for the tables where there is none."""
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=_PLAIN_WIDTH)
+
+
+def say(console: Console, lines: Iterable[str], style: str = "") -> None:
+    """Print lines as they are, URLs and names whole, however narrow the terminal."""
+    for line in lines:
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def size(num_bytes: int) -> str:

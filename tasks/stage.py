@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from storage.manifest import Manifest, fingerprint
 from storage.takedown import NOTHING, Forgotten
-from tasks.artifacts.artifact import Artifact, ArtifactType
+from tasks.artifacts.artifact import Artifact, ArtifactType, Held
 from tasks.checks import Made
 from tasks.config import Config, identity
 from tasks.page import Section
@@ -116,6 +116,20 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Rewriting:
+    """What a rewrite is given: a version to be made anew without content that was taken down."""
+
+    old: Artifact
+    held: Held
+    """What of that content is in it."""
+    inputs: Mapping[str, Artifact]
+    """By the port's name, those that hold none; empty where it stays made from what it was."""
+    forgotten: Forgotten
+    """What to leave out besides: content that the inputs hold, or may hold."""
+    workspace: Workspace
+
+
+@dataclass(frozen=True)
 class Stage:
     """A kind of work, and what everything outside of its folder has to know of it.
 
@@ -149,7 +163,7 @@ class Stage:
     drops: Mapping[str, str] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
     leaves_out: bool = False
-    rewrite: Callable[..., Any] | None = None
+    rewrite: Callable[[Rewriting], Outcome] | None = None
     sections: Callable[[Artifact], Iterable[Section]] | None = None
     grows: bool = True
     maps: bool = False

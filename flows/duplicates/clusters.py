@@ -18,19 +18,17 @@ from rich.text import Text
 
 from flows.duplicates.differences import Difference, Piece, Unit, compare
 from flows.stages import inputs_by, open_artifact
-from flows.trace.page import problem_of
-from flows.trace.target import UNREADABLE, parse_target
+from flows.trace.page import UNREADABLE, parse_target, problem_of
 from storage.errors import Fault, RequestError
 from storage.lookup import find_rows
 from storage.store import Store
 from tasks.artifacts.artifact import Artifact
+from tasks.artifacts.documents import DUPLICATES, duplicate_columns
 from tasks.artifacts.scores import SCORES, fill_in_scores
 from tasks.dedup.config import KeepRule
 from tasks.dedup.evidence import ClusterSize, biggest_clusters, find_clusters, read_evidence
 from tasks.dedup.ranking import BY_ID, Decision, Value, decide, rule_columns, rule_name
-from tasks.dedup.trace import evidence_columns
 
-DUPLICATES = "duplicates.parquet"
 _ID = re.compile("[0-9a-f]{4,32}")
 _POLICY: TypeAdapter[tuple[KeepRule, ...]] = TypeAdapter(tuple[KeepRule, ...])
 _MANY = 5  # clusters that are named where one was asked for
@@ -94,7 +92,7 @@ def read_cluster(store: Store, asked: str, of: str, unit: Unit, most: int) -> Cl
     artifact = _deduplication(store, of)
     config, paths = artifact.manifest.config, artifact.files(DUPLICATES)
     kept_id = _find(artifact, asked)
-    rows = find_rows(paths, "kept_id", {kept_id}, evidence_columns(paths))
+    rows = find_rows(paths, "kept_id", {kept_id}, duplicate_columns(paths))
     rows.sort(key=lambda row: (row["similarity"], row["url"], row["document_id"]))
     rules = _POLICY.validate_python(config.get("keep", ()))
     kept_in = rows[0].get("kept_in", "")

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from tasks.artifacts.artifact import Artifact, ArtifactType, table
-from tasks.artifacts.documents import DOCUMENTS, beginning
+from tasks.artifacts.artifact import (
+    Artifact,
+    ArtifactType,
+    Files,
+    Held,
+    InputGone,
+    TakedownSearch,
+    Walk,
+    table,
+)
+from tasks.artifacts.documents import DOCUMENTS, beginning, kept_ids
+from tasks.rejects import Rejected, find_rejects
 
 COLUMN = "quality"
 """The column of documents that holds the score."""
@@ -14,8 +25,39 @@ COLUMN = "quality"
 _PLACES = {"lowest": 0.0, "low": 0.25, "middle": 0.5, "high": 0.75, "highest": 1.0}
 
 
+@dataclass(frozen=True)
+class ScoredDocument:
+    """A document and its score, as `records.SCORE` describes it."""
+
+    document_id: str
+    url: str
+    language: str
+    score: float
+
+
+@dataclass(frozen=True)
+class ScoresFinding:
+    """What one scoring made of some documents; nothing was scored where no classifier is on."""
+
+    is_scored: bool
+    scored: tuple[ScoredDocument, ...]
+    rejected: tuple[Rejected, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Tell the score of each, and the bound that dropped it."""
+        if not self.is_scored:
+            yield "passed: no classifier is on"
+        dropped = {reject.id for reject in self.rejected}
+        for document in self.scored:
+            kept = "not kept" if document.document_id in dropped else "kept"
+            yield f"{kept}: scored {document.score:.4g}, language {document.language}"
+        yield from (f"dropped: {reject.verdict}" for reject in self.rejected)
+
+
 class Scores(ArtifactType):
     """Scores of documents; the documents themselves are not copied."""
+
+    lists_documents: ClassVar[bool] = True
 
     # --- looking into it --------------------------------------------------------------------------
 
@@ -38,6 +80,23 @@ class Scores(ArtifactType):
             text = beginning(texts.get(row["document_id"], ""))
             yield f"{name}: {row['score']:.4f}, {row['language']}\n{row['url']}\n\n{text}"
 
+    def trace(self, artifact: Artifact, walk: Walk) -> ScoresFinding | None:
+        """Tell the scores; where there are none, whether the documents passed."""
+        if artifact.has("scores/"):
+            found = find_scores(artifact.files, *walk.key())
+            walk.learn((one.document_id, one.url) for one in (found.scored if found else ()))
+            return found
+        try:
+            documents = kept_ids(walk.known(artifact, DOCUMENTS))
+        except InputGone:
+            return None
+        return ScoresFinding(False, (), ()) if documents else None
+
+    def held(self, artifact: Artifact, search: TakedownSearch) -> Held:
+        """Find its documents."""
+        ids = search.covered(artifact.files("scores/"))
+        return Held(ids, len(ids), "scores")
+
 
 def _texts(artifact: Artifact, ids: Collection[str]) -> dict[str, str]:
     """Read texts of the documents that were scored, file by file until all are found."""
@@ -50,6 +109,20 @@ def _texts(artifact: Artifact, ids: Collection[str]) -> dict[str, str]:
         if len(texts) == len(ids):
             break
     return texts
+
+
+def find_scores(files: Files, key: str, values: Collection[str]) -> ScoresFinding | None:
+    """Give the scores and rejects of these URLs or document ids; None where there is none."""
+    from storage.lookup import find_rows
+    from storage.records import SCORE
+
+    scored = [
+        ScoredDocument(**row) for row in find_rows(files("scores/"), key, values, SCORE.names)
+    ]
+    if not scored:
+        return None
+    rejected = find_rejects(files("rejects/"), "url" if key == "url" else "id", values)
+    return ScoresFinding(True, tuple(scored), rejected)
 
 
 SCORES = Scores(

@@ -20,7 +20,7 @@ from tasks.clean.pii import BankAccount, Email, IpAddress, NationalId, PaymentCa
 from tasks.clean.trims import Trim
 from tasks.config import Config, Pattern, knob
 from tasks.page import Section
-from tasks.stage import Job, Outcome, Port, Stage
+from tasks.stage import Job, Outcome, Port, Rewriting, Stage
 
 LanguageCode = Annotated[str, AfterValidator(plain_code)]
 LanguageScore = Annotated[float, Field(ge=0, le=1)]
@@ -146,6 +146,12 @@ def _sections(artifact: Artifact) -> Iterable[Section]:
     return sections(artifact)
 
 
+def _rewrite(job: Rewriting) -> Outcome:
+    from tasks.clean.rewrite import rewrite  # pyarrow: 0.2 s, and only wanted where it runs
+
+    return rewrite(job)
+
+
 STAGE = Stage(
     name="clean",
     says="extract text, detect its language, drop poor pages, each with its reason",
@@ -159,4 +165,5 @@ STAGE = Stage(
     leaves_out=True,
     maps=True,
     sections=_sections,
+    rewrite=_rewrite,
 )

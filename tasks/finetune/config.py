@@ -19,7 +19,7 @@ from tasks.finetune.pairs import Definitions, PairSource
 from tasks.lm.config import ComputeConfig
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
 from tasks.page import Section
-from tasks.stage import Job, Outcome, Port, Stage
+from tasks.stage import Job, Outcome, Port, Rewriting, Stage
 
 
 class FinetuneConfig(Config):
@@ -61,6 +61,12 @@ def _sections(artifact: Artifact) -> Iterable[Section]:
     return sections(artifact)
 
 
+def _rewrite(job: Rewriting) -> Outcome:
+    from tasks.finetune.rewrite import rewrite  # pyarrow: 0.2 s, and only wanted where it runs
+
+    return rewrite(job)
+
+
 STAGE = Stage(
     name="finetune",
     says="train an adapter on instruction pairs from the documents, and merge it",
@@ -79,4 +85,5 @@ STAGE = Stage(
     grows=False,
     trains=True,
     sections=_sections,
+    rewrite=_rewrite,
 )

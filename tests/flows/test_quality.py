@@ -19,8 +19,8 @@ from flows.trace.page import trace
 from storage.manifest import Manifest
 from storage.records import UNSCORED
 from storage.store import Store
+from tasks.artifacts.scores import ScoresFinding
 from tasks.quality.page import sections
-from tasks.quality.trace import QualityTrace
 from tests.flows.conftest import Cli, Phusa
 
 pytestmark = pytest.mark.fleet  # minutes of whole runs
@@ -64,7 +64,7 @@ def test_the_river_without_a_classifier_lets_everything_pass(store: Store) -> No
     seen = open_artifact(store, made)
     assert not list(sections(seen)) and not list(seen.type.samples(seen, ()))
     (visit,) = [v for v in trace(store, documents[0]["url"]).visits if v.stage == "quality"]
-    assert visit.finding == QualityTrace(False, (), ())
+    assert visit.finding == ScoresFinding(False, (), ())
 
 
 def test_documents_are_scored_dropped_traced_and_forgotten(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from flows.stages import STAGES, type_of
 from storage import takedown
 from storage.errors import Fault, RequestError
 from storage.manifest import Manifest
@@ -17,21 +18,23 @@ from tasks.stage import Stage
 def check_forgotten(
     stage: Stage, inputs: Mapping[str, Manifest], takedowns: Takedowns
 ) -> Forgotten:
-    """The takedowns whose content these inputs hold, for the stage to leave out.
+    """Give the takedowns whose content these inputs hold, for the stage to leave out.
 
     Raises RequestError if it is a stage that cannot.
     """
     found = takedowns.held_by(inputs.values())
-    if _places_documents(stage):  # where one would come from whose URL no artifact knew
+    if _reads_pages(stage):  # where a document would come from whose URL no artifact knew
         return Forgotten(found.takedowns + takedowns.forgotten.unplaced)
     if not found or stage.leaves_out:
         return found
+    cleaning = next((s.name for s in STAGES.values() if _reads_pages(s) and s.leaves_out), "")
     faults = [
         Fault(
             f"input of {stage.name}",
             f"{manifest.label}, which holds {', '.join(of_one.rules)}",
             "no content that was taken down",
-            "Run from clean on (--from clean), which leaves it out, or `phusa forget --purge` it.",
+            f"Run from {cleaning} on (--from {cleaning}), which leaves it out, or "
+            "`phusa forget --purge` it.",
         )
         for manifest in inputs.values()
         if (of_one := takedowns.held_by([manifest]))
@@ -39,10 +42,10 @@ def check_forgotten(
     raise RequestError(faults)
 
 
-def _places_documents(stage: Stage) -> bool:
-    """Whether pages become documents here."""
-    takes = {port.type.name for port in stage.ports}
-    return PAGES.name in takes and stage.output.serves(DOCUMENTS)
+def _reads_pages(stage: Stage) -> bool:
+    """Say whether pages become documents there."""
+    takes_pages = any(port.type.serves(PAGES) for port in stage.ports)
+    return takes_pages and stage.output.serves(DOCUMENTS)
 
 
 def note_late_takedowns(store: Store, made: Manifest, known: Takedowns) -> None:
@@ -51,9 +54,10 @@ def note_late_takedowns(store: Store, made: Manifest, known: Takedowns) -> None:
     A crawl fetches the URL of a document that was taken down: another text may be there by now.
     Whether it is, cleaning finds out, which has to know that this crawl may hold it.
     """
-    from flows.holding import Search  # pyarrow: 0.2 s, and only wanted here
+    from flows.takedown.search import Search  # pyarrow: 0.2 s, and only wanted here
 
     for one in takedown.read(store.backend).all:
-        maybe = made.name == "crawl" and one.kind == "document"
-        if (maybe or one not in known.all) and Search(store, [made], Forgotten((one,))).ids(made):
-            takedown.add_holders(store.backend, one, [made])
+        maybe = one.kind == "document" and type_of(made).serves(PAGES)
+        if maybe or one not in known.all:
+            held = Search(store, [made], Forgotten((one,))).of(made)
+            takedown.add_holders(store.backend, one, [made] if held.ids else [])

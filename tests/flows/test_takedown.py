@@ -2,56 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from flows.forget.leftovers import drop_leftovers
-from flows.forget.record import forget, list_takedowns
-from flows.forget.target import parse_target
-from flows.holding import Search
 from flows.stages import STAGES
 from flows.takedown import check_forgotten, note_late_takedowns
+from flows.takedown.purge import Purge, drop_leftovers
+from flows.takedown.record import forget, list_takedowns, parse_target
+from flows.takedown.search import Search
 from storage import takedown
-from storage.errors import RequestError
-from storage.identities import document_id, page_id
+from storage.errors import NothingLeft, RequestError
 from storage.layout import tombstone_key
 from storage.manifest import Manifest
-from storage.records import DOCUMENT, DUPLICATE, ORIGIN, PAGE, PAIR, REJECT, sequence_schema
+from storage.records import PAIR, REJECT
 from storage.store import Store
 from storage.takedown import Forgotten, Kind, Takedown, identify
 from storage.workspace import Workspace
-from tests.flows.sealed import seal
+from tests.flows.river import PART, A, B, C, River, doc, documents, page, table
 
-Row = dict[str, Any]
 AT = datetime(2026, 11, 21, tzinfo=UTC)
-A, B, C = "http://a.org/1", "http://www.a.org/2", "http://b.net/3"
-PART = "part-00000-of-00001.parquet"
-
-
-def table(schema: pa.Schema, *rows: Row) -> pa.Table:
-    """Rows with the fields that matter; the others are empty or zero."""
-    empty = {
-        field.name: "" if pa.types.is_string(field.type) else 0
-        for field in schema
-        if not pa.types.is_list(field.type)
-    }
-    return pa.Table.from_pylist([{**empty, **row} for row in rows], schema=schema)
-
-
-def text_of(url: str, edition: str = "") -> str:
-    return f"the text of {url}{edition}"
-
-
-def doc(url: str, edition: str = "") -> str:
-    return document_id(url, text_of(url, edition))
-
-
-def page(url: str, edition: str = "") -> str:
-    return page_id(url, f"body {edition}")
 
 
 def taken(kind: Kind, value: str, page_url: str = "") -> Takedown:
@@ -61,66 +34,6 @@ def taken(kind: Kind, value: str, page_url: str = "") -> Takedown:
     )  # fmt: skip
 
 
-class River:
-    """A store into which artifacts are put one after the other."""
-
-    def __init__(self, root: Path) -> None:
-        self.store = Store(root)
-        self._root, self._count = root, 0
-
-    def put(self, name: str, files: dict[str, Any], *inputs: Manifest, **says: Any) -> Manifest:
-        self._count += 1
-        version = f"20261121-0000{self._count:02d}-000-aaaa"
-        return seal(self._root, name, version, files, inputs=inputs, **says)
-
-    def crawl(self, *urls: str, edition: str = "") -> Manifest:
-        rows = [{"page_id": page(u, edition), "url": u} for u in urls]
-        rejects = table(REJECT, {"url": "http://a.org/moved", "reason": "redirected", "value": A})
-        return self.put("crawl", {f"pages/{PART}": table(PAGE, *rows), "rejects.parquet": rejects})
-
-    def clean(
-        self, crawl: Manifest, *urls: str, edition: str = "", dropped: tuple[str, ...] = ()
-    ) -> Manifest:
-        ids = [{"document_id": doc(u, edition), "page_id": page(u, edition)} for u in urls]
-        rejects = [{"id": doc(u, edition), "url": u, "reason": "too_few_words"} for u in dropped]
-        files = {
-            f"documents/{PART}": documents(*urls, edition=edition),
-            f"origins/{PART}": table(ORIGIN, *ids),
-            f"rejects/{PART}": table(REJECT, *rejects),
-        }
-        return self.put("clean", files, crawl)
-
-    def dedup(self, clean: Manifest, *urls: str, duplicates: tuple[Row, ...] = ()) -> Manifest:
-        files = {
-            f"documents/{PART}": documents(*urls),
-            "duplicates.parquet": table(DUPLICATE, *duplicates),
-        }
-        return self.put("dedup", files, clean)
-
-    def shard(self, dedup: Manifest, train: list[str], held_out: list[str]) -> Manifest:
-        def rows(urls: list[str]) -> pa.Table:
-            spans = [[{"document_id": doc(url), "start": 1, "end": 9}] for url in urls]
-            rows = [{"input_ids": list(range(9)), "spans": of_row} for of_row in spans]
-            return pa.Table.from_pylist(rows, schema=sequence_schema(16))
-
-        files = {f"train/{PART}": rows(train), f"validation/{PART}": rows(held_out)}
-        tokenizer = self.put("tokenizer", {"tokenizer.json": b"{}"}, dedup)
-        config = {"sequence_length": 8}
-        return self.put("shard", files, dedup, tokenizer, config=config)
-
-    def models(self, shard: Manifest, dedup: Manifest, *quoted: str) -> tuple[Manifest, Manifest]:
-        config = {"seed": 0, "batch_sequences": 1, "tokens": 8 * 2}
-        base = self.put("pretrain", {"model.safetensors": b"w"}, shard, config=config)
-        rows = [{"name": url, "document_id": doc(url)} for url in quoted]
-        pairs = {"pairs/train.parquet": table(PAIR, *rows)}
-        return base, self.put("finetune", pairs, base, dedup)
-
-
-def documents(*urls: str, edition: str = "") -> pa.Table:
-    rows = [{"document_id": doc(u, edition), "url": u, "text": text_of(u, edition)} for u in urls]
-    return table(DOCUMENT, *rows)
-
-
 @pytest.fixture
 def river(tmp_path: Path) -> River:
     return River(tmp_path / "store")
@@ -128,15 +41,7 @@ def river(tmp_path: Path) -> River:
 
 @pytest.fixture
 def whole(river: River) -> dict[str, Manifest]:
-    """One artifact of each stage: A and B are trained on, C is held out and B a duplicate's."""
-    crawl = river.crawl(A, B, C)
-    clean = river.clean(crawl, A, B, C, "http://b.net/copy")
-    row = {"document_id": doc("http://b.net/copy"), "url": "http://b.net/copy"}
-    kept = {"kept_id": doc(B), "kept_url": B, "similarity": 0.9}
-    dedup = river.dedup(clean, A, B, C, duplicates=(row | kept,))
-    shard = river.shard(dedup, [A, B], [C])
-    base, tuned = river.models(shard, dedup, B)
-    return {m.name: m for m in (crawl, clean, dedup, shard, base, tuned)}
+    return river.whole()
 
 
 def search(river: River, *rules: Takedown) -> Search:
@@ -190,17 +95,17 @@ def test_a_domain_is_spelled_as_in_the_urls_of_a_crawl() -> None:
 
 def test_all_that_holds_a_url(river: River, whole: dict[str, Manifest]) -> None:
     found = search(river, taken("url", B))
-    amounts = {name: found.amount(m) for name, m in whole.items() if found.ids(m)}
+    amounts = {name: found.of(m).amount for name, m in whole.items() if found.of(m).ids}
     assert amounts == {"crawl": 1, "clean": 1, "dedup": 1, "shard": 1, "finetune": 1}
-    assert found.ids(whole["crawl"]) == {page(B)}
-    assert {*found.ids(whole["shard"]), *found.ids(whole["finetune"])} == {doc(B)}
+    assert found.of(whole["crawl"]).ids == {page(B)}
+    assert {*found.of(whole["shard"]).ids, *found.of(whole["finetune"]).ids} == {doc(B)}
     assert found.documents == {doc(B)} and not found.unreadable
 
 
 def test_a_domain_is_found_with_all_below_it(river: River, whole: dict[str, Manifest]) -> None:
     found = search(river, taken("domain", "a.org"))
     assert found.documents == {doc(A), doc(B)}
-    assert found.amount(whole["crawl"]) == found.amount(whole["shard"]) == 2
+    assert found.of(whole["crawl"]).amount == found.of(whole["shard"]).amount == 2
     assert not search(river, taken("domain", "org.a")).documents
 
 
@@ -210,17 +115,17 @@ def test_a_document_is_found_through_the_page_that_gave_it(river: River) -> None
     river.clean(new, A, B, edition="new")
     other = river.crawl(B)
     found = search(river, taken("document", doc(A), A))
-    assert found.pages(old) == {page(A): f"document {doc(A)}"}
-    assert found.pages(new) == {}  # another text at the same URL
-    assert found.pages(unread) == {page(A, "unread"): f"document {doc(A)}"}  # no one knows
-    assert found.pages(other) == {}
+    assert found.of(old).found == {page(A): f"document {doc(A)}"}
+    assert found.of(new).found == {}  # another text at the same URL
+    assert found.of(unread).found == {page(A, "unread"): f"document {doc(A)}"}  # no one knows
+    assert found.of(other).found == {}
 
 
 def test_a_dropped_document_is_found_through_its_page(river: River) -> None:
     crawl = river.crawl(A, B)
     river.clean(crawl, B, dropped=(A,))
-    assert search(river, taken("document", doc(A), A)).ids(crawl) == {page(A)}
-    assert search(river, taken("document", doc(A, "new"), A)).ids(crawl) == set()
+    assert search(river, taken("document", doc(A), A)).of(crawl).ids == {page(A)}
+    assert search(river, taken("document", doc(A, "new"), A)).of(crawl).ids == set()
 
 
 def test_a_page_without_a_text_may_be_any_document(river: River) -> None:
@@ -228,7 +133,7 @@ def test_a_page_without_a_text_may_be_any_document(river: River) -> None:
     crawl = river.crawl(A)
     reject = table(REJECT, {"id": A, "url": A, "reason": "extractor_failed"})
     river.put("clean", {f"rejects/{PART}": reject}, crawl)
-    assert search(river, taken("document", doc(A), A)).ids(crawl) == {page(A)}
+    assert search(river, taken("document", doc(A), A)).of(crawl).ids == {page(A)}
 
 
 def test_equal_contents_are_read_once(river: River, whole: dict[str, Manifest]) -> None:
@@ -237,7 +142,7 @@ def test_equal_contents_are_read_once(river: River, whole: dict[str, Manifest]) 
         path.write_bytes(b"torn")
     copy = whole["dedup"].model_copy(update={"digest": again.digest})
     found = search(river, taken("url", B))
-    assert found.ids(again) == found.ids(copy) == {doc(B)}
+    assert found.of(again).ids == found.of(copy).ids == {doc(B)}
     assert list(found.unreadable) == []
 
 
@@ -453,3 +358,42 @@ def test_copies_of_what_is_gone_are_dropped(
     kept = {p.name for p in (tmp_path / "cache" / "files").rglob("*") if p.is_file()}
     assert kept and kept <= left
     assert not list((tmp_path / "cache" / "views").glob("*/clean/*"))
+
+
+# --- what this phusa does not know --------------------------------------------------------------
+
+
+def test_what_an_unknown_stage_made_is_searched_and_stays(
+    river: River, whole: dict[str, Manifest]
+) -> None:
+    """Its documents are looked into; only the phusa that made them can make them anew."""
+    files = {f"documents/{PART}": documents(A, B)}
+    foreign = river.put("noted", files, whole["clean"], stage="translate", type="documents")
+    plain = river.put("rated", {"x.bin": b"x"}, foreign, stage="rate", type="ratings")
+    named = river.put("named", files, foreign, stage="rate", type="ratings")
+    found = forget(river.store, B, "asked")
+    assert foreign.label in {holder.artifact for holder in found.holders}
+    assert named.label in {holder.artifact for holder in found.holders}
+    assert plain.label not in {holder.artifact for holder in found.holders} | set(found.unreadable)
+    holders = tuple(one for one in found.holders if one.artifact == foreign.label)
+    purge = Purge(river.store, replace(found, holders=holders))
+    assert foreign.label not in purge.plan().buries
+
+    def built(old: Manifest, *_: object) -> Manifest:
+        raise NothingLeft(f"{old.label} is not built here")
+
+    done = purge.carry_out(built)
+    assert "stage translate is not known here" in done.left[foreign.label]
+    assert river.store.is_whole(foreign) and river.store.is_whole(plain)
+
+
+def test_instances_of_one_stage_are_each_searched_and_marked(
+    river: River, whole: dict[str, Manifest]
+) -> None:
+    pairs = {"pairs/train.parquet": table(PAIR, {"name": B, "document_id": doc(B)})}
+    tuned = river.put("dora", pairs, whole["finetune"], whole["dedup"], stage="finetune")
+    found = forget(river.store, B, "asked")
+    held = {holder.artifact: holder for holder in found.holders}
+    assert (held[tuned.label].amount, held[tuned.label].unit) == (1, "pairs")
+    (marked,) = [model for model in found.models if model.artifact == tuned.label]
+    assert (marked.base, marked.tokens) == (whole["finetune"].label, 8)

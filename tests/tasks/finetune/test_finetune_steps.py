@@ -1,4 +1,4 @@
-"""The steps that a run records are those it took, and a trace reads them back."""
+"""The steps that a run records are those it took."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
-from storage.records import PAIR, STEP
+from storage.records import STEP
 from tasks.finetune import train as stage
 from tasks.finetune.config import FinetuneConfig
 from tasks.finetune.instructions import Example, encode_pairs, tabulate_steps
-from tasks.finetune.trace import TracedPair, reads_by_document, trace_documents
 from tasks.finetune.train import FinetuneData, finetune
 
 
@@ -56,32 +54,3 @@ def test_the_recorded_steps_are_those_that_were_taken(
         named[row["step"] - 1].append(ids[row["name"]])
     assert [sorted(batch) for batch in named] == learnt
     assert table.num_rows == tiny_finetuning.epochs * len(pairs)
-
-
-def _table(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> Path:
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), path)
-    return path
-
-
-def test_pairs_of_a_document_with_their_steps(tmp_path: Path) -> None:
-    def pair(name: str, document_id: str) -> dict[str, str]:
-        return {"name": name, "prompt": "?", "answer": name, "document_id": document_id}
-
-    train = [_table(tmp_path / "t", [pair("b", "1"), pair("c", "2"), pair("long", "1")], PAIR)]
-    validation = [_table(tmp_path / "v", [pair("a", "1"), pair("d", "2")], PAIR)]
-    taken = [(1, "b", "1"), (1, "c", "2"), (4, "b", "1")]
-    rows = [dict(zip(STEP.names, row, strict=True)) for row in taken]
-    steps = [_table(tmp_path / "s", rows, STEP)]
-
-    assert trace_documents(train, validation, steps, {"1", "3"}) == (
-        TracedPair("a", "1", "validation", ()),
-        TracedPair("b", "1", "train", (1, 4)),
-        TracedPair("long", "1", "train", ()),
-    )
-    assert trace_documents(train, validation, [], {"2"}) == (
-        TracedPair("c", "2", "train", ()),
-        TracedPair("d", "2", "validation", ()),
-    )
-    assert reads_by_document(train, steps) == {"1": 2, "2": 1}
-    assert reads_by_document(train, []) == {"1": 2, "2": 1}
-    assert trace_documents(train, validation, steps, {"3"}) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.records import sequence_schema
+from tasks.artifacts.artifact import Files
+from tasks.artifacts.sequences import RowSpan, count_tokens, find_sequences
 from tasks.shard.config import ShardConfig
 from tasks.shard.shard import _Packer
-from tasks.shard.trace import RowSpan, count_rows, tokens_by_document, trace_documents
+from tasks.stage import count_rows
 
 SETTINGS = settings(
     deadline=None,
@@ -22,6 +25,10 @@ SETTINGS = settings(
 )
 END_OF_TEXT = 0
 Documents = dict[str, list[int]]
+
+
+def files_of(train: list[Path], validation: Sequence[Path] = ()) -> Files:
+    return {"train/": train, "validation/": list(validation)}.__getitem__
 
 
 def _pack(path: Path, documents: Documents, length: int) -> Path:
@@ -63,7 +70,7 @@ def test_every_token_is_found_again(tmp_path: Path, files: list[Documents], leng
     first[validation[0]] = 0
     everything = {name: ids for documents in files for name, ids in documents.items()}
 
-    found = trace_documents(train, validation, set(everything))
+    found = find_sequences(files_of(train, validation), set(everything))
     assert found.train_rows == count_rows(train) == sum(len(rows[path]) for path in train)
     assert {d.document_id for d in found.documents} == {n for n, ids in everything.items() if ids}
     for document in found.documents:
@@ -86,11 +93,11 @@ def test_tokens_are_counted_as_often_as_their_rows_are_read(
     paths = [_pack(tmp_path / "train" / f"{i}", d, 8) for i, d in enumerate(files)]
     once = {name: len(ids) for documents in files for name, ids in documents.items() if ids}
     ones = np.ones(count_rows(paths), dtype=np.int64)
-    assert tokens_by_document(paths, ones) == once
+    assert count_tokens(paths, ones) == once
 
     times = np.random.default_rng(seed).integers(0, 4, len(ones))
-    totals = tokens_by_document(paths, times)
-    for document in trace_documents(paths, [], set(once)).documents:
+    totals = count_tokens(paths, times)
+    for document in find_sequences(files_of(paths), set(once)).documents:
         expected = sum(span.tokens * times[span.index] for span in document.spans)
         assert totals[document.document_id] == expected
 
@@ -99,9 +106,9 @@ def test_one_document_alone(tmp_path: Path) -> None:
     ids = {name: list(range(1, 11)) for name in ("aa", "bb", "cc")}
     path = _pack(tmp_path / "train" / "0", ids, 8)
     # <end> aa*10 <end> bb*10 <end> cc*10 <end>; rows begin at 0, 8, 16, 24, 32
-    (document,) = trace_documents([path], [], {"bb", "b", "zz"}).documents
+    (document,) = find_sequences(files_of([path]), {"bb", "b", "zz"}).documents
     assert document.spans == (
         RowSpan("train/0", 1, 1, start=4, end=9, tokens=5),
         RowSpan("train/0", 2, 2, start=0, end=6, tokens=5),
     )
-    assert not trace_documents([path], [], {"b"})
+    assert not find_sequences(files_of([path]), {"b"}).documents
