@@ -98,7 +98,7 @@ class Purge:
         self._why = f"takedown {self._taken.id}: {self._taken.rule}"
 
     def plan(self) -> Plan:
-        """What is going to be done. Raises RequestError if a live build is in the way."""
+        """Say what is going to be done. Raises RequestError if a live build is in the way."""
         self._check_unused()
         current = {manifest.label for manifest in self._current}
         labels = [manifest.label for manifest in self._sealed]
@@ -142,7 +142,7 @@ class Purge:
         )
 
     def _choose_current(self, in_quarantine: frozenset[str]) -> list[Manifest]:
-        """The newest whole version of each stage of each recipe, and what an alias means."""
+        """Choose the newest whole version of each name of each recipe, and what an alias means."""
         sealed = [m for m in self._everything if m.label not in in_quarantine]
         newest: dict[tuple[str, str], str] = {}
         for manifest in sorted(sealed, key=lambda m: m.version, reverse=True):
@@ -170,7 +170,7 @@ class Purge:
             raise RequestError(faults)
 
     def _note_late(self, made: Sequence[Manifest], known: Takedowns) -> None:
-        """What was taken down by someone else meanwhile was not left out."""
+        """Note what was taken down by someone else meanwhile: it was not left out."""
         for one in takedown.read(self._store.backend).all:
             if one not in known.all:
                 search = Search(self._store, made, Forgotten((one,)))
@@ -187,7 +187,7 @@ class Purge:
         return moved
 
     def _damaged(self, successors: Successors) -> dict[str, str]:
-        """What could have a new version, were it not for damage: it stays, and is spoken of."""
+        """Give what could have a new version, were it not for damage: it stays, and is told of."""
         labels = {manifest.label for manifest in self._sealed}
         return {
             label: f"no new version: {error}. Build it again with --force, then purge again"

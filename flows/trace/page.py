@@ -27,8 +27,8 @@ from tasks.rejects import find_rejects
 
 GONE = "data no longer in the store"
 NOT_LOOKED_INTO = "not looked into: nothing is known of how its stage uses documents"
-UNREADABLE = (OSError, pa.ArrowException, DamagedArtifact, UnknownArtifact)
-"""What reading an artifact raises whose data is damaged, or was collected."""
+UNREADABLE = (OSError, pa.ArrowException, KeyError, DamagedArtifact, UnknownArtifact)
+"""What reading an artifact raises whose data is damaged, was collected, or has other columns."""
 
 _DOCUMENT_ID = re.compile("[0-9a-f]{32}")
 _MAX_REDIRECTS = 10

@@ -436,6 +436,17 @@ def test_documents_of_an_unknown_stage_lead_on(river: River) -> None:
     assert not _by_label(river.store, B)[tokenizer.label].finding
 
 
+def test_tables_with_other_columns_break_nothing(river: River) -> None:
+    clean = river.clean(river.crawl(A), A)
+    other = pa.table({"id": [doc(A)], "address": [A], "spans": ["x"]})
+    for kind, path in (("documents", "documents"), ("sequences", "train"), ("scores", "scores")):
+        files = {f"{path}/{PART}": other}
+        river.put(kind, files, clean, stage="translate", type=kind)
+    at = {visit.type: visit for visit in trace(river.store, A).visits if visit.stage == "translate"}
+    assert set(at) == {"documents", "sequences", "scores"}
+    assert all(str(visit.problem).startswith("data cannot be read") for visit in at.values())
+
+
 def test_instances_of_one_stage_are_each_told(river: River) -> None:
     whole = river.whole()
     pairs = {"pairs/train.parquet": table(PAIR, {"name": "b", "document_id": doc(B)})}
