@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flows.gates import check  # noqa: F401  SHIM
 from storage.manifest import InputRef, Manifest
 from storage.store import Store
 from tasks.artifacts import TYPES
@@ -75,7 +74,3 @@ def in_order(manifests: Iterable[Manifest]) -> list[Manifest]:
         if manifest.label not in found:
             add(manifest)
     return list(found.values())
-
-
-def source_sha256(name: str) -> str:  # SHIM
-    return STAGES[name].source_sha256

@@ -177,14 +177,6 @@ class Stage:
         """Name the unit of its rows in."""
         return self.takes or (self.ports[0].type.unit if self.ports else "rows")
 
-    @property
-    def unit(self) -> str:  # SHIM
-        return self.output.unit
-
-    @property
-    def inputs(self) -> tuple[str, ...]:  # SHIM
-        return tuple(p.key for p in self.ports if not p.names)
-
     def port(self, name: str) -> Port | None:
         """Give the port of a name, or the one that a manifest's input of that name came by."""
         found = (p for p in self.ports if p.name == name or p.holds(name))

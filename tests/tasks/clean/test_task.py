@@ -7,24 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from flows.earlier import DRIFT, earlier_cleaning, made_alike
 from flows.recipe import Recipe
-from flows.stages import STAGES, source_sha256
+from flows.stages import STAGES
 from storage import layout
 from storage.manifest import CodeRef, InputRef, Manifest, RunRef
 from storage.parquet import shard_name, write_rows
 from storage.records import DOCUMENT, PAGE, REJECT, signals_schema
 from storage.sealing import Draft, bury, commit, quarantine
 from storage.store import Store
+from storage.workspace import Workspace
 from tasks.clean.earlier import Known, recall
+from tasks.clean.task import DRIFT, Lender, find_lender
 from tasks.config import identity
 from tasks.progress import SilentReporter, reporting_to
-from tests.conftest import recipe_of
+from tasks.stage import Job
 from tests.flows.by_hand import recipe
-from tests.flows.conftest import Cli, Phusa
-from tests.site import TinySite
 
 Row = dict[str, Any]
 Tables = Mapping[str, tuple[Any, Sequence[Row]]]
@@ -83,24 +81,27 @@ class Nights:
 
     def seal(
         self, stage: str, inputs: Mapping[str, Manifest], name: str, of: Recipe | None,
-        tables: Tables, held: bool = False, **says: Any,
+        tables: Tables, held: bool = False, instance: str = "", **says: Any,
     ) -> Manifest:  # fmt: skip
         self._count += 1
         with self.store.building(stage, f"{self._count:064x}") as workspace:
             for path, (schema, rows) in tables.items():
                 write_rows(workspace, path, rows, schema)
-            code = {"stage_version": STAGES[stage].version, "source_sha256": source_sha256(stage)}
+            kind = STAGES[stage]
+            code = {"stage_version": kind.version, "source_sha256": kind.source_sha256}
             facts = {
                 "stats": {},
                 "code": CodeRef.model_validate(code | says.pop("code", {})),
                 **says,
             }
             draft = Draft(
-                name=stage,
+                name=instance or stage,
+                stage=stage,
+                type=kind.output.name,
                 fingerprint=f"{self._count:064x}",
-                config=identity((of or recipe()).stage(stage)),
+                config=identity((of or recipe()).config(kind)),
                 inputs={
-                    key: InputRef(name=key, version=m.version, digest=m.digest)
+                    key: InputRef(name=m.name, version=m.version, digest=m.digest)
                     for key, m in inputs.items()
                 },
                 rows_in=6,
@@ -120,8 +121,26 @@ def nights(
     return Nights(Store(f"memory://{tmp_path}" if remote else tmp_path / "store"))
 
 
-def alike(nights: Nights, of: Recipe | None = None, name: str = "r") -> Manifest | None:
-    return made_alike(nights.store, "clean", (of or recipe()).stage("clean"), name)
+def lender(
+    nights: Nights, of: Recipe | None = None, name: str = "r", instance: str = "clean"
+) -> Lender | None:
+    """The cleaning that a run is lent."""
+    stage = STAGES["clean"]
+    job = Job(
+        stage=stage,
+        config=(of or recipe()).config(stage),
+        inputs={},
+        workspace=Workspace(nights.store.work / "a-run"),
+        store=nights.store,
+        recipe=name,
+        instance=instance,
+    )
+    return find_lender(job)
+
+
+def alike(nights: Nights, of: Recipe | None = None, **asked: str) -> str | None:
+    found = lender(nights, of, **asked)
+    return None if found is None else found.label
 
 
 # --- which one ----------------------------------------------------------------------------------
@@ -130,11 +149,21 @@ def alike(nights: Nights, of: Recipe | None = None, name: str = "r") -> Manifest
 def test_the_newest_of_the_recipe_comes_first(nights: Nights) -> None:
     assert alike(nights) is None
     first = nights()
-    assert alike(nights) == first
+    assert alike(nights) == first.label
     last = nights()
     other = nights(name="other")
-    assert alike(nights) == last
-    assert alike(nights, name="other") == alike(nights, name="third") == other
+    assert alike(nights) == last.label
+    assert alike(nights, name="other") == alike(nights, name="third") == other.label
+
+
+def test_an_instance_is_lent_its_own_then_that_of_the_main_line(nights: Nights) -> None:
+    main = nights()
+    assert alike(nights, instance="clean-2") == main.label
+    own = nights(instance="clean-2")
+    newest = nights()
+    assert alike(nights, instance="clean-2") == own.label
+    assert alike(nights) == newest.label
+    assert alike(nights, name="other", instance="clean-3") == newest.label
 
 
 def test_another_configuration_or_version_of_the_stage_is_not_alike(nights: Nights) -> None:
@@ -144,7 +173,7 @@ def test_another_configuration_or_version_of_the_stage_is_not_alike(nights: Nigh
     assert alike(nights, recipe(clean={"languages": ["en"]})) is not None
     gates = recipe(clean={"checks": [{"measure": "drop_rate", "max": 0.2}]})
     made = nights()
-    assert alike(nights, gates) == made  # bounds do not change what is made
+    assert alike(nights, gates) == made.label  # bounds do not change what is made
 
 
 def test_what_is_in_quarantine_lends_nothing(nights: Nights) -> None:
@@ -168,20 +197,16 @@ def test_one_that_is_not_whole_is_passed_over(nights: Nights, stage: str, how: s
         key = layout.manifest_key(stage, manifest.version)
         present = nights.store.backend.read(key)
         nights.store.backend.swap(key, b"{", present)
-    assert alike(nights) == whole
+    assert alike(nights) == whole.label
 
 
 # --- its files ----------------------------------------------------------------------------------
 
 
-def cleaning(nights: Nights) -> Any:
-    return earlier_cleaning(nights.store, recipe().stage("clean"), "r")
-
-
 def test_a_page_file_of_the_same_name_is_lent_its_own_shard(nights: Nights) -> None:
-    assert cleaning(nights) is None
     nights()
-    lent = cleaning(nights)
+    lent = lender(nights)
+    assert lent is not None
     pages = [page(number) for number in range(6)]
     first, last = (lent.lending(f"part-{i:05d}-of-00003.parquet") for i in (0, 2))
     rows = (document(0), document(1), reject(2))
@@ -211,7 +236,7 @@ def test_files_that_cannot_be_fetched_are_passed_over(
     assert backend.create(key, damaged)
     notes = Notes()
     with reporting_to(notes):
-        assert cleaning(nights) is None
+        assert lender(nights) is None
     (said,) = notes.said
     assert said.startswith(f"clean: passed over {made.label}, whose files cannot be read: ")
 
@@ -230,7 +255,9 @@ class Notes(SilentReporter):
 def account(nights: Nights, reused: int) -> tuple[dict[str, Any], list[str]]:
     notes = Notes()
     with reporting_to(notes):
-        return cleaning(nights).account(reused, 6), notes.said
+        found = lender(nights)
+        assert found is not None
+        return found.account(reused, 6), notes.said
 
 
 def test_how_much_was_copied_is_told(nights: Nights) -> None:
@@ -248,36 +275,3 @@ def test_drift_of_the_code_is_told_for_good(nights: Nights) -> None:
     assert DRIFT not in account(nights, 0)[0]
     nights(stats=stats)  # the next night: the same code, and copied from a mixture
     assert account(nights, 4)[0][DRIFT] is True
-
-
-# --- a real run ---------------------------------------------------------------------------------
-
-
-@pytest.mark.fleet
-def test_a_nightly_run_cleans_what_changed(phusa: Phusa, cli: Cli, tmp_path: Path) -> None:
-    with TinySite() as site:
-        path = tmp_path / "tiny.yaml"
-        path.write_text(yaml.safe_dump(recipe_of(site)))
-        where = (path, "--store", tmp_path / "store")
-        store = Store(tmp_path / "store")
-        for stage in ("crawl", "clean"):
-            phusa("run", *where, "--only", stage)
-        first = store.resolve("clean")
-        assert "reused_pages" not in first.stats
-        gone, other = "/silt.mod3.html", "/silt.mod5.html"
-        site.pages[other] = site.pages[other].replace(b"</p>", b" in truth.</p>", 1)
-        site.pages["/"] = site.pages["/"].replace(gone.encode(), other.encode())
-        phusa("run", *where, "--only", "crawl", "--force", "crawl")
-        said = phusa("run", *where, "--only", "clean").stdout
-    copied = store.resolve("clean")
-    assert copied.rows_in == first.rows_in - 1
-    assert copied.stats["reused_pages"] == copied.rows_in - 2  # the index and the other one
-    assert copied.stats["reused_from"] == first.label
-    assert f"are as {first.label} found them" in said
-    shown = cli("show", "clean", "--store", store.address).out
-    assert "reused_pages" in shown and first.label in shown
-    phusa("run", *where, "--only", "clean", "--force", "clean")
-    scratch = store.resolve("clean")
-    assert scratch.version != copied.version and "reused_pages" not in scratch.stats
-    assert scratch.files == copied.files  # paths, sizes and sha256, volatile ones too
-    assert scratch.digest == copied.digest != first.digest

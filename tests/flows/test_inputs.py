@@ -12,14 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from flows.against import is_named, named_inputs
-from flows.stages import STAGES
+from flows.inputs import Given, named_by_knobs
+from flows.plan import Selection, plan
+from flows.stages import STAGES, inputs_by
 from storage.errors import RequestError
 from storage.manifest import Manifest
 from storage.parquet import shard_name, write_rows
 from storage.records import DOCUMENT
 from storage.sealing import Draft, commit
 from storage.store import Store
+from tasks.clean.config import CleanConfig
+from tasks.config import Config
 from tasks.dedup.config import DedupConfig
 from tests.flows.by_hand import CodeRef, RunRef, recipe
 from tests.flows.conftest import Cli, Phusa
@@ -54,6 +57,8 @@ def _seal_stage(store: Store, stage: str, name: str, rows: Sequence[Row]) -> Man
             workspace.write_json("quality.json", {"classifier": None, "of": name})
         draft = Draft(
             name=stage,
+            stage=stage,
+            type=STAGES[stage].output.name,
             fingerprint=key,
             config={},
             inputs={},
@@ -97,13 +102,11 @@ def test_a_later_corpus_keeps_only_what_is_new(phusa: Phusa, store: Store, writt
     assert found == {"one": set("abc"), "two": set("de"), "three": set("fg")}
     third = store.resolve("dedup", "three")
     assert third.stats["already_there"] == 2
-    assert [i.label for n, i in third.inputs.items() if is_named(n)] == [
-        store.resolve("dedup", name).label for name in ("one", "two")
-    ]
+    earlier = [reference.label for reference in inputs_by(third, "against")]
+    assert earlier == [store.resolve("dedup", name).label for name in ("one", "two")]
+    assert [*third.inputs][-2:] == ["against-1", "against-2"]
     evidence = pq.read_table(store.files(third, "duplicates.parquet")[0]).to_pylist()
-    assert {row["kept_in"] for row in evidence} == {
-        i.label for n, i in third.inputs.items() if is_named(n)
-    }
+    assert {row["kept_in"] for row in evidence} == {*earlier}
     assert "reuse" in phusa(*run).stdout  # the same again is a hit
 
 
@@ -120,8 +123,20 @@ def test_what_cannot_be_held_against_is_refused(cli: Cli, store: Store, written:
         assert says in done.err
 
 
+def test_a_corpus_that_is_not_there_is_told_with_its_instance(store: Store) -> None:
+    _seal(store, "r", _rows("a"))
+    corpus = {"stage": "dedup", "against": ["r"]}
+    with pytest.raises(RequestError) as caught:
+        plan(recipe(stages={"corpus": corpus}), store, Selection(only=("corpus",)))
+    assert [fault.where for fault in caught.value.faults] == ["corpus.against"]
+
+
 def test_other_stages_name_no_corpus(store: Store) -> None:
-    assert named_inputs(store, STAGES["clean"], recipe().clean, "r") == {}
-    assert named_inputs(store, STAGES["dedup"], DedupConfig(), "r") == {}
-    with pytest.raises(RequestError, match="never"):
-        named_inputs(store, STAGES["dedup"], DedupConfig(against=("never",)), "r")
+    def named(stage: str, config: Config) -> Given:
+        return named_by_knobs(store, STAGES[stage], config, "r", "here")
+
+    assert named("clean", CleanConfig()) == {}
+    assert named("dedup", DedupConfig()) == {"against": ()}
+    with pytest.raises(RequestError) as caught:
+        named("dedup", DedupConfig(against=("never", "r", "dedup@1")))
+    assert len(caught.value.faults) == 3 and caught.value.faults[1].where == "here.against"
