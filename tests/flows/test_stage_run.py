@@ -33,6 +33,7 @@ from storage.sealing import bury, quarantined
 from storage.store import Store
 from storage.takedown import Forgotten, Takedown
 from storage.verifying import verify
+from tasks.artifacts.artifact import Held
 from tasks.config import Config
 from tasks.progress import Bar, SilentReporter, report_to, track
 from tasks.stage import Job, Outcome
@@ -270,10 +271,10 @@ def test_a_takedown_while_it_is_built_finds_its_result(
         def __init__(self, store: Store, manifests: Any, forgotten: Forgotten) -> None:
             asked.extend(forgotten.rules)
 
-        def ids(self, manifest: Manifest) -> set[str]:
-            return {"some document"}
+        def of(self, manifest: Manifest) -> Held:
+            return Held(frozenset({"some document"}), 1)
 
-    monkeypatch.setattr("flows.holding.Search", Found)
+    monkeypatch.setattr("flows.takedown.search.Search", Found)
     stage(LOOSE, during=lambda: takedown.record(stage.store.backend, one))
     made = stage.store.resolve("clean")
     assert asked == ["domain a.example"]
