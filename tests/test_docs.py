@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import typer
 import yaml
 
 from flows.cli import app
+from flows.graph import graph_of
 from flows.recipe import load_recipe
 from flows.reference import reference
 from flows.stages import STAGES
@@ -50,15 +52,23 @@ def test_documented_commands_exist(page: str, line: str) -> None:
         if word.startswith("--"):
             assert word.split("=")[0] in options, f"{page}: {line}"
     for flag, stage in pairwise(words):
-        if flag in ("--only", "--from", "--force") and stage.islower():
-            assert stage in STAGES, f"{page}: {line}"
+        if flag in ("--only", "--from", "--to", "--force") and stage.islower():
+            assert fnmatch.filter(instances_in(page), stage.strip("'")), f"{page}: {line}"
+
+
+def instances_in(page: str) -> list[str]:
+    """The stages, and the instances that the recipes of a page name."""
+    (path,) = [one for one in PAGES if one.name == page]
+    recipes = re.findall(r"```yaml\n(.*?)```", path.read_text(), re.S)
+    parts = [part for block in recipes for part in yaml.safe_load_all(block)]
+    return [*STAGES, *(n for p in parts if isinstance(p, dict) for n in p.get("stages") or {})]
 
 
 def test_every_command_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     for command in COMMANDS:
         assert f"phusa {command} " in readme, command
-    for option in ("--set", "--only", "--from", "--force", "--input", "--json", "--store"):
+    for option in ("--set", "--only", "--from", "--to", "--force", "--input", "--json", "--store"):
         assert option in readme, option
 
 
@@ -79,7 +89,7 @@ def test_recipes_in_the_documentation_are_valid(tmp_path: object) -> None:
             if any(part.get("crawl") for part in yaml.safe_load_all(block)):
                 path = Path(str(tmp_path)) / "recipe.yaml"
                 path.write_text(block)
-                load_recipe(path)
+                graph_of(load_recipe(path))
                 found += 1
     assert found
 

@@ -59,7 +59,7 @@ def test_wrong_requests_end_at_once_with_exit_code_2(tiny_recipe: Path, tmp_path
     wrong = {
         "no such file": ("run", tmp_path / "none.yaml", *store),
         "Did you mean `threshold`?": ("run", tiny_recipe, *store, "--set", "dedup.treshold=1"),
-        "unknown stage `dedupe`": ("run", tiny_recipe, *store, "--only", "dedupe"),
+        "unknown instance `dedupe`": ("run", tiny_recipe, *store, "--only", "dedupe"),
         "no artifact clean@latest made by recipe 'tiny'": (
             "run",
             tiny_recipe,
@@ -67,7 +67,7 @@ def test_wrong_requests_end_at_once_with_exit_code_2(tiny_recipe: Path, tmp_path
             "--only",
             "dedup",
         ),
-        "STAGE=VERSION": ("plan", tiny_recipe, *store, "--input", "tokenizer"),
+        "INSTANCE=VERSION": ("plan", tiny_recipe, *store, "--input", "tokenizer"),
         "no artifact nothing@latest": ("show", "nothing", *store),
         "no artifact model@7": ("sample", "model@7", "hello", *store),
     }
@@ -235,7 +235,7 @@ def test_a_gate_holds_a_build_back_until_its_bounds_are_loosened(
     assert f"folder: {copy.folder(held)}" in shown.out.splitlines()
     assert "is above max 0" in " ".join(shown.out.split())
     planned = json.loads(cli("plan", recipe, *other[2:], "--json").out)
-    assert planned[-1]["reason"] == f"{held.version} is released from quarantine"
+    assert planned[-1]["action"] == "reuse" and planned[-1]["artifact"] == held.version
 
     done = phusa(*other, *loose)
     assert "clean: reuse (from quarantine: its checks hold now)" in done.stdout
