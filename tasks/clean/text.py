@@ -8,10 +8,13 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _BOMS = {
     codecs.BOM_UTF8: "utf-8",
@@ -53,6 +56,8 @@ def _known_encoding(charset: str) -> str | None:
 
 def code_points(text: str) -> npt.NDArray[np.uint32]:
     """The code points of a text, as kernels read them."""
+    import numpy as np  # 0.1 s: filters are part of every recipe, and most commands need none
+
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
@@ -69,6 +74,8 @@ def compose(text: str) -> str:
 
 
 def _cut(text: str) -> str:
+    import numpy as np
+
     # numpy: 3 ms for a million characters, where a set of 900 characters takes `re` 600.
     codes = code_points(text)
     starters = np.flatnonzero(~_is_mark()[codes])
@@ -86,6 +93,8 @@ def _cut(text: str) -> str:
 @cache
 def _is_mark() -> npt.NDArray[np.bool_]:
     """Of every code point, whether Unicode orders it among those behind a letter."""
+    import numpy as np
+
     classes = map(unicodedata.combining, map(chr, range(_PLANES)))
     found = np.zeros(sys.maxunicode + 1, np.bool_)
     found[:_PLANES] = np.fromiter(classes, np.uint8, _PLANES) > 0

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from tasks.config import Config, knob
-from tasks.dedup.documents import read_rows
 from tasks.pinned import PinnedFile
 
 
@@ -61,6 +60,8 @@ class EvalSet(PinnedFile):
                 for number, line in enumerate(lines, 1):
                     yield Item(self.name, f"line {number}", line)
             return
+        from tasks.dedup.documents import read_rows  # pyarrow: no recipe that is read pays for it
+
         for number, row in read_rows(self, self.columns):
             for column in self.columns:
                 for text in self._texts(row, column, number):
