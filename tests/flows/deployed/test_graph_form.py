@@ -12,7 +12,7 @@ import yaml
 from storage.store import Store
 from tests.conftest import recipe_of
 from tests.flows.deployed.browser import CHROMIUM, DRIVER, browser
-from tests.flows.deployed.prefect_site import PrefectSite
+from tests.flows.deployed.prefect_site import PrefectSite, wait_for
 from tests.site import TinySite
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
@@ -62,8 +62,9 @@ def test_it_runs_from_the_custom_run_form(graph: PrefectSite) -> None:
     with browser() as ui:
         ui.open(f"{graph.url}/v2/deployments/deployment/{deployment}/run")
         ui.shows("further instances of the recipe", "tokenizer: train a byte-level BPE")
-        ui.click("Submit", until="Scheduled")
-        (run,) = graph.runs(deployment_id={"any_": [deployment]})
+        ui.click("Submit")
+        of = {"any_": [deployment]}
+        run = wait_for(lambda: graph.runs(deployment_id=of), 60, "a run of the form")[0]
         graph.wait_until(run["id"], "COMPLETED", seconds=400)
         children = graph.children(run["id"])
         names = {child["name"].partition(" ")[0] for child in children}
