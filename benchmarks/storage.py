@@ -48,6 +48,8 @@ def seal(store: Store, name: str, inputs: tuple[Manifest, ...], num_files: int =
                 stream.write(f"{name} {index}".encode() * 1000)
         draft = Draft(
             name=name,
+            stage=name,
+            type="",
             fingerprint=name,
             config={"threshold": 0.8, "methods": [{"kind": "minhash", "bands": 14}]},
             inputs={
@@ -153,7 +155,7 @@ def seal_large(folder: Path, block: bytes, pieces: int) -> float:
                     stream.write(number.to_bytes(8, "little") + block[8:])
         code = CodeRef(stage_version=1, source_sha256="0")
         run = RunRef(recipe="benchmark", host="here")
-        commit(store, workspace, Draft("large", "large", {}, {}, 1, 1, {}, code, run))
+        commit(store, workspace, Draft("large", "large", "", "large", {}, {}, 1, 1, {}, code, run))
     taken = time.perf_counter() - start
     shutil.rmtree(folder)
     return taken

@@ -2,8 +2,9 @@
 
 A port that a recipe leaves out takes the nearest producer of its type: not one that another
 candidate was made from. Instances of a stage's own name make up the main line and take from each
-other; further ones look first among what they are made from already, then among all. What is needed
-and named by nobody is there with its defaults, as part of the main line.
+other; further ones look first among what they are made from already, then among all, there first
+for what is made from the same as they are (the scores of their own documents). What is needed and
+named by nobody is there with its defaults, as part of the main line.
 """
 
 from __future__ import annotations
@@ -261,11 +262,13 @@ class _Builder:
         if usual is None:
             return able
         of_usual = [name for name in able if self.found[name].stage is usual]
-        if not of_usual:
+        alike = [name for name in of_usual if self._shares_sources(name, instance)]
+        if not (alike if on_main_line else of_usual):
             self._add_default(usual, instance.name)
             of_usual = [usual.name] if usual.name in self.found else []
             able += of_usual
-        return of_usual if on_main_line else able
+        able = of_usual if on_main_line else able
+        return [name for name in able if self._shares_sources(name, instance)] or able
 
     def _usual(self, stage: Stage, port: Port) -> Stage | None:
         """The last stage before this one that makes what the port takes."""
@@ -281,6 +284,16 @@ class _Builder:
 
     def _above(self, names: Iterable[str]) -> set[str]:
         return _reached(names, lambda name: self.found[name].upstream)
+
+    def _shares_sources(self, name: str, instance: Instance) -> bool:
+        """Say whether both take the same, where both take a type: scores are of some documents."""
+        candidate = self.found[name]
+        return all(
+            candidate.sources.get(port.name) == instance.sources.get(own.name)
+            for port in candidate.stage.ports
+            for own in instance.stage.ports
+            if own.type is port.type and own.name in instance.sources and not own.names
+        )
 
     def _is_source_of_another(self, name: str, names: Iterable[str]) -> bool:
         return any(name in self._above(self.found[n].upstream) for n in names)

@@ -53,18 +53,22 @@ class Selection:
         meant: dict[str, set[str]] = {}
         faults: list[Fault] = []
         options = {"only": self.only, "from": self.from_, "to": self.to, "force": self.force}
-        for option, patterns in {**options, "input": tuple(self.inputs)}.items():
+        for option, patterns in options.items():
             meant[option], wrong = graph.match(f"--{option}", patterns)
+            faults += wrong
+        given: dict[str, str] = {}
+        for pattern, reference in self.inputs.items():
+            of, wrong = graph.match("--input", [pattern])
+            given |= dict.fromkeys(of, reference)
             faults += wrong
         if self.only and (self.from_ or self.to):
             other = "--from" if self.from_ else "--to"
             faults.append(
                 Fault(f"--only, {other}", "both", "at most one", "Leave one of them out.")
             )
-        given = meant["input"]
-        running = graph.above((i.name for i in graph if i.is_named), given) - given
+        running = graph.above((i.name for i in graph if i.is_named), given) - given.keys()
         if self.only:
-            running = meant["only"] - given
+            running = meant["only"] - given.keys()
         if self.from_:
             running &= graph.below(meant["from"])
         if self.to:
@@ -77,8 +81,7 @@ class Selection:
             faults.append(Fault("--force", found, expected, "Leave it out."))
         if faults:
             raise RequestError(faults)
-        forced = frozenset(meant["force"])
-        return Chosen(graph, tuple(names), forced, {n: self.inputs[n] for n in self.inputs})
+        return Chosen(graph, tuple(names), frozenset(meant["force"]), given)
 
 
 @dataclass(frozen=True)

@@ -310,7 +310,7 @@ def _fault(path: Path, details: ErrorDetails, raw: Mapping[str, Any]) -> Fault:
         return Fault(where, f"unknown key `{place[-1]}`", *_one_of(place[-1], known))
     if details["type"] == "missing":
         return Fault(where, "nothing", "a value: this knob has no default", "Add it.")
-    if details["type"].startswith("union_tag"):
+    if details["type"].startswith("union_tag") and place[:1] == [FURTHER] and len(place) == 2:
         known = list(STAGES)
         return Fault(f"{where}.stage", found, f"one of {', '.join(known)}", "Name its stage.")
     expected = details["msg"][0].lower() + details["msg"][1:]

@@ -110,9 +110,10 @@ def quarantined(store: Store, name: str | None = None) -> list[Manifest]:
 
 
 def find_quarantined(store: Store, fingerprint: str) -> Manifest | None:
-    """The newest whole build of this fingerprint that is in quarantine."""
+    """The newest whole build of this fingerprint that is in quarantine, for whichever instance."""
     builds = [m for m in quarantined(store) if m.fingerprint == fingerprint]
-    return next((m for m in reversed(builds) if store.is_whole(m)), None)
+    newest_first = sorted(builds, key=lambda m: m.version, reverse=True)
+    return next((m for m in newest_first if store.is_whole(m)), None)
 
 
 def release(store: Store, held: Manifest, checks: Iterable[CheckResult]) -> Manifest:

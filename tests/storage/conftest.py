@@ -33,6 +33,7 @@ def _draft(
     name: str = "clean",
     fingerprint: str = "f" * 64,
     *,
+    stage: str = "",
     recipe: str = "demo",
     inputs: tuple[Manifest, ...] = (),
     checks: tuple[CheckResult, ...] = (),
@@ -40,6 +41,8 @@ def _draft(
 ) -> Draft:
     return Draft(
         name=name,
+        stage=stage or name,
+        type="plain",
         fingerprint=fingerprint,
         config={"min_words": 5},
         inputs={m.name: InputRef(name=m.name, version=m.version, digest=m.digest) for m in inputs},
@@ -70,7 +73,7 @@ def seal() -> Callable[..., Manifest]:
         replace: bool = False,
         **of_draft: Any,
     ) -> Manifest:
-        with store.building(name, fingerprint) as workspace:
+        with store.building(of_draft.get("stage", name), fingerprint) as workspace:
             with workspace.writing("part/a.txt") as stream:
                 stream.write(text.encode())
             with workspace.writing("log.txt", volatile=True) as stream:

@@ -35,7 +35,7 @@ KEY = "f" * 64
 
 def draft() -> Draft:
     code, run = CodeRef(stage_version=1, source_sha256="0"), RunRef(recipe="r", host="h")
-    return Draft("clean", KEY, {}, {}, 1, 1, {}, code, run)
+    return Draft("clean", "clean", "documents", KEY, {}, {}, 1, 1, {}, code, run)
 
 
 def workspace(folder: Path, text: str) -> Workspace:
@@ -53,7 +53,7 @@ def seal(store: Store, folder: Path, text: str, *, replace: bool = False) -> Man
 
 
 def released(store: Store, folder: Path) -> Manifest:
-    held = find_quarantined(store, "clean", KEY)
+    held = find_quarantined(store, KEY)
     if held is None:
         found = store.find("clean", KEY)
         assert found is not None, "neither in quarantine nor sealed"
@@ -137,7 +137,7 @@ def look_and_finish(store: Store, folder: Path, operation: str) -> None:
     look(store)
     kept = store.find("clean", KEY)
     assert (kept and text_of(store, kept)) == expected, "gc took the last version"
-    held = find_quarantined(store, "clean", KEY)
+    held = find_quarantined(store, KEY)
     left = [v for v in store.unsealed("clean") if held is None or v != held.version]
     assert left == [], f"data of dead attempts stays: {left}"
 

@@ -202,6 +202,18 @@ def test_a_rebuilt_reference_is_left_alone(place: Store, seal: Seal) -> None:
     assert place.find("clean", "f" * 64) == new
 
 
+def test_the_reference_to_another_instance_is_emptied(place: Store, seal: Seal) -> None:
+    old = seal(place, "lora", "one", stage="finetune")
+    new = seal(place, "lora", "two", stage="finetune")
+    assert _labels(collect(place, keep=1)) == [old.label]
+    assert place.backend.read(layout.recipe_key("finetune", "one")) == b""
+    assert place.find("finetune", "one") is None and place.find("finetune", "two") == new
+    place.backend.swap(layout.recipe_key("finetune", "one"), old.label.encode(), b"")
+    collect(place, keep=1)  # as if whoever published it had been killed before it looked again
+    assert place.backend.read(layout.recipe_key("finetune", "one")) == b""
+    assert place.find("finetune", "two") == new
+
+
 # --- what was never sealed ----------------------------------------------------------------------
 
 

@@ -161,6 +161,7 @@ def test_fingerprint_with_takedowns(
 def _manifest(**changes: object) -> Manifest:
     fields: dict[str, object] = {
         "name": "clean",
+        "stage": "clean",
         "version": "20261121-000000-000-aaaa",
         "fingerprint": "f" * 64,
         "digest": "d",
@@ -199,7 +200,7 @@ def test_a_manifest_of_a_newer_phusa(more: bytes) -> None:
     newer = _manifest(schema_version=MANIFEST_SCHEMA + 1).to_json().replace(b"{", b"{" + more, 1)
     with pytest.raises(RequestError) as caught:
         Manifest.parse(newer, "clean@1")
-    assert str(caught.value).startswith("manifest of clean@1: found schema version 3; expected at")
+    assert str(caught.value).startswith("manifest of clean@1: found schema version 4; expected at")
     assert caught.value.exit_code == 2
 
 

@@ -182,10 +182,12 @@ def test_what_is_in_quarantine_is_no_artifact(place: Store, hold: Callable[..., 
 def test_builds_in_quarantine_by_name_then_oldest_first(
     place: Store, hold: Callable[..., Manifest]
 ) -> None:
-    dedup, clean, again = hold(place, "dedup"), hold(place), hold(place, text="again")
+    dedup, clean, again = hold(place, "dedup", "0"), hold(place), hold(place, text="again")
     assert quarantined(place) == [clean, again, dedup]
-    assert find_quarantined(place, "clean", KEY) == again
-    assert find_quarantined(place, "clean", "other") is None
+    assert find_quarantined(place, KEY) == again
+    equal = hold(place, "a-clean")  # another instance of the same stage
+    assert find_quarantined(place, KEY) == equal
+    assert find_quarantined(place, "other") is None
 
 
 def test_what_cannot_be_read_in_quarantine_is_left_out(
@@ -205,7 +207,7 @@ def test_a_damaged_build_in_quarantine_is_not_found(
 ) -> None:
     one, two = hold(place), hold(place)
     place.backend.delete(layout.data_key("clean", two.version))
-    assert find_quarantined(place, "clean", KEY) == one
+    assert find_quarantined(place, KEY) == one
 
 
 def test_a_release_seals_the_same_version(place: Store, hold: Callable[..., Manifest]) -> None:
@@ -232,7 +234,7 @@ def test_a_release_that_was_killed_is_ended_by_the_next(
     with pytest.raises(_Killed):
         release(place, held, [HOLDS])
     monkeypatch.undo()
-    assert place.find("clean", KEY) is None and find_quarantined(place, "clean", KEY) == held
+    assert place.find("clean", KEY) is None and find_quarantined(place, KEY) == held
     made = release(place, held, [])
     assert made.checks == (HOLDS,) and made.version == held.version
     assert place.find("clean", KEY) == made and quarantined(place) == []

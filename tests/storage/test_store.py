@@ -188,21 +188,39 @@ def test_a_manifest_of_a_newer_phusa_is_never_built_over(
         with pytest.raises(RequestError, match="Install that phusa, or a newer one") as caught:
             look()
         assert not isinstance(caught.value, UnknownArtifact)
-        assert f"manifest of {made.label}: found schema version 3" in str(caught.value)
+        assert f"manifest of {made.label}: found schema version 4" in str(caught.value)
     (error,) = store.scan()
     assert isinstance(error, RequestError)
     assert list(store.manifests()) == []
 
 
-def test_a_manifest_of_an_older_phusa_is_read(store: Store, seal: Seal) -> None:
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_manifest_of_an_older_phusa_is_read(store: Store, seal: Seal, schema: int) -> None:
+    """Until schema 3 an artifact had the name of its stage, and no type."""
     made = seal(store)
-    raw = json.loads(made.to_json()) | {"schema_version": 1}
-    for new in ("checks", "forgotten"):
+    raw = json.loads(made.to_json()) | {"schema_version": schema}
+    of_run = ("work_bytes", "memory_bytes") if schema == 1 else ()
+    for new in ("stage", "type", *(("checks", "forgotten") if schema == 1 else ())):
         del raw[new]
-    for new in ("work_bytes", "memory_bytes"):
+    for new in of_run:
         del raw["run"][new]
     _manifest_path(store, made).write_text(json.dumps(raw))
-    assert store.find("clean", KEY) == made.model_copy(update={"schema_version": 1})
+    old = made.model_copy(update={"schema_version": schema, "type": ""})
+    assert store.find("clean", KEY) == store.resolve("clean") == old
+    assert (old.stage, old.reference) == ("clean", made.version.encode())
+
+
+def test_equal_instances_share_one_artifact(store: Store, seal: Seal) -> None:
+    """The reference of a fingerprint is its stage's; it names the instance that was first."""
+    made = seal(store, "a", stage="clean")
+    key = layout.recipe_key("clean", KEY)
+    assert store.backend.read(key) == made.label.encode() == made.reference
+    assert store.find("clean", KEY) == made and store.find("a", KEY) is None
+    assert seal(store, "b", stage="clean", text="as it came out there") == made
+    assert store.names() == ["a"]
+    own = seal(store, replace=True)  # the stage's own name: the version alone, as it always was
+    assert store.backend.read(key) == own.version.encode()
+    assert store.find("clean", KEY) == own and store.resolve("a") == made
 
 
 def test_a_store_that_is_not_there_is_empty_and_stays_away(tmp_path: Path) -> None:
@@ -430,7 +448,8 @@ for name in ("a", "b"):
     with workspace.writing(f"{name}.txt") as stream:
         stream.write(name.encode() * 1000)
 draft = Draft(
-    name="clean", fingerprint="f" * 64, config={}, inputs={}, rows_in=1, rows_out=1, stats={},
+    name="clean", stage="clean", type="documents", fingerprint="f" * 64, config={}, inputs={},
+    rows_in=1, rows_out=1, stats={},
     code=CodeRef(stage_version=1, source_sha256="0"), run=RunRef(recipe="demo", host="t"),
 )
 """

@@ -78,7 +78,7 @@ def builder(build: Build) -> Work:
             hit = None if build.forced else store.find(build.name, key)
             if hit is not None:
                 return hit
-            held = None if build.forced else find_quarantined(store, build.name, key)
+            held = None if build.forced else find_quarantined(store, key)
             if held is not None and not build.fails:
                 return release(store, held, ())
             return _make(actor, workspace, build, key, above)
@@ -137,6 +137,8 @@ def _seal(
         inputs[above.name] = InputRef(name=above.name, version=above.version, digest=above.digest)
     draft = Draft(
         name=build.name,
+        stage=build.name,
+        type="",
         fingerprint=key,
         config={},
         inputs=inputs,
