@@ -22,6 +22,7 @@ from storage.aliases import Aliases
 from storage.backends import Backend, open_backend
 from storage.cache import Cache, cache_root, touch
 from storage.errors import DamagedArtifact, Fault, PhusaError, RequestError, UnknownArtifact
+from storage.files import write_whole
 from storage.manifest import Manifest, is_withdrawn
 from storage.workspace import Workspace
 
@@ -248,9 +249,7 @@ class Store:
         file = self.work / "id"
         with FileLock(self.work / ".id.lock"):
             if not file.exists():
-                temporary = file.with_name(f".tmp-{uuid.uuid4().hex}")
-                temporary.write_text(uuid.uuid4().hex)
-                temporary.replace(file)
+                write_whole(file, uuid.uuid4().hex.encode())
         return file.read_text()
 
     def _check_kept(self, uses: Sequence[str]) -> None:

@@ -67,7 +67,7 @@ def _on_loop(
     """Run a coroutine on s3fs's loop and wait for its result, from any thread."""
 
     @functools.wraps(work)
-    def run(self: S3Backend, *arguments: _P.args, **named: _P.kwargs) -> _T:
+    def run(self: S3Backend, /, *arguments: _P.args, **named: _P.kwargs) -> _T:
         result: _T = sync(self._fs.loop, work, self, *arguments, **named)
         return result
 
