@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from flows.trace.page import problem_of
 from flows.trace.target import UNREADABLE
 from storage.errors import DamagedArtifact, UnknownArtifact
-from storage.lookup import find_rows, read_columns
 from storage.manifest import Manifest
+from storage.parquet import find_rows, read_columns
 from storage.store import Store
 from storage.takedown import Forgotten
 from tasks.finetune import trace as finetune

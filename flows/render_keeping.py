@@ -9,9 +9,8 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from flows.render import size
-from storage.collecting import Collection
-from storage.verifying import Damage
-from storage.work import Work
+from storage.gc import Collection, Work
+from storage.verify import Damage
 
 
 def print_collection(

@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from storage import layout
 from storage.aliases import Register
 from storage.errors import DamagedArtifact, RequestError, StoreUnreachable, UnknownArtifact
-from storage.leaning import by_label, used, with_ancestors
+from storage.lineage import by_label, used, with_ancestors
 from storage.manifest import (
     CheckResult,
     CodeRef,

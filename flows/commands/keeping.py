@@ -10,10 +10,9 @@ from rich.console import Console
 from flows.commands.options import JsonOption, StoreOption, answer, store_here
 from flows.render import size
 from flows.render_keeping import print_collection, print_damage
-from storage.collecting import collect, plan_collection
+from storage.gc import abandoned, collect, drop, plan_collection
 from storage.manifest import Manifest
-from storage.verifying import verify as verify_
-from storage.work import abandoned, drop
+from storage.verify import verify as verify_
 
 _WORK_DAYS = 7.0
 _DAY_S = 86_400.0

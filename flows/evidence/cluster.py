@@ -16,8 +16,8 @@ from flows.evidence.differences import Difference, Unit, compare
 from flows.trace.page import problem_of
 from flows.trace.target import UNREADABLE, parse_target
 from storage.errors import Fault, RequestError
-from storage.lookup import find_rows
 from storage.manifest import Manifest
+from storage.parquet import find_rows
 from storage.store import Store
 from tasks.dedup.config import KeepRule
 from tasks.dedup.evidence import ClusterSize, biggest_clusters, find_clusters, read_evidence

@@ -16,13 +16,12 @@ from flows.forget.successors import REWRITTEN, Build, CannotRewrite, Successors
 from flows.holding import Search
 from storage import takedown
 from storage.aliases import Register
-from storage.collecting import GRACE
 from storage.errors import Fault, PhusaError, RequestError
+from storage.gc import GRACE, live_builds
 from storage.manifest import Manifest
 from storage.sealing import bury, withdraw
 from storage.store import Store
 from storage.takedown import Forgotten, Takedown, Takedowns
-from storage.work import live_builds
 from tasks.progress import note
 
 

@@ -15,8 +15,8 @@ from flows.holding import UNITS, Search
 from flows.stages import STAGES
 from flows.trace.target import UNREADABLE, follow_redirects
 from storage import takedown
-from storage.lookup import find_rows
 from storage.manifest import Manifest
+from storage.parquet import find_rows
 from storage.sealing import quarantined
 from storage.store import Store
 from storage.takedown import Forgotten, Kind, Takedown

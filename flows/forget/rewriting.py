@@ -18,9 +18,8 @@ from flows.takedown import check_forgotten
 from storage import takedown
 from storage.errors import DamagedArtifact, NothingLeft
 from storage.layout import recipe_key
-from storage.lookup import read_columns, strings
 from storage.manifest import CheckResult, InputRef, Manifest, fingerprint
-from storage.parquet import read_table, shard_name, write_table
+from storage.parquet import read_columns, read_table, shard_name, strings, write_table
 from storage.sealing import Draft, commit
 from storage.store import Store
 from storage.workspace import Workspace

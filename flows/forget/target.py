@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from storage.errors import Fault, RequestError
-from storage.lookup import find_rows
 from storage.manifest import Manifest, utc_now
+from storage.parquet import find_rows
 from storage.store import Store
 from storage.takedown import Kind, Takedown, identify
 from tasks.crawl.urls import canonical_url, recorded_url

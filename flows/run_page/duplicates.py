@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from flows.run_page.markdown import escape, fence, table
 from flows.run_page.plots import data_url
-from storage.lookup import find_rows
 from storage.manifest import Manifest
+from storage.parquet import find_rows
 from storage.store import Store
 from tasks.clean.funnel import domains_of
 from tasks.dedup.evidence import (

@@ -13,9 +13,8 @@ import numpy as np
 
 from flows.run_page.markdown import escape, fence, number, table
 from flows.run_page.plots import plot_scores
-from storage.lookup import find_rows
 from storage.manifest import Manifest
-from storage.parquet import read_table
+from storage.parquet import find_rows, read_table
 from storage.store import Store
 
 EVALUATION = "evaluation.json"

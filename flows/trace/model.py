@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from flows.trace.page import problem_of, reading_of
 from flows.trace.target import UNREADABLE
 from storage.errors import Fault, RequestError
-from storage.lookup import strings
 from storage.manifest import Manifest
+from storage.parquet import strings
 from storage.store import Store
 from tasks.crawl.urls import host_of
 from tasks.dedup.trace import read_sources

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from courlan import extract_domain
 
-from storage.lookup import strings
+from storage.parquet import strings
 from tasks.clean.config import CleanConfig
 from tasks.clean.judging import Verdicts
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from storage.lookup import strings
-from storage.parquet import read_table, write_rows, write_table
+from storage.parquet import read_table, strings, write_rows, write_table
 from storage.records import DOCUMENT, ORIGIN, REJECT
 from storage.takedown import Forgotten
 from storage.workspace import Workspace

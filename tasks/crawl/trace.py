@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from storage.lookup import find_rows, read_columns
+from storage.parquet import find_rows, read_columns
 from tasks.crawl.urls import canonical_url
 from tasks.rejects import Rejected, find_rejects
 

@@ -10,7 +10,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.lookup import find_rows, read_columns
+from storage.parquet import find_rows, read_columns
 from storage.records import DUPLICATE
 from tasks.rejects import Rejected, find_rejects
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from storage.lookup import find_rows, read_columns
+from storage.parquet import find_rows, read_columns
 
 
 @dataclass(frozen=True)

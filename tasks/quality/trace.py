@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from storage.lookup import find_rows
+from storage.parquet import find_rows
 from storage.records import SCORE
 from tasks.rejects import Rejected, find_rejects
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.lookup import groups_with, strings
+from storage.parquet import groups_with, strings
 
 Split = Literal["train", "validation"]
 _DOCUMENT_ID = "spans.list.element.document_id"

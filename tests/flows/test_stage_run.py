@@ -22,7 +22,7 @@ from storage.manifest import Manifest
 from storage.sealing import bury, quarantined
 from storage.store import Store
 from storage.takedown import Forgotten, Takedown
-from storage.verifying import verify
+from storage.verify import verify
 from tasks.progress import Bar, SilentReporter, report_to, track
 from tests.flows.by_hand import recipe, seal
 
