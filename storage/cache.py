@@ -52,7 +52,7 @@ class Cache:
         with full_disk_named(target):
             cached = self._cached(entry)
             if not _is_whole(cached, entry):
-                self._fetch(cached, entry, fetch)
+                _fetch(cached, entry, fetch)
             link_or_copy(cached, target)
         return target
 
@@ -87,19 +87,20 @@ class Cache:
     def _cached(self, entry: FileEntry) -> Path:
         return self._files / entry.sha256[:2] / entry.sha256
 
-    def _fetch(self, target: Path, entry: FileEntry, fetch: Fetch) -> None:
-        with temporary_beside(target) as temporary:
-            with HashingFile(temporary) as file:
-                for chunk in fetch():
-                    file.write(chunk)
-            if file.sha256 != entry.sha256:
-                raise DamagedArtifact(
-                    f"{entry.path} came as {temporary.stat().st_size} bytes with sha256 "
-                    f"{file.sha256[:12]}; expected {entry.size} bytes with "
-                    f"{entry.sha256[:12]}. `phusa verify --deep` names all such files; run the "
-                    "stage again with --force."
-                )
-            temporary.replace(target)
+
+def _fetch(target: Path, entry: FileEntry, fetch: Fetch) -> None:
+    with temporary_beside(target) as temporary:
+        with HashingFile(temporary) as file:
+            for chunk in fetch():
+                file.write(chunk)
+        if file.sha256 != entry.sha256:
+            raise DamagedArtifact(
+                f"{entry.path} came as {temporary.stat().st_size} bytes with sha256 "
+                f"{file.sha256[:12]}; expected {entry.size} bytes with "
+                f"{entry.sha256[:12]}. `phusa verify --deep` names all such files; run the "
+                "stage again with --force."
+            )
+        temporary.replace(target)
 
 
 def touch(view: Path) -> None:

@@ -13,6 +13,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -180,20 +181,17 @@ class Store:
         touch(view)
         for entry in manifest.files:
             if entry.path.startswith(prefix):
-                self.cache.place(view, entry, self._fetching(f"{key}/{entry.path}"))
+                self.cache.place(view, entry, partial(self._chunks, f"{key}/{entry.path}"))
         return view
 
-    def _fetching(self, key: str) -> Callable[[], Iterator[bytes]]:
-        def fetch() -> Iterator[bytes]:
-            try:
-                yield from self.backend.chunks(key)
-            except FileNotFoundError as error:
-                raise DamagedArtifact(
-                    f"{key} is not in {self.address}; expected the file that its manifest names. "
-                    "`phusa verify` lists all damage; run the stage again with --force."
-                ) from error
-
-        return fetch
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        try:
+            yield from self.backend.chunks(key)
+        except FileNotFoundError as error:
+            raise DamagedArtifact(
+                f"{key} is not in {self.address}; expected the file that its manifest names. "
+                "`phusa verify` lists all damage; run the stage again with --force."
+            ) from error
 
     def files(self, manifest: Manifest, prefix: str) -> list[Path]:
         """Local paths of the artifact's files under `prefix`, sorted by name."""
@@ -277,21 +275,6 @@ class Store:
     def _unknown(
         self, name: str, version: str, recipe: str | None = None, several: Sequence[str] = ()
     ) -> Fault:
-        known = self._known(name)
-        made_by = f" made by recipe {recipe!r}" if recipe else ""
-        found = f"no artifact {name}@{version}{made_by}"
-        if several:
-            found = f"{len(several)} versions that begin so: {', '.join(several[-5:])}"
-        elif self.backend.read(layout.tombstone_key(name, version)) is not None:
-            found = f"{name}@{version} was collected by gc or taken down"
-        return Fault(
-            where=f"store {self.address}",
-            found=found,
-            expected="one unique beginning of a version" if several else known,
-            remedy="`phusa artifacts` lists them; `phusa run RECIPE` makes them.",
-        )
-
-    def _known(self, name: str) -> str:
         versions, names = self.versions(name), self.names()
         known = ", ".join(versions[-5:]) if versions else "no version of it"
         if not versions and names:
@@ -299,4 +282,17 @@ class Store:
         aliases = sorted(self.aliases.read().moves.get(name, {}))
         if aliases:
             known += f"; aliases: {', '.join(aliases)}"
-        return f"one that the store holds ({known})"
+        expected = f"one that the store holds ({known})"
+        made_by = f" made by recipe {recipe!r}" if recipe else ""
+        found = f"no artifact {name}@{version}{made_by}"
+        if several:
+            found = f"{len(several)} versions that begin so: {', '.join(several[-5:])}"
+            expected = "one unique beginning of a version"
+        elif self.backend.read(layout.tombstone_key(name, version)) is not None:
+            found = f"{name}@{version} was collected by gc or taken down"
+        return Fault(
+            where=f"store {self.address}",
+            found=found,
+            expected=expected,
+            remedy="`phusa artifacts` lists them; `phusa run RECIPE` makes them.",
+        )

@@ -56,15 +56,12 @@ def map_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         raise DamagedArtifact(
             f"{path} has {size} bytes; expected {end}, as its header says. {_REMEDY}"
         )
-    tensors = {
-        name: _map(path, 8 + length + of_one["data_offsets"][0], of_one)
-        for name, of_one in header.items()
-    }
+    tensors: dict[str, Array] = {}
+    for name, of_one in header.items():
+        dtype, shape = _DTYPES[of_one["dtype"]], tuple(of_one["shape"])
+        offset = 8 + length + of_one["data_offsets"][0]
+        # no map is empty
+        tensors[name] = (
+            np.empty(shape, dtype) if 0 in shape else np.memmap(path, dtype, "r", offset, shape)
+        )
     return tensors, facts
-
-
-def _map(path: Path, offset: int, of_one: Mapping[str, Any]) -> Array:
-    dtype, shape = _DTYPES[of_one["dtype"]], tuple(of_one["shape"])
-    if 0 in shape:
-        return np.empty(shape, dtype)
-    return np.memmap(path, dtype, "r", offset, shape)
