@@ -24,7 +24,7 @@ from storage.backends import Backend, open_backend
 from storage.cache import Cache, cache_root, touch
 from storage.errors import DamagedArtifact, Fault, PhusaError, RequestError, UnknownArtifact
 from storage.files import write_whole
-from storage.manifest import Manifest, is_withdrawn
+from storage.manifest import Manifest
 from storage.workspace import Workspace
 
 
@@ -89,7 +89,9 @@ class Store:
             return self.manifest(name, held)
         matches = [v for v in self._candidates(name) if v.startswith(wanted)]
         if len(matches) > 1:
-            matches = [v for v in matches if self._is_sealed(name, v)]
+            keys = [layout.manifest_key(name, version) for version in matches]
+            found = zip(matches, self.backend.read_all(keys), strict=True)
+            matches = [version for version, data in found if data is not None]
         if len(matches) != 1:
             raise UnknownArtifact(self._unknown(name, wanted, several=matches))
         return self.manifest(name, matches[0])
@@ -126,29 +128,24 @@ class Store:
             yield from (found for _, found in self.scan_versions(each) if found is not None)
 
     def scan_versions(self, name: str) -> Iterator[tuple[str, Manifest | PhusaError | None]]:
-        """Sealed versions, with their manifest or what is wrong with it; None: withdrawn."""
+        """Versions that have a folder and no tombstone, oldest first: each with its manifest, or
+        what is wrong with it; None: never sealed."""
         versions = self._candidates(name)
         keys = [layout.manifest_key(name, version) for version in versions]
         for version, data in zip(versions, self.backend.read_all(keys), strict=True):
-            if data is not None:
-                try:
-                    yield version, Manifest.parse(data, f"{name}@{version}")
-                except (DamagedArtifact, RequestError) as error:
-                    yield version, error
+            try:
+                yield version, None if data is None else Manifest.parse(data, f"{name}@{version}")
+            except (DamagedArtifact, RequestError) as error:
+                yield version, error
 
     def unsealed(self, name: str) -> list[str]:
         """Versions of `name` that have a folder and were never sealed, oldest first."""
-        versions = self._candidates(name)
-        data = self.backend.read_all([layout.manifest_key(name, version) for version in versions])
-        return [v for v, d in zip(versions, data, strict=True) if d is None or is_withdrawn(d)]
+        return [version for version, found in self.scan_versions(name) if found is None]
 
     def _candidates(self, name: str) -> list[str]:
         """Versions that have a folder and no tombstone; not all of them are sealed."""
         gone = {file.removesuffix(".json") for file in self.backend.children(f"tombstones/{name}")}
         return [v for v in self.backend.children(f"versions/{name}") if v not in gone]
-
-    def _is_sealed(self, name: str, version: str) -> bool:
-        return self.backend.read(layout.manifest_key(name, version)) is not None
 
     # --- files --------------------------------------------------------------------------------
 
