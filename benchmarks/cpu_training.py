@@ -25,10 +25,10 @@ from tasks.lm.optimizer import build_optimizers
 from tasks.pretrain.train import train_step
 
 COMMAND = "python -m benchmarks.cpu_training"
-RECIPE = load_recipe(Path(__file__).parent.parent / "recipes" / "demo.yaml")
-SHAPE = RECIPE.pretrain.model
-BATCH, LENGTH = RECIPE.pretrain.batch_sequences, RECIPE.shard.sequence_length
-VOCABULARY = RECIPE.tokenizer.vocab_size
+DEMO = dict(load_recipe(Path(__file__).parent.parent / "recipes" / "demo.yaml"))
+SHAPE = DEMO["pretrain"].model
+BATCH, LENGTH = DEMO["pretrain"].batch_sequences, DEMO["shard"].sequence_length
+VOCABULARY = DEMO["tokenizer"].vocab_size
 
 
 def seconds(work: Callable[[], object], repeats: int = 12) -> float:
@@ -88,10 +88,10 @@ def whole_step() -> None:
     inputs, targets = ids[:, :-1], ids[:, 1:].contiguous()
     model = Decoder(SHAPE, VOCABULARY, LENGTH)
     init_weights(model, 0)
-    optimizers = build_optimizers(model, RECIPE.pretrain.optimizer)
+    optimizers = build_optimizers(model, DEMO["pretrain"].optimizer)
     mine = seconds(lambda: train_step(model, optimizers, inputs, targets, compute.dtype))
     peer = LlamaForCausalLM(LlamaConfig(**_llama()))
-    same = build_optimizers(peer, RECIPE.pretrain.optimizer)  # the parameters' names are equal
+    same = build_optimizers(peer, DEMO["pretrain"].optimizer)  # the parameters' names are equal
 
     def step(bf16: bool) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):

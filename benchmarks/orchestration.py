@@ -117,7 +117,7 @@ def share_of_demo(server: Mapping[str, str], work: Path, demo_s: float) -> None:
     """
     with TinySite() as site:
         recipe = recipe_of(site) | {"prompts": []}
-        recipe["crawl"]["num_shards"] = load_recipe(DEMO).crawl.num_shards
+        recipe["crawl"]["num_shards"] = dict(load_recipe(DEMO))["crawl"].num_shards
         path = work / "shape.yaml"
         path.write_text(yaml.safe_dump(recipe))
         alone = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}

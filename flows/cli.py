@@ -7,17 +7,15 @@ import sys
 
 import typer
 
-from flows.commands.aliases import promote, rollback
 from flows.commands.artifacts import artifacts, show
 from flows.commands.clean import clean_app
 from flows.commands.dedup import dedup_app
 from flows.commands.diff import diff
-from flows.commands.export import export
 from flows.commands.forget import forget
 from flows.commands.keeping import gc, verify
 from flows.commands.operations import doctor, up
+from flows.commands.release import export, promote, rollback, sample
 from flows.commands.run import plan_, run
-from flows.commands.sample import sample
 from flows.commands.trace import trace
 from flows.render import make_console
 from storage.errors import PhusaError, RequestError
@@ -34,8 +32,8 @@ app.command()(artifacts)
 app.command()(show)
 app.command()(sample)
 app.command()(trace)
-app.add_typer(clean_app, name="clean")
-app.add_typer(dedup_app, name="dedup")
+app.add_typer(clean_app)
+app.add_typer(dedup_app)
 app.command()(diff)
 app.command()(verify)
 app.command()(promote)

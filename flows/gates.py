@@ -41,7 +41,7 @@ def judge_hit(
 ) -> tuple[CheckResult, ...]:
     """Judge a sealed artifact, beside the version of the recipe before it."""
     last = store.latest(hit.name, recipe, before=hit)
-    before = None if last is None else Made.of(last)
+    before = Made.of(last) if last is not None and last.stage == stage.name else None
     return check(stage, config, Made.of(hit), before, sealed=True)
 
 

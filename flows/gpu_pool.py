@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -27,7 +28,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelling
 
-from flows.parameters import RunOptions, StageInputs, StageResult
+from flows.parameters import INPUTS, RunOptions, StageInputs, StageResult
 from flows.stage_run import StageRun
 from flows.stages import STAGES
 from storage.errors import Fault, RequestError, WorkerRunFailed
@@ -39,14 +40,15 @@ _SAY_WAITING_AFTER_S = 30.0
 
 @task(task_run_name="{options.instance} on the gpu pool", cache_policy=NO_CACHE)
 def build_on_gpu_worker(
-    name: str, config: Config, options: RunOptions, inputs: StageInputs
+    name: str, config: Config, options: RunOptions, inputs: Mapping[str, Any]
 ) -> StageResult:
     """Have a worker of the gpu pool build a stage, and wait for it.
 
     The run is known by the stage's fingerprint and the store: a pipeline that wants what another
     one has ordered waits for that run. Raises WorkerRunFailed if it does not end well.
     """
-    order = _Order(name, config, options, inputs)
+    chosen = INPUTS[name].model_validate(inputs)
+    order = _Order(name, config, options, chosen)
     with get_client(sync_client=True) as client:
         try:
             ended = _run_of(client, order)
@@ -55,7 +57,7 @@ def build_on_gpu_worker(
             raise
     _require_completed(name, ended)
     unforced = options.model_copy(update={"force": False})
-    made = StageRun(STAGES[name], config, inputs, unforced).find()
+    made = StageRun(STAGES[name], config, chosen, unforced).find()
     if made is None:
         raise WorkerRunFailed(
             f"run {ended.name} built {name}, but it is not in the store {options.store} as this "

@@ -1,10 +1,11 @@
 """The graph of a recipe: its instances, and which is made from which.
 
 A port that a recipe leaves out takes the nearest producer of its type: not one that another
-candidate was made from. Instances of a stage's own name make up the main line and take from each
-other; further ones look first among what they are made from already, then among all, there first
-for what is made from the same as they are (the scores of their own documents). What is needed and
-named by nobody is there with its defaults, as part of the main line.
+candidate was made from. It is looked for among what the instance is made from already (the
+tokenizer of its sequences), then, of instances of a stage's own name, on the main line that they
+make up, and of further ones among all, where what is made from the same goes first (the scores of
+their own documents). What is needed and named by nobody is there with its defaults, on the main
+line.
 """
 
 from __future__ import annotations
@@ -249,25 +250,22 @@ class _Builder:
         return None
 
     def _candidates(self, instance: Instance, port: Port) -> list[str]:
-        """All that a port may take: of one that is there by default, that alone."""
+        """All that a port may take; of the main line, the instance that belongs to it."""
+        above = self._serving(self._above(instance.upstream), port)
+        if above:
+            return above
         usual = self._usual(instance.stage, port)
-        on_main_line = instance.name == instance.stage.name
-        if on_main_line and usual is not None and usual.name in self.found:
-            return [usual.name]
-        if not on_main_line:
-            above = self._serving(self._above(instance.upstream), port)
-            if above:
-                return above
         able = self._serving(self._before(instance.stage), port)
         if usual is None:
             return able
-        of_usual = [name for name in able if self.found[name].stage is usual]
-        alike = [name for name in of_usual if self._shares_sources(name, instance)]
-        if not (alike if on_main_line else of_usual):
+        on_main_line = instance.name == instance.stage.name
+        if usual.name not in self.found and (
+            on_main_line or not any(self.found[name].stage is usual for name in able)
+        ):
             self._add_default(usual, instance.name)
-            of_usual = [usual.name] if usual.name in self.found else []
-            able += of_usual
-        able = of_usual if on_main_line else able
+            able = self._serving(self._before(instance.stage), port)
+        if on_main_line:
+            able = [name for name in able if name == usual.name]
         return [name for name in able if self._shares_sources(name, instance)] or able
 
     def _usual(self, stage: Stage, port: Port) -> Stage | None:

@@ -82,9 +82,11 @@ def _add(store: Store, port: Port, manifest: Manifest, found: dict[str, Manifest
     found.setdefault(manifest.label, manifest)
 
 
-def whole(store: Store, stage: Stage, config: Config, given: Given, recipe: str) -> Given:
-    """Add what the stage's knobs name to what it is given; ports without anything are empty."""
-    named = named_by_knobs(store, stage, config, recipe, stage.name)
+def whole(
+    store: Store, stage: Stage, config: Config, given: Given, recipe: str, instance: str
+) -> Given:
+    """Add what an instance's knobs name to what it is given; ports without anything are empty."""
+    named = named_by_knobs(store, stage, config, recipe, instance)
     return {
         port.name: (*given.get(port.name, ()), *named.get(port.name, ())) for port in stage.ports
     }

@@ -44,7 +44,10 @@ class Described:
 
 
 def list_artifacts(store: Store, name: str | None = None, *, gone: bool = False) -> list[Listed]:
-    """Everything of that name, or all, by name, then oldest first. Files are not looked at."""
+    """List what there is of that name, or of all, by name, then oldest first.
+
+    Files are not looked at.
+    """
     register = store.aliases.read()
     found = list(_sealed(store, register, name))
     sealed = {(one.name, one.version) for one in found}  # a run was killed releasing one
@@ -56,7 +59,7 @@ def list_artifacts(store: Store, name: str | None = None, *, gone: bool = False)
 
 
 def describe(store: Store, reference: str) -> Described:
-    """The artifact that a reference names, also one in quarantine or one that is gone.
+    """Find the artifact that a reference names, also one in quarantine or one that is gone.
 
     A bare name means the newest, in quarantine or not. Raises UnknownArtifact.
     """
@@ -66,11 +69,12 @@ def describe(store: Store, reference: str) -> Described:
     if held and (manifest is None or (not wanted and held[-1].version > manifest.version)):
         return _describe(store, held[-1], "quarantined", _failed(held[-1]))
     if manifest is None:
-        manifest, why = _buried(store, name, wanted)
-        if manifest is None:
+        matches = [v for v in store.versions(name) if wanted and v.startswith(wanted)]
+        gone = list(_gone(store, name, wanted)) if wanted and not matches else []
+        if len(gone) != 1 or gone[0].manifest is None:
             store.resolve(reference)  # raises, with all that is known
             raise AssertionError("a reference that is not resolved raises")
-        return _describe(store, manifest, "gone", why)
+        return _describe(store, gone[0].manifest, "gone", gone[0].problem)
     damage = "; ".join(store.damage(manifest))
     return _describe(store, manifest, "damaged" if damage else "sealed", damage)
 
@@ -111,29 +115,18 @@ def _failed(manifest: Manifest) -> str:
     return "; ".join(says)
 
 
-def _gone(store: Store, name: str | None) -> Iterator[Listed]:
+def _gone(store: Store, name: str | None, wanted: str = "") -> Iterator[Listed]:
+    """List what was sealed once and has no data any more, of versions that begin so."""
     for path in store.backend.sizes("tombstones"):
         each, _, file = path.partition("/")
         version = file.removesuffix(".json")
-        if name not in (None, each):
+        if name not in (None, each) or not version.startswith(wanted):
             continue
         try:
             manifest = store.manifest(each, version)
         except PhusaError:  # it was never sealed
             continue
         yield Listed(each, version, "gone", manifest, problem=_epitaph(store, each, version))
-
-
-def _buried(store: Store, name: str, wanted: str) -> tuple[Manifest | None, str]:
-    """The one artifact among those whose data is gone that `wanted` begins."""
-    stones = [file.removesuffix(".json") for file in store.backend.children(f"tombstones/{name}")]
-    matches = [version for version in stones if wanted and version.startswith(wanted)]
-    if len(matches) != 1:
-        return None, ""
-    try:
-        return store.manifest(name, matches[0]), _epitaph(store, name, matches[0])
-    except PhusaError:
-        return None, ""
 
 
 def _epitaph(store: Store, name: str, version: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import partial
@@ -18,7 +18,7 @@ from pydantic import Field, create_model
 from flows.gpu_pool import build_on_gpu_worker, cancel_children
 from flows.graph import Instance, graph_of, is_artifact
 from flows.overlap import earlier_run
-from flows.parameters import INPUTS, Form, RunOptions, StageInputs, StageResult
+from flows.parameters import INPUTS, Form, RunOptions, StageResult
 from flows.plan import Chosen, Selection, plan
 from flows.preflight import check_room
 from flows.promotion import promote_together
@@ -123,25 +123,27 @@ class PipelineRun:
         if not instance.stage.trains:
             return self._run_here(instance, options, inputs)
         if is_deployed():
-            found = StageRun(instance.stage, instance.config, inputs, options).find()
+            chosen_inputs = INPUTS[instance.stage.name].model_validate(inputs)
+            found = StageRun(instance.stage, instance.config, chosen_inputs, options).find()
             if found is None:
                 return build_on_gpu_worker(instance.stage.name, instance.config, options, inputs)
         with _TRAINING:
             return self._run_here(instance, options, inputs)
 
     def _run_here(
-        self, instance: Instance, options: RunOptions, inputs: StageInputs
+        self, instance: Instance, options: RunOptions, inputs: Mapping[str, Any]
     ) -> StageResult:
         return FLOWS[instance.stage.name](options=options, inputs=inputs, config=instance.config)
 
-    def _inputs(self, instance: Instance) -> StageInputs:
+    def _inputs(self, instance: Instance) -> dict[str, Any]:
+        """Give results as they are, not their names: by these objects Prefect links the runs."""
         found: dict[str, Any] = {}
         for port in instance.stage.ports:
             sources = instance.sources[port.name]
             of = [s if is_artifact(s) else self._known[s] for s in sources]
             if not port.names:
                 found[port.name] = of if port.how == "many" else (of[0] if of else "")
-        return INPUTS[instance.stage.name].model_validate(found)
+        return found
 
     def _check_room(self) -> None:
         """What trains elsewhere needs no room here."""

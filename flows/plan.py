@@ -111,7 +111,7 @@ class Chosen:
                 if wanted is not None:
                     found[instance.name] = _given(store, instance, wanted)
                 else:
-                    found[instance.name] = store.resolve(instance.name, recipe)
+                    found[instance.name] = _newest(store, instance, recipe)
             except RequestError as error:
                 equal = None if wanted else _find_equal(store, self.graph, instance.name, recipe)
                 if equal is None:
@@ -127,6 +127,22 @@ class Chosen:
     ) -> dict[str, tuple[Manifest, ...]]:
         """Give an instance's inputs by port, from what is `made` by name, and from the store."""
         return _inputs(store, self.graph[name], recipe, made)
+
+
+def _newest(store: Store, instance: Instance, recipe: str) -> Manifest:
+    found = store.resolve(instance.name, recipe)
+    if found.stage != instance.stage.name:
+        where, what = f"store {store.address}", f"{found.label}, which {found.stage} made"
+        remedy = f"`phusa run RECIPE --to {instance.name}` makes one; or name it with --input."
+        raise RequestError(Fault(where, what, f"an artifact of {instance.stage.name}", remedy))
+    return found
+
+
+def last_made(store: Store, stage: Stage, instance: str, recipe: str) -> Manifest | None:
+    """Give the last that a recipe made for an instance; one of this name may have been another
+    stage's before."""
+    last = store.latest(instance, recipe)
+    return last if last is not None and last.stage == stage.name else None
 
 
 def _given(store: Store, instance: Instance, reference: str) -> Manifest:
@@ -191,7 +207,7 @@ class Target:
     def of(cls, store: Store, instance: Instance, given: Given, recipe: str) -> Target:
         """Take an instance with the artifacts that it is given, and those that its knobs name."""
         stage, config = instance.stage, instance.config
-        inputs = whole(store, stage, config, given, recipe)
+        inputs = whole(store, stage, config, given, recipe, instance.name)
         return cls(instance.name, stage, config, recipe, inputs)
 
     @cached_property
@@ -246,7 +262,7 @@ def decide(store: Store, target: Target, takedowns: Takedowns, *, force: bool = 
     stage, config, recipe = target.stage, target.config, target.recipe
     left_out = target.left_out(takedowns)
     key = stage.fingerprint(config, target.digests, left_out.rules)
-    last = store.latest(target.instance, recipe)
+    last = last_made(store, stage, target.instance, recipe)
     if force:
         return Decision("run", "forced", key, left_out, last, replaces=True)
     hit = store.find(stage.name, key)
@@ -385,7 +401,7 @@ def _step(
     instance, forced = chosen.graph[name], name in chosen.forced
     uncertain: Iterable[str] = [s for s in instance.upstream if steps[s].action in _UNCERTAIN]
     if uncertain:
-        last = store.latest(name, recipe)
+        last = last_made(store, instance.stage, name, recipe)
         reason = f"waits for {', '.join(uncertain)}; reused if its inputs come out unchanged"
         return Step(instance, "run", "forced" if forced else reason, last)
     given = chosen.inputs(store, name, recipe, known)

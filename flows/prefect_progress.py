@@ -24,7 +24,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run, task_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from flows.run_page.markdown import escape
+from tasks.page import escape
 from tasks.progress import Bar, SilentReporter
 
 _EVERY_S = 2.0  # also how long work must take to be shown at all

@@ -6,13 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flows.stages import STAGES
+from flows.stages import STAGES, inputs_by
 from storage import takedown
 from storage.aliases import check_alias
 from storage.errors import DamagedArtifact, Fault, RequestError, UnknownArtifact
 from storage.lineage import ancestors
 from storage.manifest import Manifest
 from storage.store import Store
+from tasks.artifacts.documents import DOCUMENTS
+from tasks.artifacts.sequences import SEQUENCES
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def promote_together(store: Store, references: Sequence[str], alias: str) -> lis
 
 
 def _judge(store: Store, manifest: Manifest, alias: str) -> tuple[list[Fault], list[str]]:
-    """All that speaks against it, and what is to be known."""
+    """Give all that speaks against it, and what is to be known."""
     faults, notes = _compare(manifest, _holder(store, manifest.name, alias), alias)
     return faults + _unsound(store, manifest), notes
 
@@ -132,10 +134,13 @@ _OVERRIDE = '--override "why" passes over it; the reason is kept.'
 def _compare(
     manifest: Manifest, holder: Manifest | None, alias: str
 ) -> tuple[list[Fault], list[str]]:
-    """What speaks against the artifact beside the present holder, and what is to be known."""
-    score = STAGES[manifest.name].score if manifest.name in STAGES else None
+    """Give what speaks against it beside the present holder, and what is to be known."""
+    stage = STAGES.get(manifest.stage)
+    score = stage.score if stage else None
     if score is None or holder is None or holder.version == manifest.version:
         return [], []
+    if holder.stage != manifest.stage:
+        return [], [f"not compared with {holder.label}: it was made by the stage {holder.stage}"]
     new, old = _score(manifest, score), _score(holder, score)
     notes = [f"{score}: {_text(new)}, {holder.label} has {_text(old)}"]
     if _held_out(manifest) != _held_out(holder):
@@ -148,7 +153,7 @@ def _compare(
 
 
 def _score(manifest: Manifest, name: str) -> float:
-    """The stat by which versions are compared; one that is missing is worse than any."""
+    """Read the stat by which versions are compared; one that is missing is worse than any."""
     value = manifest.stats.get(name)
     return float(value) if isinstance(value, int | float) else math.inf
 
@@ -158,5 +163,7 @@ def _text(score: float) -> str:
 
 
 def _held_out(manifest: Manifest) -> list[str]:
-    """What the held-out set was drawn from."""
-    return [manifest.inputs[name].digest for name in ("shard", "dedup") if name in manifest.inputs]
+    """Give the digests of what the held-out set was drawn from."""
+    stage = STAGES.get(manifest.stage)
+    ports = [p.name for p in stage.ports if p.type in (SEQUENCES, DOCUMENTS)] if stage else []
+    return [reference.digest for port in ports for reference in inputs_by(manifest, port)]

@@ -1,17 +1,17 @@
-"""Tables and trees for people."""
+"""What several commands and pages print for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.style import Style
 from rich.table import Table
 
+from storage.manifest import Manifest
+
 if TYPE_CHECKING:
-    from flows.listing import Listed, State
     from flows.plan import Step
 
 _PLAIN_WIDTH = 120
@@ -21,6 +21,12 @@ def make_console(*, stderr: bool = False) -> Console:
     """A console as wide as the terminal; wide enough for the tables where there is none."""
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=_PLAIN_WIDTH)
+
+
+def say(console: Console, lines: Iterable[str], style: str = "") -> None:
+    """Print lines as they are, URLs and names whole, however narrow the terminal."""
+    for line in lines:
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def size(num_bytes: int) -> str:
@@ -83,48 +89,31 @@ def draw_lanes(nodes: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     return drawn
 
 
-STATE_STYLES: Mapping[State, str] = {
-    "sealed": "green",
-    "quarantined": "yellow",
-    "damaged": "bold red",
-    "gone": "dim",
+HOST_COLUMNS = {
+    "host": "host",
+    "pages": "pages",
+    "unchanged": "unchanged",
+    "page_bytes": "bytes",
+    "requests": "requests",
+    "errors": "errors",
+    "waiting": "left waiting",
+    "delay_s": "delay, s",
+    "robots": "robots.txt",
 }
+"""Columns of `records.HOST` that are shown, and what they are called there."""
 
 
-def print_artifacts(console: Console, found: Sequence[Listed]) -> None:
-    """One line for each artifact, in plain columns: a rich table of 10 000 rows takes 9 s."""
-    header = ("artifact", "made", "made by", "rows", "bytes", "seconds", "content", "")
-    rows = [header, *map(_columns, found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(
-            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
-            for name, cell, width in zip(header, row, widths, strict=True)
-        )
-        for row in rows
-    )
-    styles = ["bold", *(STATE_STYLES[one.state] if one.state != "sealed" else "" for one in found)]
-    is_terminal = console.is_terminal
-    for line, style in zip(lines, styles, strict=True):
-        text = line.rstrip()
-        print(Style.parse(style).render(text) if is_terminal and style else text, file=console.file)
+def host_rows(manifest: Manifest) -> list[list[str]]:
+    """Give each host's cells, in the order of HOST_COLUMNS, of whatever counted hosts.
+
+    A manifest has the hosts of most pages; `hosts.parquet` has all.
+    """
+    found = manifest.stats.get("hosts")
+    rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    return [[_cell(row.get(name, "")) for name in HOST_COLUMNS] for row in rows if "host" in row]
 
 
-_NUMBERS = frozenset({"rows", "bytes", "seconds"})
-
-
-def _columns(one: Listed) -> tuple[str, ...]:
-    note = ", ".join([*one.aliases, *([one.state] if one.state != "sealed" else [])])
-    manifest = one.manifest
-    if manifest is None:
-        return (f"{one.name}@{one.version}", "", "", "", "", "", "", note)
-    return (
-        manifest.label,
-        f"{manifest.created:%Y-%m-%d %H:%M}",
-        f"{manifest.run.recipe} {(manifest.code.git_commit or '')[:7]}",
-        f"{manifest.rows_out:,}",
-        size(manifest.num_bytes),
-        f"{manifest.seconds:.1f}",
-        manifest.digest[:12],
-        note,
-    )
+def _cell(value: object) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)

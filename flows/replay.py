@@ -1,4 +1,4 @@
-"""Other thresholds on texts that were measured: what a cleaning would have kept, in seconds."""
+"""`phusa clean replay`: what a cleaning would have kept with other thresholds, in seconds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Column, Table
 
 from storage.errors import Fault, RequestError
 from storage.store import Store
 from tasks.clean.config import CleanConfig
+from tasks.clean.funnel import KEPT
 from tasks.clean.judging import Verdicts
-
-KEPT = ""
-"""The reason of what is kept."""
 
 _EXAMPLES = 3
 
@@ -43,7 +43,7 @@ class Replay:
 
 
 def replay(store: Store, target: str, config: CleanConfig) -> Replay:
-    """Judge the texts of a cleaning (`clean`, `clean@VERSION`) again, by another configuration.
+    """Judge the texts of a cleaning (NAME, NAME@VERSION) again, by another configuration.
 
     Extraction, trims and everything else that makes the text is as it was. Raises RequestError if a
     filter asks for a signal that the cleaning did not measure.
@@ -52,30 +52,35 @@ def replay(store: Store, target: str, config: CleanConfig) -> Replay:
     verdicts = Verdicts(config)
     paths = store.files(manifest, "signals/")
     _check(manifest.label, verdicts.signal_names, paths)
-    before: Counter[str] = Counter()
-    after: Counter[str] = Counter()
-    moved: dict[tuple[str, str], list[str]] = {}
     counts: Counter[tuple[str, str]] = Counter()
+    urls: dict[tuple[str, str], list[str]] = {}
     for row in _rows(paths):
         verdict = verdicts.decide(row["language"], row["language_score"], row)
-        was, now = row["reason"], KEPT if verdict is None else verdict.reason
-        before[was] += 1
-        after[now] += 1
-        if was != now:
-            counts[was, now] += 1
-            urls = moved.setdefault((was, now), [])
-            if len(urls) < _EXAMPLES:
-                urls.append(row["url"])
+        pair = (row["reason"], KEPT if verdict is None else verdict.reason)
+        counts[pair] += 1
+        examples = urls.setdefault(pair, [])
+        if len(examples) < _EXAMPLES:
+            examples.append(row["url"])
     changes = tuple(
-        Change(*pair, number, tuple(moved[pair])) for pair, number in counts.most_common()
+        Change(*pair, number, tuple(urls[pair]))
+        for pair, number in counts.most_common()
+        if pair[0] != pair[1]
     )
-    return Replay(manifest.label, dict(before), dict(after), changes)
+    return Replay(manifest.label, _by_reason(counts, 0), _by_reason(counts, 1), changes)
 
 
 def _rows(paths: Sequence[Path]) -> Iterator[Mapping[str, Any]]:
     for path in paths:
         for batch in pq.ParquetFile(path).iter_batches():
             yield from batch.to_pylist()
+
+
+def _by_reason(counts: Mapping[tuple[str, str], int], side: int) -> dict[str, int]:
+    """Count texts by the verdict before (side 0) or after."""
+    found: Counter[str] = Counter()
+    for pair, number in counts.items():
+        found[pair[side]] += number
+    return dict(found)
 
 
 def _check(label: str, wanted: Sequence[str], paths: Sequence[Path]) -> None:
@@ -90,3 +95,22 @@ def _check(label: str, wanted: Sequence[str], paths: Sequence[Path]) -> None:
                 "Run the clean stage with these filters first: phusa run RECIPE --only clean.",
             )
         )
+
+
+def show_replay(console: Console, found: Replay) -> None:
+    """Print texts by verdict, before and after, and which of them would move."""
+    table = Table("verdict", Column(found.label, justify="right"), Column("now", justify="right"))
+    reasons = sorted(
+        {*found.before, *found.after}, key=lambda r: (r != KEPT, -found.before.get(r, 0), r)
+    )
+    for reason in reasons:
+        counts = (f"{side.get(reason, 0):,}" for side in (found.before, found.after))
+        table.add_row(reason or "kept", *counts)
+    console.print(table)
+    for change in found.changes:
+        line = f"{change.texts:,} texts: {change.before or 'kept'} → {change.after or 'kept'}"
+        console.print(line, highlight=False)
+        for url in change.examples:
+            console.print(f"  {url}", markup=False, highlight=False, soft_wrap=True)
+    if not found.changes:
+        console.print("no verdict would be another one")

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 
-from flows.closing import print_closing
 from flows.console import console_reporter, stopped_by_ctrl_c
 from flows.parameters import INPUTS, RunOptions, StageResult
 from flows.pipeline import made_before, pipeline
 from flows.plan import Selection
 from flows.recipe import Recipe
+from flows.run_report import print_report
 from flows.stage_flows import FLOWS
 from flows.stages import STAGES
 from flows.stopping import StoppableReporter
@@ -39,9 +39,9 @@ def run_pipeline(console: Console, recipe: Recipe, store: Store, selection: Sele
     except Exception as error:
         made = made_before(error)
         if made:
-            print_closing(console, recipe, store, made)
+            print_report(console, recipe, store, made)
         raise
-    print_closing(console, recipe, store, results)
+    print_report(console, recipe, store, results)
 
 
 def build_like(

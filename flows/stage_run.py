@@ -15,7 +15,7 @@ from prefect.runtime import flow_run
 from flows.gates import blocking, judge_made, require_passed
 from flows.inputs import resolve, whole
 from flows.parameters import RunOptions, StageInputs, StageResult, whole_reference
-from flows.plan import Decision, Target, decide
+from flows.plan import Decision, Target, decide, last_made
 from flows.prefect_progress import PrefectReporter
 from flows.resources import MemoryPeak, folder_bytes
 from flows.run_page import publish_page
@@ -73,7 +73,7 @@ class StageRun:
             )
             for port in stage.ports
         }
-        everything = whole(self._store, stage, config, given, options.recipe)
+        everything = whole(self._store, stage, config, given, options.recipe, self._name)
         self._target = Target(self._name, stage, config, options.recipe, everything)
         self._takedowns = takedown.read(self._store.backend)
         self.key = self._target.key(self._takedowns)
@@ -166,7 +166,7 @@ class StageRun:
             force=options.force,
             forgotten=left_out,
         )
-        last = store.latest(self._name, options.recipe)
+        last = last_made(store, stage, self._name, options.recipe)
         runner = options.runner if stage.maps else Threads()
         with MemoryPeak() as memory, submitting_to(runner, options.workers, workspace.root):
             outcome = build(job)

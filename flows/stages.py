@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flows.gates import check  # noqa: F401  SHIM
 from storage.manifest import InputRef, Manifest
 from storage.store import Store
 from tasks.artifacts import TYPES
@@ -57,13 +56,21 @@ def inputs_by(manifest: Manifest, port: str) -> list[InputRef]:
 
 
 def in_order(manifests: Iterable[Manifest]) -> list[Manifest]:
-    """Sort by stage, then by name, then oldest first: what was made from others comes after them.
+    """Sort by stage, then oldest first; but what was made from others always comes after them.
 
-    Artifacts of unknown stages come last.
+    Artifacts of unknown stages come as late as that allows.
     """
     place = {name: at for at, name in enumerate(STAGES)}
-    return sorted(manifests, key=lambda m: (place.get(m.stage, len(place)), m.version))
+    ranked = sorted(manifests, key=lambda m: (place.get(m.stage, len(place)), m.version))
+    by_label, found = {m.label: m for m in ranked}, dict[str, Manifest]()
 
+    def add(manifest: Manifest) -> None:
+        for reference in manifest.inputs.values():
+            if reference.label in by_label and reference.label not in found:
+                add(by_label[reference.label])
+        found[manifest.label] = manifest
 
-def source_sha256(name: str) -> str:  # SHIM
-    return STAGES[name].source_sha256
+    for manifest in ranked:
+        if manifest.label not in found:
+            add(manifest)
+    return list(found.values())

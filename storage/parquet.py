@@ -133,9 +133,11 @@ def groups_with(file: pq.ParquetFile, leaf: str, values: Collection[str]) -> Ite
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
         chunks = (row_group.column(index) for index in range(row_group.num_columns))
-        statistics = next(chunk.statistics for chunk in chunks if chunk.path_in_schema == leaf)
+        found = (chunk.statistics for chunk in chunks if chunk.path_in_schema == leaf)
+        statistics = next(found, None)
         if statistics is None or not statistics.has_min_max:
-            # A chunk of nulls only has no bounds; none of our columns is nullable.
+            # A chunk of nulls only has no bounds; none of our columns is nullable. Where there is
+            # no such column at all, whoever reads it is told by a KeyError.
             yield group
         elif any(statistics.min <= value <= statistics.max for value in values):
             yield group

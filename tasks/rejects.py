@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from storage.parquet import find_rows
-
 
 @dataclass(frozen=True)
 class Rejected:
@@ -20,10 +18,17 @@ class Rejected:
     value: str
     threshold: str
 
+    @property
+    def verdict(self) -> str:
+        """Say the reason, what was measured, and its bound."""
+        return f"{self.reason}: {self.value}, wanted {self.threshold}"
+
 
 def find_rejects(
     paths: Sequence[Path], key: Literal["id", "url"], values: Collection[str]
 ) -> tuple[Rejected, ...]:
-    """The rejects of these ids or URLs."""
+    """Give the rejects of these ids or URLs."""
+    from storage.parquet import find_rows  # pyarrow: 0.2 s, and only wanted where tables are read
+
     columns = ("id", "url", "reason", "value", "threshold")
     return tuple(Rejected(**row) for row in find_rows(paths, key, values, columns))

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from storage.manifest import Manifest, fingerprint
 from storage.takedown import NOTHING, Forgotten
-from tasks.artifacts.artifact import Artifact, ArtifactType
+from tasks.artifacts.artifact import Artifact, ArtifactType, Held
 from tasks.checks import Made
 from tasks.config import Config, identity
+from tasks.page import Section
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
@@ -115,6 +116,20 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Rewriting:
+    """What a rewrite is given: a version to be made anew without content that was taken down."""
+
+    old: Artifact
+    held: Held
+    """What of that content is in it."""
+    inputs: Mapping[str, Artifact]
+    """By the port's name, those that hold none; empty where it stays made from what it was."""
+    forgotten: Forgotten
+    """What to leave out besides: content that the inputs hold, or may hold."""
+    workspace: Workspace
+
+
+@dataclass(frozen=True)
 class Stage:
     """A kind of work, and what everything outside of its folder has to know of it.
 
@@ -148,8 +163,8 @@ class Stage:
     drops: Mapping[str, str] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
     leaves_out: bool = False
-    rewrite: Callable[..., Any] | None = None
-    sections: Callable[..., Any] | None = None
+    rewrite: Callable[[Rewriting], Outcome] | None = None
+    sections: Callable[[Artifact], Iterable[Section]] | None = None
     grows: bool = True
     maps: bool = False
     trains: bool = False
@@ -162,18 +177,26 @@ class Stage:
         """Name the unit of its rows in."""
         return self.takes or (self.ports[0].type.unit if self.ports else "rows")
 
-    @property
-    def unit(self) -> str:  # SHIM
-        return self.output.unit
-
-    @property
-    def inputs(self) -> tuple[str, ...]:  # SHIM
-        return tuple(p.key for p in self.ports if not p.names)
-
     def port(self, name: str) -> Port | None:
         """Give the port of a name, or the one that a manifest's input of that name came by."""
         found = (p for p in self.ports if p.name == name or p.holds(name))
         return next(found, None)
+
+    def dropped(self, manifest: Manifest) -> dict[str, int]:
+        """Count the rows that an artifact left out, by reason, the most frequent first.
+
+        Rows that are missing without a reason are named too: that would be a bug of the stage.
+        """
+        if not self.selects:
+            return {}
+        stats = manifest.stats
+        found: dict[str, int] = {}
+        for counts in (stats.get("rejected"), stats.get("dropped")):
+            found |= {k: int(str(v)) for k, v in counts.items()} if isinstance(counts, dict) else {}
+        found |= {r: int(str(stats[stat])) for stat, r in self.drops.items() if stat in stats}
+        unexplained = manifest.rows_in - manifest.rows_out - sum(found.values())
+        found |= {"no reason was kept": unexplained} if unexplained else {}
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
     def fingerprint(
         self, config: Config, input_digests: Mapping[str, str], forgotten: Iterable[str] = ()
@@ -191,14 +214,18 @@ class Stage:
         return _source_sha256(self.config.__module__)
 
 
+_LOOKED_AT = ("checks.py", "page.py", "pictures.py")
+"""Files that judge and show what a stage made, and have no part in it."""
+
+
 @cache
 def _source_sha256(module: str) -> str:
-    """Digest the folder of a stage's config and the modelling library, without gates."""
+    """Digest the folder of a stage's config and the modelling library: what makes artifacts."""
     folder = Path(cast("str", sys.modules[module].__file__)).parent
     digest = hashlib.sha256()
     for root in (folder, Path(__file__).parent / "lm"):
         for file in sorted(root.rglob("*.py")):
-            if file.name != "checks.py":
+            if file.name not in _LOOKED_AT:
                 digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
@@ -13,7 +13,12 @@ from rich.console import Console
 from flows.commands.options import JsonOption, StoreOption, answer, store_here
 from flows.commands.run import RecipeArgument, SetOption
 
-clean_app = typer.Typer(no_args_is_help=True, help="Study how pages are cleaned, without a run.")
+_NAME = __name__.rpartition(".")[2]
+"""Of the group, and of what it looks at where nothing else is named."""
+
+clean_app = typer.Typer(
+    name=_NAME, no_args_is_help=True, help="Study how pages are cleaned, without a run."
+)
 
 
 @clean_app.callback()
@@ -27,7 +32,7 @@ def replay(
     set_: SetOption = None,
     of: Annotated[
         str, typer.Option("--of", help="the cleaning whose texts are judged", metavar="clean[@…]")
-    ] = "clean",
+    ] = _NAME,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,14 +40,15 @@ def replay(
 
     Example: `phusa clean replay recipes/demo.yaml --set clean.filters.0.min_words=30`
     """
+    from flows import replay as replays  # pyarrow: 0.2 s, only wanted here
     from flows.recipe import load_recipe
-    from flows.render_replay import show_replay
-    from flows.replay import replay as judge_again  # pyarrow: 0.2 s, only wanted here
     from flows.request import store_of
+    from tasks.clean.config import STAGE, CleanConfig
 
     read = load_recipe(recipe, set_ or ())
-    found = judge_again(store_of(recipe, read, store), of, read.clean)
-    answer(asdict(found), as_json, lambda console: show_replay(console, found))
+    config = cast("CleanConfig", read.config(STAGE))
+    found = replays.replay(store_of(recipe, read, store), of, config)
+    answer(asdict(found), as_json, lambda console: replays.show_replay(console, found))
 
 
 class By(StrEnum):
@@ -54,9 +60,7 @@ class By(StrEnum):
 
 @clean_app.command()
 def funnel(
-    of: Annotated[
-        str, typer.Argument(help="which cleaning", metavar="[clean[@VERSION]]")
-    ] = "clean",
+    of: Annotated[str, typer.Argument(help="which cleaning", metavar="[clean[@VERSION]]")] = _NAME,
     store: StoreOption = None,
     by: Annotated[By | None, typer.Option(help="what became of each one's pages")] = None,
     language: Annotated[
@@ -77,20 +81,17 @@ def funnel(
 
     Example: `phusa clean funnel --language vi --png pictures`
     """
-    from flows.funnel.cleaning import find_cleaning  # pyarrow, courlan: 0.4 s
-    from flows.funnel.render import show_funnel, show_parts
+    from flows import funnel as funnels  # pyarrow, courlan: 0.4 s, only wanted here
 
-    cleaning = find_cleaning(store_here(store), of)
+    cleaning = funnels.find_cleaning(store_here(store), of)
     found = cleaning.funnel(language, examples)
     if png is not None:
-        from flows.funnel.files import write_pictures
-
-        write_pictures(png, cleaning, found)
+        funnels.write_pictures(png, cleaning, found)
 
     def show(console: Console) -> None:
-        show_funnel(console, cleaning.label, found)
+        funnels.show_funnel(console, cleaning.label, found)
         if by is not None:
-            show_parts(console, by, found.domains if by is By.DOMAIN else found.languages)
+            funnels.show_parts(console, by, found.domains if by is By.DOMAIN else found.languages)
 
     answer({"artifact": cleaning.label, **asdict(found)}, as_json, show)
 
@@ -125,13 +126,16 @@ def try_(
 
     Example: `phusa clean try page.html --set clean.languages=[vi]`
     """
-    from flows.trying.asked import Asked, read_page
-    from flows.trying.render import show_trial
+    from flows import page_preview as preview  # pyarrow: 0.2 s, only wanted here
+    from flows.request import store_of
+    from tasks.clean.config import STAGE, CleanConfig
     from tasks.clean.judging import try_page
 
-    asked = Asked(page, recipe, tuple(set_ or ()), of, store, url, charset, contact)
-    found = try_page(read_page(asked), asked.config)
+    read = preview.recipe_or_defaults(recipe, set_ or ())  # whatever is wrong with it comes first
+    place = store_of(recipe, read, store) if recipe else store_here(store)
+    tried = preview.find_page(page, read, place, of, url=url, charset=charset, contact=contact)
+    found = try_page(tried, cast("CleanConfig", read.config(STAGE)))
     if text:
         print(found.text)
         return
-    answer(asdict(found), as_json, lambda console: show_trial(console, found))
+    answer(asdict(found), as_json, lambda console: preview.show_trial(console, found))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
 from flows.commands.options import JsonOption, StoreOption, answer, store_here
 
-dedup_app = typer.Typer(help="Look at duplicates, and choose what counts as one.")
+_NAME = __name__.rpartition(".")[2]
+"""Of the group, and of what it looks at where nothing else is named."""
+
+dedup_app = typer.Typer(name=_NAME, help="Look at duplicates, and choose what counts as one.")
 
 OfOption = Annotated[
     str, typer.Option("--of", help="the deduplication that is meant", metavar="dedup[@…]")
@@ -21,7 +24,7 @@ CountOption = Annotated[int, typer.Option("--count", min=1, max=1000, help="clus
 @dedup_app.callback(invoke_without_command=True)
 def _dedup(
     context: typer.Context,
-    of: OfOption = "dedup",
+    of: OfOption = _NAME,
     count: CountOption = 20,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -33,7 +36,7 @@ def _dedup(
 
 @dedup_app.command()
 def top(
-    of: OfOption = "dedup",
+    of: OfOption = _NAME,
     count: CountOption = 20,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -42,12 +45,11 @@ def top(
 
     Example: `phusa dedup top --count 50`
     """
-    from flows.evidence.cluster import top_clusters  # pyarrow: 0.2 s, only wanted here
-    from flows.evidence.render import show_top
+    from flows.duplicates.clusters import show_top, top_clusters  # pyarrow: 0.2 s
 
-    manifest, found = top_clusters(store_here(store), of, count)
+    label, found = top_clusters(store_here(store), of, count)
     rows = [asdict(one) for one in found]
-    answer(rows, as_json, lambda console: show_top(console, manifest.label, found))
+    answer(rows, as_json, lambda console: show_top(console, label, found))
 
 
 @dedup_app.command()
@@ -58,7 +60,7 @@ def show(
             help="the kept document's id, a beginning of it, or the URL of any document in it"
         ),
     ],
-    of: OfOption = "dedup",
+    of: OfOption = _NAME,
     diff: Annotated[
         Literal["words", "lines"], typer.Option(help="what differences are marked by")
     ] = "words",
@@ -72,10 +74,9 @@ def show(
 
     Example: `phusa dedup show https://example.org/page.html`
     """
-    from flows.evidence.cluster import show_cluster as read
-    from flows.evidence.render import show_cluster
+    from flows.duplicates.clusters import read_cluster, show_cluster
 
-    found = read(store_here(store), cluster, of, diff, most)
+    found = read_cluster(store_here(store), cluster, of, diff, most)
     answer(asdict(found), as_json, lambda console: show_cluster(console, found))
 
 
@@ -107,13 +108,13 @@ def curve(
 
     Example: `phusa dedup curve recipes/demo.yaml --threshold 0.7 --of clean`
     """
-    from flows.evidence import curve as curves
+    from flows.duplicates import curve as curves
     from flows.recipe import load_recipe
     from flows.request import store_of
-    from tasks.dedup.config import DedupConfig
+    from tasks.dedup.config import STAGE, DedupConfig
 
     read = None if recipe is None else load_recipe(recipe)
-    config = DedupConfig() if read is None else read.dedup
+    config = DedupConfig() if read is None else cast("DedupConfig", read.config(STAGE))
     given = {"num_perm": num_perm, "bands": bands, "rows": rows, "min_recall": min_recall}
     least, method = curves.banding_of(config, threshold, given)
     expected = None

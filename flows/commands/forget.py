@@ -11,7 +11,7 @@ from rich.console import Console
 
 from flows.commands.options import JsonOption, StoreOption, answer, store_here
 from flows.commands.run import settle_prefect
-from flows.render import make_console
+from flows.render import make_console, say
 from storage.errors import Fault, RequestError
 from storage.store import Store
 
@@ -46,38 +46,36 @@ def forget(
         found = "--list with something else" if list_ else "nothing"
         example = 'Example: phusa forget https://example.org/page.html --why "the owner asked"'
         raise RequestError(Fault("forget", found, "what to forget, or --list alone", example))
-    from flows.forget.record import forget as record  # pyarrow: 0.2 s, only wanted here
-    from flows.forget.record import list_takedowns
-    from flows.forget.render import show_found, show_recorded
+    from flows.takedown.record import forget as record  # pyarrow: 0.2 s, only wanted here
+    from flows.takedown.record import list_takedowns
 
     place = store_here(store)
     if target is None:
         recorded = list_takedowns(place)
-        rows = [_plain(one) for one in recorded]
-        answer(rows, as_json, lambda console: show_recorded(console, recorded))
+        lines = [line for one in recorded for line in one.lines()] or ["nothing was taken down"]
+        answer([_plain(one) for one in recorded], as_json, lambda console: say(console, lines))
         return
     noted = record(place, target, why)
     if not purge:
-        answer(_plain(noted), as_json, lambda console: show_found(console, noted))
+        answer(_plain(noted), as_json, lambda console: say(console, noted.lines()))
         return
     console = make_console(stderr=as_json)
-    show_found(console, noted)
+    say(console, noted.lines())
     _purge(place, console, noted, as_json)
 
 
 def _purge(place: Store, console: Console, noted: Any, as_json: bool) -> None:
-    from flows.forget.purge import Purge
-    from flows.forget.render import show_plan, show_purged
+    from flows.takedown.purge import Purge
 
     work = Purge(place, noted)
-    show_plan(console, work.plan())
+    say(console, work.plan().lines())
     settle_prefect()
     from flows.run import build_like, shown_on  # Prefect: 1.3 s, and only wanted here
 
     with shown_on(console):
         done = work.carry_out(partial(build_like, place))
     row = _plain(noted) | {"purged": _plain(done)}
-    answer(row, as_json, lambda console: show_purged(console, done))
+    answer(row, as_json, lambda console: say(console, done.lines()))
     if done.left:
         raise typer.Exit(1)
 

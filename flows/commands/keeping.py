@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
 
 from flows.commands.options import JsonOption, StoreOption, answer, store_here
 from flows.render import size
-from flows.render_keeping import print_collection, print_damage
-from storage.gc import abandoned, collect, drop, plan_collection
+from storage.gc import Collection, Work, abandoned, collect, drop, plan_collection
 from storage.manifest import Manifest
+from storage.verify import Damage
 from storage.verify import verify as verify_
 
 _WORK_DAYS = 7.0
@@ -33,7 +36,12 @@ def verify(
     """
     place = store_here(store)
     one = None if artifact is None or artifact in place.names() else place.resolve(artifact)
-    wanted = _named(artifact) if one is None else _wanted(one)
+
+    def wanted(manifest: Manifest) -> bool:
+        if one is None:
+            return artifact in (None, manifest.name)
+        return manifest.label == one.label
+
     looked_at: list[Manifest] = []
     damages = verify_(place, wanted, deep=deep, advance=looked_at.append)
     rows = [
@@ -41,24 +49,11 @@ def verify(
         for d in damages
     ]
     num_bytes = sum(manifest.num_bytes for manifest in looked_at)
-    summary = (
-        f"{len(looked_at)} artifacts, {size(num_bytes)}, {'read and hashed' if deep else 'by size'}"
-    )
-
-    def show(console: Console) -> None:
-        print_damage(console, damages, summary)
-
-    answer(rows, as_json, show)
+    how = "read and hashed" if deep else "by size"
+    summary = f"{len(looked_at)} artifacts, {size(num_bytes)}, {how}"
+    answer(rows, as_json, lambda console: _print_damage(console, damages, summary))
     if damages:
         raise typer.Exit(1)
-
-
-def _named(name: str | None) -> Any:
-    return lambda manifest: name in (None, manifest.name)
-
-
-def _wanted(one: Manifest) -> Any:
-    return lambda manifest: manifest.label == one.label
 
 
 def gc(
@@ -88,4 +83,46 @@ def gc(
         "bytes": collection.num_bytes + sum(w.num_bytes for w in work),
         "kept": dict(collection.kept),
     }
-    answer(row, as_json, lambda console: print_collection(console, collection, work, done=yes))
+    answer(row, as_json, lambda console: _print_collection(console, collection, work, done=yes))
+
+
+def _print_collection(
+    console: Console, collection: Collection, work: Sequence[Work], *, done: bool
+) -> None:
+    """Print what went or would go, what that frees, and what stays for which reason."""
+    if collection.candidates:
+        title = "taken" if done else "could go"
+        table = Table(Column("artifact", no_wrap=True), "bytes", "why", title=title)
+        table.title_justify = "left"
+        for candidate in collection.candidates:
+            table.add_row(candidate.label, size(candidate.num_bytes), candidate.why)
+        console.print(table)
+    for one in work:
+        line = f"abandoned work: {one.folder} ({size(one.num_bytes)})"
+        console.print(line, markup=False, soft_wrap=True)
+    kept = ", ".join(f"{count} ({why})" for why, count in collection.kept.items())
+    console.print(f"stay: {kept}", highlight=False)
+    freed = size(collection.num_bytes + sum(one.num_bytes for one in work))
+    if done:
+        console.print(f"freed {freed}; manifests are kept")
+    elif collection.candidates or work:
+        console.print(f"would free {freed}; nothing was changed: --yes does it")
+    else:
+        console.print("nothing can go")
+
+
+def _print_damage(console: Console, damages: Sequence[Damage], summary: str) -> None:
+    """Print each damaged artifact with its findings and what was made from it."""
+    for damage in damages:
+        console.print(f"[bold red]{damage.label}[/]")
+        for finding in damage.findings:
+            console.print(f"  {escape(finding)}", highlight=False, soft_wrap=True)
+        if damage.touched:
+            console.print(f"  made from it: {', '.join(damage.touched)}", soft_wrap=True)
+    state = f"[red]{len(damages)} damaged[/]" if damages else "[green]all whole[/]"
+    console.print(f"{summary}: {state}", highlight=False)
+    if damages:
+        console.print(
+            "The next run builds what it needs of these again; --force STAGE does so at once.",
+            highlight=False,
+        )

@@ -19,7 +19,7 @@ def trace(
     model: Annotated[
         str | None,
         typer.Option(
-            help="say instead what this model saw, by domain and language: pretrain, finetune",
+            help="say instead what this model or adapter saw, by domain and language",
             metavar="NAME[@VERSION]",
         ),
     ] = None,
@@ -38,9 +38,9 @@ def trace(
         raise RequestError(
             Fault("trace", given, "a URL, or --model", "Example: phusa trace --model finetune")
         )
-    from flows.trace.model import trace_model
+    from flows.trace.model import show_model, trace_model  # pyarrow: 0.2 s, only wanted here
+    from flows.trace.page import show_trace
     from flows.trace.page import trace as follow
-    from flows.trace.render import show_model, show_trace  # pyarrow: 0.2 s, only wanted here
 
     place = store_here(store)
     if model is not None:

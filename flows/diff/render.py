@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.diff.artifacts import Change, Diff
-from flows.diff.tables import Example, TableDiff
+from flows.diff.artifacts import Change, Diff, Example, TableDiff
 
 _WIDEST = 60
 

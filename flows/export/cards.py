@@ -5,190 +5,217 @@ Source: https://huggingface.co/docs/hub/model-cards, https://huggingface.co/docs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
+from huggingface_hub import CardData, DatasetCardData, EvalResult, ModelCardData
 
-from flows.export.card_facts import evaluation, model_index
-from flows.export.card_loading import loading
-from flows.export.layouts import TABLES, Kind, Table, data_files, kind_of, pattern
 from flows.export.provenance import Provenance, provenance, public
-from flows.export.stage_prose import counted, listed, sentence
-from flows.stages import STAGES
+from flows.stages import STAGES, type_of
 from storage import takedown
 from storage.manifest import Manifest
 from storage.store import Store
+from tasks.artifacts.artifact import Score, Table
 
 _MOST_HOSTS = 10
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
           (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
-_TITLES = {
-    "crawl": "crawled pages",
-    "clean": "cleaned documents",
-    "quality": "quality scores",
-    "dedup": "deduplicated documents",
-    "shard": "token sequences",
-    "tokenizer": "tokenizer",
-    "pretrain": "base model",
-    "finetune": "fine-tuned model",
-}
 
 
 def card(store: Store, manifest: Manifest, folder: str) -> str:
-    """The README.md of an artifact that is exported to a folder of that name."""
+    """Write the README.md of an artifact that is exported to a folder of that name."""
     facts = provenance(store, manifest)
-    kind = kind_of(manifest)
-    front = yaml.safe_dump(
-        front_matter(facts, kind), sort_keys=False, allow_unicode=True, width=1000
+    scores = facts.artifact.type.scores(facts.artifact)
+    sections = (
+        _opening(manifest),
+        _loading(facts, folder),
+        _contents(facts),
+        _making(facts),
+        _text(facts),
+        _evaluation(facts, scores),
+        _limits(facts, len(takedown.marks(store.backend, manifest))),
+        "## Licence\n\nThe pages' own licences apply to what was taken from them; phusa does not "
+        "know them. Whoever publishes this has to find out and say so here.",
+        _tracing(facts),
+        _configuration(facts),
     )
-    sections = [_opening(facts), loading(facts, kind, folder)]
-    if kind == "dataset":
-        sections.append(_contents(store, manifest))
-    sections += [_making(facts), _data(facts), _evaluation(facts)]
-    sections.append(_limits(facts, kind, len(takedown.marks(store.backend, manifest))))
-    sections += [_licence(), _tracing(facts), _configuration(facts)]
-    return f"---\n{front}---\n\n" + "\n\n".join(text for text in sections if text) + "\n"
+    front = front_matter(facts, scores).to_yaml()
+    return f"---\n{front}\n---\n\n" + "\n\n".join(text for text in sections if text) + "\n"
 
 
-def front_matter(facts: Provenance, kind: Kind) -> dict[str, Any]:
-    """What the Hub reads: no licence, because nobody told phusa one."""
-    manifest = facts.manifest
-    front: dict[str, Any] = {}
-    if languages := facts.main_languages():
-        front["language"] = languages
-    front["tags"] = ["phusa"]
-    if kind == "dataset":
-        main = TABLES[manifest.name][0]
-        front["pretty_name"] = _title(manifest)
-        front["task_categories"] = ["text-generation"]
-        front["size_categories"] = [_size(sum(main.rows(manifest).values()))]
-        front["configs"] = list(_configs(manifest))
-        return front
-    front["library_name"] = "transformers"
-    if kind == "model":
-        front["pipeline_tag"] = "text-generation"
-        front["model-index"] = model_index(facts, _title(manifest))
-    return front
+def front_matter(facts: Provenance, scores: Sequence[Score]) -> CardData:
+    """Give what the Hub reads: no licence, because nobody told phusa one."""
+    manifest, kind = facts.artifact.manifest, facts.artifact.type
+    common: dict[str, Any] = {"language": facts.main_languages() or None, "tags": ["phusa"]}
+    if kind.form != "dataset":
+        results = [
+            EvalResult(
+                task_type="text-generation",
+                task_name="Language modelling",
+                dataset_type="phusa",
+                dataset_name=score.text,
+                metric_type="bits_per_byte",
+                metric_name="Bits per byte",
+                metric_value=score.value,
+            )
+            for score in scores
+            if score.own
+        ]
+        return ModelCardData(
+            library_name="transformers",
+            pipeline_tag="text-generation" if kind.form == "model" else None,
+            model_name=_title(manifest),
+            eval_results=results or None,
+            **common,
+        )
+    configs = [
+        {
+            "config_name": table.name,
+            "data_files": [
+                {"split": split, "path": glob} for split, glob in _globs(table, manifest).items()
+            ],
+            **({"default": True} if number == 0 else {}),
+        }
+        for number, table in enumerate(kind.tables_in(manifest))
+        if table in facts.tables
+    ]
+    rows = sum(facts.tables[0].rows(manifest).values()) if facts.tables else 0
+    return DatasetCardData(
+        pretty_name=_title(manifest),
+        task_categories=["text-generation"] if kind.tables else None,
+        size_categories=[size_category(rows)],
+        configs=configs or None,
+        **common,
+    )
 
 
-def _configs(manifest: Manifest) -> Iterator[dict[str, Any]]:
-    for number, table in enumerate(TABLES[manifest.name]):
-        if files := data_files(table, manifest):
-            default = {"default": True} if number == 0 else {}
-            yield {"config_name": table.name, "data_files": files, **default}
-
-
-def _size(rows: int) -> str:
+def size_category(rows: int) -> str:
+    """Name a number of rows as the Hub does."""
     return next((name for bound, name in _SIZES if rows < bound), "n>1B")
 
 
 def _title(manifest: Manifest) -> str:
-    return f"{manifest.run.recipe}: {_TITLES[manifest.name]}"
+    return f"{manifest.run.recipe}: {manifest.name}"
 
 
 # --- sections ---------------------------------------------------------------------------------
 
 
-def _opening(facts: Provenance) -> str:
-    manifest = facts.manifest
-    text = f"web pages in {_languages(facts)}" if facts.languages else "web pages"
-    amount = f"{manifest.rows_out:,} {STAGES[manifest.name].unit}"
-    what = {
-        "crawl": f"{amount}, as their servers sent them",
-        "clean": f"{amount}, taken from {text}",
-        "quality": f"Scores by which {amount} were kept, taken from {text}",
-        "dedup": f"{amount}, taken from {text}, without their duplicates",
-        "shard": f"{amount} of tokens, made of {text}",
-        "tokenizer": f"A byte-level BPE of {amount}, trained on {text}",
-        "pretrain": f"A language model of {amount}, trained from scratch on {text}",
-        "finetune": f"A language model with an adapter of {amount} merged in, trained to answer "
-        f"questions about {text}",
-    }[manifest.name]
+def _opening(manifest: Manifest) -> str:
+    kind = (manifest.type or type_of(manifest).name).capitalize()
     return (
-        f"# {_title(manifest)}\n\n{what}. Made by the recipe `{manifest.run.recipe}` with phusa, "
-        "which turns a crawl of the web into a language model and keeps every step: this is its "
-        f"artifact `{manifest.label}` of {manifest.created:%d %B %Y}, content digest "
-        f"`{manifest.digest[:16]}`."
+        f"# {_title(manifest)}\n\n{kind}: {type_of(manifest).amount(manifest)}, made of web pages "
+        f"by the recipe `{manifest.run.recipe}` with phusa, which turns a crawl of the web into a "
+        f"language model and keeps every step. This is its artifact `{manifest.label}` of "
+        f"{manifest.created:%d %B %Y}, content digest `{manifest.digest[:16]}`."
     )
 
 
-def _languages(facts: Provenance) -> str:
-    names = facts.main_languages()
-    shown = [f"`{name}`" for name in names[:8]]
-    return listed(shown if len(names) <= 8 else [*shown, f"{len(names) - 8} more languages"])
+def _loading(facts: Provenance, folder: str) -> str:
+    """Say how to load the folder. A test runs every line of this code."""
+    kind, tables = facts.artifact.type, facts.tables
+    where = json.dumps(f"./{folder}", ensure_ascii=False)
+    first = f"folder = {where}  # this folder, or the name of its repository on the Hub"
+    parts = ["## Load it"]
+    if kind.load:
+        parts.append(_python(kind.load, first))
+        for table in tables:
+            parts += [f"Beside it lie {table.says}:", _load_files(table, facts.artifact.manifest)]
+    elif tables:
+        parts.append(_python(_load_tables(tables), first))
+    else:
+        code = 'from pathlib import Path\n\nprint(*Path(folder).rglob("*"), sep="\\n")'
+        parts.append(_python(code, first))
+    parts += [says for place, says in kind.notes.items() if facts.artifact.has(place)]
+    return "\n\n".join(parts)
 
 
-def _contents(store: Store, manifest: Manifest) -> str:
-    parts, empty = ["## What is in it"], []
-    for table in TABLES[manifest.name]:
-        rows = table.rows(manifest)
-        if rows:
-            parts.append(_columns(store, manifest, table, rows))
-        else:
-            empty.append(f"`{table.name}`")
+def _load_tables(tables: Sequence[Table]) -> str:
+    names = json.dumps([table.name for table in tables])
+    return (
+        "from datasets import load_dataset\n\n"
+        f"tables = {{name: load_dataset(folder, name) for name in {names}}}\n"
+        f"print(tables[{json.dumps(tables[0].name)}])"
+    )
+
+
+def _load_files(table: Table, manifest: Manifest) -> str:
+    """Load a table that lies beside a model."""
+    places = json.dumps(_globs(table, manifest))
+    code = f"{table.name} = load_dataset(folder, data_files={places})\nprint({table.name})"
+    return _python(f"from datasets import load_dataset\n\n{code}")
+
+
+def _python(code: str, first: str = "") -> str:
+    imports, _, rest = code.partition("\n\n")
+    lines = [imports, "", *([first] if first else []), rest]
+    return "\n".join(["```python", *lines, "```"])
+
+
+def _contents(facts: Provenance) -> str:
+    artifact = facts.artifact
+    if artifact.type.form != "dataset":
+        return ""
+    parts = ["## What is in it", *(_columns(facts, table) for table in facts.tables)]
+    places = {t.name: t.splits.values() for t in artifact.type.tables if t not in facts.tables}
+    empty = [f"`{name}`" for name, found in places.items() if any(map(artifact.has, found))]
     if empty:
         parts.append(
             f"{listed(empty)} {'has' if len(empty) == 1 else 'have'} no row here and so no "
             "configuration: `datasets` does not read empty tables."
         )
-    if manifest.name == "crawl":
-        parts.append("`warc/` holds the responses as they came, for FastWARC or warcio.")
-    return "\n\n".join(parts)
+    return "\n\n".join(parts) if len(parts) > 1 else ""
 
 
-def _columns(store: Store, manifest: Manifest, table: Table, rows: dict[str, int]) -> str:
-    first = table.splits[next(iter(rows))]
-    path: Path = next(p for p in store.files(manifest, first) if pq.read_metadata(p).num_rows)
-    counts = listed(f"{count:,} in the split `{split}`" for split, count in rows.items())
-    places = ", ".join(f"`{pattern(table.splits[split])}`" for split in rows)
-    lines = [
-        (f"`{field.name}`", f"`{field.type}`", (field.metadata or {}).get(b"description", b""))
-        for field in pq.read_schema(path)
+def _columns(facts: Provenance, table: Table) -> str:
+    manifest = facts.artifact.manifest
+    rows = table.rows(manifest)
+    files = facts.artifact.files(table.splits[next(iter(rows))])
+    schema = pq.read_schema(next(path for path in files if pq.read_metadata(path).num_rows))
+    described = [
+        (f"`{f.name}`", f"`{f.type}`", (f.metadata or {}).get(b"description", b"").decode())
+        for f in schema
     ]
-    described = [(name, kind, says.decode()) for name, kind, says in lines]
-    head = f"**`{table.name}`** ({places}): {table.says}. Rows: {counts}."
+    counts = listed(f"{count:,} in the split `{split}`" for split, count in rows.items())
+    places = ", ".join(f"`{glob}`" for glob in _globs(table, manifest).values())
+    says = f": {table.says}" if table.says else ""
+    head = f"**`{table.name}`** ({places}){says}. Rows: {counts}."
     return f"{head}\n\n{_table(('column', 'type', 'what it is'), described)}"
 
 
 def _making(facts: Provenance) -> str:
-    steps: list[str] = []
-    rows: list[tuple[str, ...]] = []
-    for node in facts.lineage:
-        of = node.manifest
-        if of is None:
-            rows.append((f"`{node.label}`", "no longer in the store", "", "", ""))
-            continue
-        steps.append(f"{len(steps) + 1}. **{of.name}**. {sentence(of)}{_left_out(of)}")
-        unit = STAGES[of.name].unit if of.name in STAGES else ""
-        digest = f"`{of.digest[:12]}`"
-        made = f"{of.rows_out:,} {unit}".strip()
-        rows.append((f"`{of.label}`", digest, f"{of.rows_in:,}", made, f"{of.seconds:,.1f}"))
-    head = ("artifact", "content", "rows in", "rows out", "seconds")
-    steps_text = "\n".join(steps)
-    return f"## How it was made\n\n{steps_text}\n\n{_table(head, rows)}"
+    head = ("artifact", "content", "what was done", "rows in", "made", "left out", "seconds")
+    gone = ("no longer in the store", "", "", "", "", "")
+    rows = [
+        (f"`{node.label}`", *(_step(node.manifest) if node.manifest else gone))
+        for node in facts.lineage
+    ]
+    return f"## How it was made\n\n{_table(head, rows)}"
 
 
-def _left_out(manifest: Manifest) -> str:
-    """What a stage dropped, by reason, and what takedowns made it leave out."""
-    said = ""
-    for value in (manifest.stats.get("rejected"), manifest.stats.get("dropped")):
-        if isinstance(value, dict) and value:
-            reasons = listed(f"{count:,} `{reason}`" for reason, count in value.items())
-            said += f" Left out: {reasons}."
-    if duplicates := manifest.stats.get("duplicates"):
-        said += f" Left out: {counted(duplicates, 'duplicate')}."
-    if manifest.forgotten:
-        said += f" What takedowns name was left out too ({len(manifest.forgotten):,} of them)."
-    return said
+def _step(of: Manifest) -> tuple[str, ...]:
+    """Say what was done for one artifact, and what was left out for which reason."""
+    stage = STAGES.get(of.stage)
+    dropped = stage.dropped(of).items() if stage else ()
+    left_out = [f"{count:,} `{reason}`" for reason, count in dropped if count]
+    left_out += [f"{len(of.forgotten):,} takedowns"] if of.forgotten else []
+    return (
+        f"`{of.digest[:12]}`",
+        stage.says if stage else f"`{of.stage}`",
+        f"{of.rows_in:,} {stage.unit_in if stage else 'rows'}",
+        type_of(of).amount(of),
+        ", ".join(left_out),
+        f"{of.seconds:,.1f}",
+    )
 
 
-def _data(facts: Provenance) -> str:
+def _text(facts: Provenance) -> str:
     if not facts.hosts and not facts.languages:
         return ""
-    unit = "pages" if facts.manifest.name == "crawl" else "documents"
+    unit = type_of(facts.text).unit
     parts = ["## Where the text is from"]
     if facts.hosts:
         shown = list(facts.hosts.items())
@@ -196,87 +223,96 @@ def _data(facts: Provenance) -> str:
         if rest := shown[_MOST_HOSTS:]:
             rows.append((f"{len(rest):,} other hosts", f"{sum(c for _, c in rest):,}"))
         parts.append(_table(("host", unit), rows))
-    if sum(facts.languages.values()) > len(facts.languages):
+    if sum(facts.languages.values()) > len(facts.languages):  # counted, not as configured
         rows = [(f"`{code}`", f"{count:,}") for code, count in facts.languages.items()]
         parts.append(_table(("language (fastText lid.176)", unit), rows))
     return "\n\n".join(parts)
 
 
-def _evaluation(facts: Provenance) -> str:
-    results = evaluation(facts)
-    rows = [(each.dataset, each.subject, f"{each.value:.4g}") for each in results]
-    checks = [
-        (c.measure, "" if c.value is None else f"{c.value:.6g}", "yes" if c.passed else "no")
-        for c in facts.manifest.checks
-    ]
-    parts = []
-    if rows:
+def _evaluation(facts: Provenance, scores: Sequence[Score]) -> str:
+    parts = ["## Evaluation"]
+    if scores:
+        rows = [(each.text, each.subject, f"{each.value:.4g}") for each in scores]
         parts.append(
             "Bits per byte: how many bits a model needs for each byte of a text it has not seen; "
             f"fewer is better.\n\n{_table(('text', 'model', 'bits per byte'), rows)}"
         )
+    checks = [
+        (c.measure, "" if c.value is None else f"{c.value:.6g}", "yes" if c.passed else "no")
+        for c in facts.artifact.manifest.checks
+    ]
     if checks:
         parts.append(_table(("check", "value", "passed"), checks))
-    return "\n\n".join(["## Evaluation", *parts]) if parts else ""
+    return "\n\n".join(parts) if len(parts) > 1 else ""
 
 
-def _limits(facts: Provenance, kind: Kind, num_marks: int) -> str:
+def _limits(facts: Provenance, num_marks: int) -> str:
     lines = [
         "The text is what web pages say: it may be wrong, one-sided, offensive or out of date, and "
         "may name persons. Nothing was checked by hand."
     ]
-    if kind == "model":
+    if facts.artifact.type.form == "model":
         lines += [
             "The model writes what is likely after what it was given, not what is true. No test "
             "of safety, bias or knowledge was made.",
             "The held-out text is of the same sites as the training text: the figures above say "
             "nothing about other text.",
         ]
-    if facts.manifest.name in ("dedup", "shard") or kind == "model":
-        lines.append("Near duplicates below the threshold of the dedup stage are still in it.")
+    if any("duplicates" in of.stats for of in facts.manifests()):
+        lines.append("Near duplicates below the threshold of deduplication are still in it.")
     if num_marks:
         # Which content that was is not said: the card may be published.
         lines.append(
             "After this was made, content that it was trained on was taken down "
-            f"({counted(num_marks, 'takedown')}): train it again before you publish it."
+            f"(takedowns: {num_marks:,}): train it again before you publish it."
         )
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _licence() -> str:
-    return (
-        "## Licence\n\nThe pages' own licences apply to what was taken from them; phusa does not "
-        "know them. Whoever publishes this has to find out and say so here."
-    )
-
-
 def _tracing(facts: Provenance) -> str:
-    manifest = facts.manifest
+    label = facts.artifact.label
     return (
         "## Trace it\n\nEvery artifact above is sealed and kept under its version. In the project "
-        f"that made it, `phusa show {manifest.label}` prints its files with their sha256 and what "
-        "it was made from, and `phusa trace URL` follows a page from its fetch to what learnt from "
-        "it. Each document carries its URL; the clean stage's `origins` say which page it came "
-        "from, the crawl's `fetches` where that page lies in the WARC file."
+        f"that made it, `phusa show {label}` prints its files with their sha256 and what it was "
+        "made from, and `phusa trace URL` follows a page from its fetch to what learnt from it."
     )
 
 
 def _configuration(facts: Provenance) -> str:
     stages = {
         of.label: {
+            "stage": of.stage,
             "digest": of.digest,
             "stage_version": of.code.stage_version,
             "source_sha256": of.code.source_sha256,
             "git_commit": of.code.git_commit,
+            "figures": public(
+                {k: v for k, v in of.stats.items() if not isinstance(v, dict | list)}
+            ),
             "config": public(of.config),
         }
         for of in facts.manifests()
     }
     text = yaml.safe_dump(stages, sort_keys=False, allow_unicode=True, width=1000)
     return (
-        "<details>\n<summary>The whole configuration of every stage</summary>\n\n"
+        "<details>\n<summary>Figures and the whole configuration of every stage</summary>\n\n"
         f"```yaml\n{text}```\n\n</details>"
     )
+
+
+# --- words and tables -------------------------------------------------------------------------
+
+
+def listed(words: Iterable[str]) -> str:
+    """Write `a, b and c`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _globs(table: Table, manifest: Manifest) -> dict[str, str]:
+    """Write where each split lies as `datasets` and people do: `documents/*.parquet`."""
+    places = {split: table.splits[split] for split in table.rows(manifest)}
+    return {s: f"{p}*.parquet" if p.endswith("/") else p for s, p in places.items()}
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -12,9 +12,12 @@ from urllib.parse import urlsplit
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from flows.stages import open_artifact, type_of
 from storage.lineage import Node, ancestors
 from storage.manifest import Manifest
 from storage.store import Store
+from tasks.artifacts.artifact import Artifact, Table
+from tasks.artifacts.documents import DOCUMENTS
 
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY = re.compile(
@@ -25,50 +28,55 @@ _PATH_KNOBS = re.compile(r"(^|_)(path|folder|file|directory|root)s?$")
 
 @dataclass(frozen=True)
 class Provenance:
-    """An artifact, what it was made from (first things first), and the text at its root.
+    """An artifact, what it was made from (first things first), and the text that it is made of.
 
-    `languages` and `hosts` count documents, most first; they are empty where the documents are no
+    `tables` are those that have rows: the others cannot be loaded, and are not exported.
+    `languages` and `hosts` count rows of `text`, most first; they are empty where its files are no
     longer in the store.
     """
 
-    manifest: Manifest
+    artifact: Artifact
+    tables: tuple[Table, ...]
     lineage: tuple[Node, ...]
+    text: Manifest
     languages: dict[str, int]
     hosts: dict[str, int]
 
-    def find(self, name: str) -> Manifest | None:
-        """The artifact of this name in the lineage, if its manifest is still there."""
-        found = [n.manifest for n in self.lineage if n.manifest and n.manifest.name == name]
-        return found[-1] if found else None
-
-    def manifests(self) -> Iterator[Manifest]:
-        """What is still in the store of the lineage."""
-        return (node.manifest for node in self.lineage if node.manifest is not None)
+    def manifests(self) -> list[Manifest]:
+        """List what is still in the store of the lineage."""
+        return [node.manifest for node in self.lineage if node.manifest is not None]
 
     def main_languages(self) -> list[str]:
-        """Languages of at least a hundredth of the documents, the most frequent first."""
+        """List languages of at least a hundredth of the rows, the most frequent first."""
         total = sum(self.languages.values())
         return [code for code, count in self.languages.items() if 100 * count >= total]
 
 
 def provenance(store: Store, manifest: Manifest) -> Provenance:
-    """Read an artifact's lineage, and count its documents by language and host."""
-    lineage = tuple(_in_order(ancestors(store, manifest), set()))
+    """Read an artifact's lineage, and count its text by language and host."""
+    root = ancestors(store, manifest)
+    lineage = tuple(_in_order(root, set()))
+    text = _nearest_documents(root) or manifest
     languages, hosts = Counter[str](), Counter[str]()
-    bare = Provenance(manifest, lineage, {}, {})
-    holder = bare.find("dedup") or bare.find("clean") or manifest
     # A remote store would have to send the whole corpus for two lines of a card.
-    if holder is manifest or "://" not in store.address:
-        for column, count in (("language", languages), ("url", hosts)):
-            count.update(_count(store, holder, column))
-    if not languages and (clean := bare.find("clean")) is not None:
-        wanted = clean.config.get("languages")
-        languages.update(map(str, wanted) if isinstance(wanted, list) else ())
-    return Provenance(manifest, lineage, _most_first(languages), _most_first(hosts))
+    if text is manifest or "://" not in store.address:
+        languages, hosts = _count(store, text, "language"), _count(store, text, "url")
+    if not languages:
+        wanted = (node.manifest.config.get("languages") for node in lineage if node.manifest)
+        languages.update(map(str, next((w for w in wanted if isinstance(w, list)), ())))
+    tables = type_of(manifest).tables_in(manifest)
+    return Provenance(
+        open_artifact(store, manifest),
+        tuple(table for table in tables if table.rows(manifest)),
+        lineage,
+        text,
+        _most_first(languages),
+        _most_first(hosts),
+    )
 
 
 def public(value: Any, knob: str = "") -> Any:
-    """A configuration without what is of no one's concern: passwords in URLs, local folders."""
+    """Give a configuration without what is of no one's concern: passwords, local folders."""
     if isinstance(value, Mapping):
         return {key: public(item, key) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -81,7 +89,7 @@ def public(value: Any, knob: str = "") -> Any:
 
 
 def _in_order(node: Node, seen: set[str]) -> Iterator[Node]:
-    """Each artifact once, after all that it was made from."""
+    """Give each artifact once, after all that it was made from."""
     if node.label not in seen:
         seen.add(node.label)
         for child in node.children:
@@ -89,12 +97,23 @@ def _in_order(node: Node, seen: set[str]) -> Iterator[Node]:
         yield node
 
 
+def _nearest_documents(root: Node) -> Manifest | None:
+    level = {root.label: root}
+    while level:
+        for node in level.values():
+            if node.manifest and type_of(node.manifest).serves(DOCUMENTS):
+                return node.manifest
+        level = {child.label: child for node in level.values() for child in node.children}
+    return None
+
+
 def _count(store: Store, manifest: Manifest, column: str) -> Counter[str]:
-    """Rows of the documents, or of a crawl's pages, by language or by the host of their URL."""
+    """Count the rows of an artifact's first table by language, or by the host of their URL."""
     counts = Counter[str]()
+    tables = type_of(manifest).tables_in(manifest)[:1]
     try:
-        for prefix in ("documents/", "pages/"):
-            for path in store.files(manifest, prefix):
+        for place in (place for table in tables for place in table.splits.values()):
+            for path in store.files(manifest, place):
                 if column in pq.read_schema(path).names:
                     values = pq.read_table(path, columns=[column])[column]
                     counts.update(_by_value(values, column))

@@ -15,14 +15,15 @@ from prefect.runtime import flow_run
 from flows.parameters import StageResult
 from flows.promotion import Promoted
 from flows.render import size
-from flows.run_page.markdown import code, commands, escape, fence, number, run_link, table
-from flows.run_page.publishing import at_no_risk, or_why_not
-from flows.run_page.rows import drops
-from flows.stages import STAGES
+from flows.run_page.page import at_no_risk, commands, drops, or_why_not, run_link
+from flows.stages import STAGES, open_artifact, type_of
 from storage.manifest import Manifest
 from storage.store import Store
+from tasks.page import code, escape, fence, number, table
+from tasks.stage import Stage
 
 Made = Sequence[tuple[StageResult, Manifest]]
+"""What instances ended with, and its manifest."""
 
 
 def publish_summary(
@@ -35,11 +36,11 @@ def publish_summary(
 ) -> None:
     """Put the summary and the table of stages on the Artifacts tab of the pipeline's run.
 
-    `results` are the stages that ended well, `failure` what ended the run, `moved` the aliases
-    that mean other versions now. Never raises.
+    `results` are of instances that ended well, `failure` is what ended the run, `moved` are the
+    aliases that mean other versions now. Never raises.
     """
     with at_no_risk("the summary"):
-        made = [(result, store.manifest(result.stage, result.version)) for result in results]
+        made = [(result, store.manifest(result.name, result.version)) for result in results]
         page = _page(store, recipe, made, failure, moved)
         says = _headline(made, failure)
         MarkdownArtifact(key="summary", description=says, markdown=page).create()
@@ -74,9 +75,9 @@ def _page(
 
 
 def _stage_runs() -> dict[str, FlowRun]:
-    """The runs that this pipeline's run has started, by stage; none if the server does not say.
+    """Find the runs that this pipeline's run has started, by instance; none if nobody says.
 
-    Known by their names (`clean for RECIPE`), which spares a question for each run's flow.
+    Known by their names (`INSTANCE for RECIPE`), which spares a question for each run's flow.
     """
     found: dict[str, FlowRun] = {}
     mine = flow_run.get_id()
@@ -102,8 +103,8 @@ def _stages(made: Made, runs: dict[str, FlowRun]) -> str:
     header = ("stage", "version", "", "in", "out", "dropped", "seconds", "size")
     rows = []
     for result, manifest in made:
-        run = runs.get(result.stage)
-        link = run_link(result.stage, str(run.id) if run else manifest.run.flow_run_id)
+        run = runs.get(result.instance)
+        link = run_link(result.instance, str(run.id) if run else manifest.run.flow_run_id)
         row = _row(result, manifest)
         rows.append((link, code(result.version[:15]), *(str(row[name]) for name in _SHOWN)))
     return table(header, rows) if rows else ""
@@ -115,11 +116,12 @@ _SHOWN = ("action", "in", "out", "dropped", "seconds", "size")
 def _row(result: StageResult, manifest: Manifest) -> dict[str, Any]:
     dropped = drops(manifest)
     return {
+        "instance": result.instance,
         "stage": result.stage,
         "version": result.version,
         "action": "reused" if result.reused else "built",
         "in": f"{result.rows_in:,}",
-        "out": f"{result.rows_out:,} {STAGES[result.stage].unit}",
+        "out": type_of(manifest).amount(manifest),
         "dropped": f"{sum(dropped.values()):,}" if dropped else "",
         "seconds": f"{result.seconds:.1f}",
         "size": size(result.num_bytes),
@@ -128,41 +130,33 @@ def _row(result: StageResult, manifest: Manifest) -> dict[str, Any]:
 
 
 def _scores(store: Store, made: Made) -> str:
-    """Bits per byte of each model beside the version of the recipe before it, and what to beat."""
+    """Show bits per byte of each model, beside the version before it and what it is to beat."""
     rows = []
     for _, manifest in made:
-        score = STAGES[manifest.name].score
-        now = None if score is None else _stat(manifest, score)
-        if score is None or now is None:
+        stage = STAGES.get(manifest.stage)
+        now = _score(manifest, stage)
+        if now is None:
             continue
         last = store.latest(manifest.name, manifest.run.recipe, before=manifest)
-        before = None if last is None else _stat(last, score)
+        before = None if last is None else _score(last, stage)
         shown = ("-", "") if before is None else (number(before), _change(now, before))
-        rows.append((code(manifest.label), f"**{number(now)}**", *shown, _to_beat(store, manifest)))
+        scores = type_of(manifest).scores(open_artifact(store, manifest))
+        texts = {score.text for score in scores if score.own}
+        others = (score for score in scores if score.text in texts and not score.own)
+        to_beat = escape(", ".join(f"{score.subject} {score.value:.3f}" for score in others))
+        rows.append((code(manifest.label), f"**{number(now)}**", *shown, to_beat))
     header = ("model", "bits per byte", "version before", "change", "to be beaten")
     return table(header, rows) if rows else ""
 
 
-def _stat(manifest: Manifest, name: str) -> float | None:
-    value = manifest.stats.get(name)
+def _score(manifest: Manifest, stage: Stage | None) -> float | None:
+    value = manifest.stats.get(stage.score) if stage and stage.score else None
     return float(value) if isinstance(value, int | float) else None
 
 
 def _change(now: float, before: float) -> str:
-    return "the same" if now == before else f"{now - before:+.4f}, {_than(now, before)}"
-
-
-def _than(now: float, before: float) -> str:
-    return "better" if now < before else "**worse**"
-
-
-def _to_beat(store: Store, manifest: Manifest) -> str:
-    """Scores of simpler models on the same held-out text."""
-    found = {"untuned": _stat(manifest, "held_out_bits_per_byte_before")}
-    found["unigram tokens"] = _stat(manifest, "unigram_bits_per_byte")
-    if shard := manifest.inputs.get("shard"):
-        found["xz -9"] = _stat(store.manifest("shard", shard.version), "xz_bits_per_byte")
-    return ", ".join(f"{name} {of:.3f}" for name, of in found.items() if of is not None)
+    than = "better" if now < before else "**worse**"
+    return "the same" if now == before else f"{now - before:+.4f}, {than}"
 
 
 def _aliases(moved: Sequence[Promoted], failure: Exception | None) -> str:
@@ -182,7 +176,7 @@ def _next(store: Store, made: Made, failure: Exception | None, moved: Sequence[P
             "reused, and unfinished work goes on where it stopped."
         )
     promoted = {one.label for one in moved}
-    models = [manifest.label for _, manifest in made if STAGES[manifest.name].score]
+    models = [manifest.label for _, manifest in made if type_of(manifest).form == "model"]
     lines = [f'phusa sample {label} "PROMPT"' for label in models[-1:]]
     lines += [f"phusa promote {label} prod" for label in models if label not in promoted]
     lines += [f"phusa show {manifest.label}" for _, manifest in made[-1:] if not models]

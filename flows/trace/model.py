@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Column, Table
 
-from flows.trace.page import problem_of, reading_of
-from flows.trace.target import UNREADABLE
+from flows.render import say
+from flows.stages import open_artifact
+from flows.trace.page import UNREADABLE, problem_of
 from storage.errors import Fault, RequestError
-from storage.manifest import Manifest
-from storage.parquet import strings
+from storage.parquet import read_columns, strings
 from storage.store import Store
+from tasks.artifacts.artifact import Artifact, InputGone, Learnt
+from tasks.artifacts.model import MODEL
+from tasks.artifacts.prose import count
 from tasks.crawl.urls import host_of
-from tasks.dedup.trace import read_sources
-from tasks.finetune.trace import reads_by_document
-from tasks.shard.trace import count_rows, tokens_by_document
 
-Unit = Literal["tokens", "pairs"]
+_TOP = 20
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Seen:
     """
 
     artifact: str
-    unit: Unit
+    unit: str
     amount: int
     documents: int
     domains: tuple[Share, ...]
@@ -58,67 +59,53 @@ class ModelTrace:
 
 
 def trace_model(store: Store, name: str) -> ModelTrace:
-    """What `NAME[@VERSION]` saw. Raises RequestError for anything but a base or tuned model."""
-    if name.partition("@")[0] not in ("pretrain", "finetune"):
-        expected = "pretrain or finetune, with @VERSION for another than the newest"
-        raise RequestError(Fault("--model", repr(name), expected, "Other artifacts see no tokens."))
-    manifest = store.resolve(name)
-    if manifest.name == "pretrain":
-        return ModelTrace(manifest.label, (_seen(store, manifest, "tokens", _tokens),))
-    own = _seen(store, manifest, "pairs", _pairs)
-    reference = manifest.inputs["pretrain"]
-    base = _seen(store, store.manifest(reference.name, reference.version), "tokens", _tokens)
-    return ModelTrace(manifest.label, (own, base))
+    """Say what `NAME[@VERSION]` saw. Raises RequestError for anything but a model or adapter."""
+    model = open_artifact(store, store.resolve(name))
+    if not model.type.serves(MODEL):
+        found = f"{name!r}, of type {model.type.name}"
+        expected = "a model or an adapter, with @VERSION for another than the newest"
+        raise RequestError(Fault("--model", found, expected, "Other artifacts see no tokens."))
+    seen, one = [], model
+    while True:
+        seen.append(_seen(one))
+        base = next(one.inputs(MODEL), None)
+        if base is None:
+            return ModelTrace(model.label, tuple(seen))
+        one = base
 
 
-def _seen(
-    store: Store,
-    manifest: Manifest,
-    unit: Unit,
-    count: Callable[[Store, Manifest], tuple[Manifest, dict[str, int]]],
-) -> Seen:
-    """Add up, by domain and language, what `count` says was read of each document."""
+def _seen(model: Artifact) -> Seen:
+    """Add up, by domain and language, what was read of each document."""
     try:
-        documents, amounts = count(store, manifest)
-        sources = read_sources(store.files(documents, "documents/"))
+        learnt = model.type.learnt(model)
+        if learnt is None:
+            raise InputGone("not looked into: nothing is known of how its stage trains")
+        return _add_up(model, learnt)
     except UNREADABLE as error:
-        return Seen(manifest.label, unit, 0, 0, (), (), problem_of(error))
-    read = {document_id: amount for document_id, amount in amounts.items() if amount}
+        problem = problem_of(error)
+    except InputGone as error:
+        problem = str(error)
+    return Seen(model.label, model.type.learns, 0, 0, (), (), problem)
+
+
+def _add_up(model: Artifact, learnt: Learnt) -> Seen:
+    columns = ["document_id", "url", "language"]
+    sources = read_columns(learnt.documents.files("documents/"), columns)
+    read = {document_id: amount for document_id, amount in learnt.amounts.items() if amount}
     table = sources.filter(pc.is_in(sources["document_id"], value_set=strings(read)))
-    amount_of = [read[document_id] for document_id in table["document_id"].to_pylist()]
-    domains = [host_of(url) for url in table["url"].to_pylist()]
+    amounts = [read[document_id] for document_id in table["document_id"].to_pylist()]
     return Seen(
-        artifact=manifest.label,
-        unit=unit,
-        amount=sum(amount_of),
-        documents=len(amount_of),
-        domains=_shares(domains, amount_of),
-        languages=_shares(table["language"].to_pylist(), amount_of),
+        artifact=model.label,
+        unit=model.type.learns,
+        amount=sum(amounts),
+        documents=len(amounts),
+        domains=_shares([host_of(url) for url in table["url"].to_pylist()], amounts),
+        languages=_shares(table["language"].to_pylist(), amounts),
     )
 
 
-def _tokens(store: Store, manifest: Manifest) -> tuple[Manifest, dict[str, int]]:
-    """The documents' artifact and the tokens of each that a base model learnt from."""
-    shard = _input(store, manifest, "shard")
-    train = store.files(shard, "train/")
-    read = reading_of(store, manifest, count_rows(train))
-    times = read.order.times_read(read.num_steps)
-    return _input(store, shard, "dedup"), tokens_by_document(train, times)
-
-
-def _pairs(store: Store, manifest: Manifest) -> tuple[Manifest, dict[str, int]]:
-    """The documents' artifact and how often a pair of each was learnt from."""
-    train, steps = (store.files(manifest, f"pairs/{side}.parquet") for side in ("train", "steps"))
-    return _input(store, manifest, "dedup"), reads_by_document(train, steps)
-
-
-def _input(store: Store, manifest: Manifest, name: str) -> Manifest:
-    reference = manifest.inputs[name]
-    return store.manifest(reference.name, reference.version)
-
-
 def _shares(names: list[str], amounts: list[int]) -> tuple[Share, ...]:
-    """One share for each name, the largest first."""
+    """Give one share for each name, the largest first."""
     total = max(sum(amounts), 1)
     sums: dict[str, int] = {}
     documents: dict[str, int] = {}
@@ -127,3 +114,33 @@ def _shares(names: list[str], amounts: list[int]) -> tuple[Share, ...]:
         documents[name] = documents.get(name, 0) + 1
     order = sorted(sums, key=lambda name: (-sums[name], name))
     return tuple(Share(n, sums[n] / total, sums[n], documents[n]) for n in order)
+
+
+def show_model(console: Console, found: ModelTrace) -> None:
+    """Print what a model saw, by domain and by language, and the same of its base."""
+    for seen in found.seen:
+        of = "" if seen.artifact == found.artifact else f", the base of {found.artifact}"
+        say(console, [f"{seen.artifact}{of}"], style="bold")
+        if seen.problem:
+            say(console, [f"  {seen.problem}"], style="red")
+            continue
+        times = "learnt from" if seen.unit == "pairs" else "predicted in training"
+        documents = count(seen.documents, "document")
+        say(console, [f"{seen.amount:,} {seen.unit} {times}, of {documents}; repeats count"])
+        console.print(_shares_table("domain", seen, seen.domains))
+        console.print(_shares_table("language", seen, seen.languages))
+
+
+def _shares_table(kind: str, seen: Seen, shares: Sequence[Share]) -> Table:
+    right = (Column(title, justify="right") for title in ("share", seen.unit, "documents"))
+    table = Table(Column(kind, overflow="fold"), *right)
+    for share in shares[:_TOP]:
+        table.add_row(share.name, f"{share.share:.1%}", f"{share.amount:,}", f"{share.documents:,}")
+    if rest := shares[_TOP:]:
+        table.add_row(
+            f"{len(rest):,} others",
+            f"{sum(s.share for s in rest):.1%}",
+            f"{sum(s.amount for s in rest):,}",
+            f"{sum(s.documents for s in rest):,}",
+        )
+    return table

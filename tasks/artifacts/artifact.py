@@ -11,9 +11,10 @@ Types are imported by every command, so pyarrow, torch and the rest are imported
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from storage.manifest import FileEntry, InputRef, Manifest
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 TRAIN = "train"
 """The split of a table that has no other."""
+
+Files = Callable[[str], Sequence[Path]]
+"""An artifact's files under a prefix."""
 
 Form = Literal["dataset", "tokenizer", "model"]
 """What an artifact is to its ecosystem: what loads it once it is exported."""
@@ -75,12 +79,34 @@ class Score:
     own: bool = False
 
 
+def score(
+    stats: Mapping[str, object], stat: str, text: str, subject: str, *, own: bool = False
+) -> list[Score]:
+    """Give the score that a manifest's stat is, or none if it was not measured."""
+    value = stats.get(stat)
+    return [Score(text, subject, float(value), own)] if isinstance(value, int | float) else []
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What training read of each of `documents`: so much of what its type `learns`, by id."""
+
+    documents: Artifact
+    amounts: Mapping[str, int]
+
+
 @dataclass(frozen=True)
 class Held:
-    """What of a takedown one artifact holds: ids of pages or documents, and rows in its unit."""
+    """What of a takedown one artifact holds: ids of pages or documents, and so many rows of it.
+
+    `unit` names the rows, where that is not the type's. `found` is what else the type wants to know
+    of it where it is asked what a model saw, or rewritten.
+    """
 
     ids: frozenset[str] = frozenset()
     amount: int = 0
+    unit: str = ""
+    found: object = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +140,10 @@ class Artifact:
     def label(self) -> str:
         return self.manifest.label
 
+    def is_whole(self) -> bool:
+        """Say whether all of its files are there, and gc has not begun to take them."""
+        return self.store.is_whole(self.manifest)
+
     def has(self, prefix: str) -> bool:
         """Say whether it has a file at, or under, `prefix`."""
         return any(entry.path.startswith(prefix) for entry in self.manifest.files)
@@ -125,6 +155,24 @@ class Artifact:
     def folder(self, prefix: str = "") -> Path:
         """Name the local folder that holds at least its files under `prefix`."""
         return self.store.folder(self.manifest, prefix)
+
+    def first_rows(self, prefix: str, columns: Sequence[str], count: int) -> list[dict[str, Any]]:
+        """Read the first rows of the first file under `prefix` that has any.
+
+        One file is fetched from a remote store, and of it one batch is decoded. Rows lie in the
+        order of their ids, which are hashes: the first are as good a draw as any, and the same in
+        every run.
+        """
+        import pyarrow.parquet as pq
+
+        entry = next((e for e in self.manifest.files if e.path.startswith(prefix) and e.rows), None)
+        if entry is None:
+            return []
+        (path,) = self.files(entry.path)
+        with pq.ParquetFile(path, buffer_size=1 << 16) as file:
+            batch = next(file.iter_batches(batch_size=count, columns=list(columns)))
+        rows: list[dict[str, Any]] = batch.to_pylist()
+        return rows
 
     def open(self, reference: InputRef) -> Artifact:
         """Open one of its inputs. Raises UnknownArtifact or DamagedArtifact."""
@@ -168,11 +216,8 @@ class Walk(Protocol):
     def learn(self, documents: Iterable[tuple[str, str]]) -> None:
         """Add (document id, URL) pairs to what is looked for from here on."""
 
-    def knows(self, artifact: Artifact) -> bool:
-        """Say whether that artifact was asked already, and could be read."""
-
     def known(self, artifact: Artifact, kind: ArtifactType) -> Finding | None:
-        """Give what its input of `kind` knew. Raises InputGone if that could not be asked."""
+        """Give what its first input of `kind` knew. Raises InputGone if that could not be asked."""
 
 
 class InputGone(Exception):
@@ -182,6 +227,12 @@ class InputGone(Exception):
 class TakedownSearch(Protocol):
     """What was taken down, as the types ask it; docs/takedown.md has the whole."""
 
+    artifacts: Sequence[Artifact]
+    """All that are searched."""
+
+    gave: dict[str, set[str]]
+    """By page: the documents that cleanings made of it, kept or dropped, as far as is known yet."""
+
     @property
     def forgotten(self) -> Forgotten:
         """Give the takedowns that are looked for."""
@@ -190,8 +241,14 @@ class TakedownSearch(Protocol):
     def documents(self) -> frozenset[str]:
         """Give the ids of all documents that are covered, as far as their URLs are known."""
 
+    def covered(self, paths: Iterable[Path]) -> frozenset[str]:
+        """Give the covered ones of the documents or pages that tables name with their URLs."""
+
     def held(self, artifact: Artifact) -> Held:
-        """Give what an artifact holds; each content is read once."""
+        """Give what an artifact holds; each content is read once. Nothing if it is unreadable."""
+
+    def reading(self, artifact: Artifact) -> AbstractContextManager[None]:
+        """Note, and go on, if an artifact cannot be read: it may hold something."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +257,15 @@ class ArtifactType:
 
     `unit` names its rows, or what the stat `counted_in` counts. `form` says what loads it once it
     is exported. Whatever lies under `root` goes to the top of an exported folder. `also` names
-    types that it can serve as. What is trained has learnt from content that cannot be taken out.
+    types that it can serve as. What is trained has learnt from content that cannot be taken out,
+    which is counted in what it `learns`. What `lists_documents` has a row with the id and the URL
+    of each document that is in it.
+    A model that `chats` answers questions; another continues text.
+
+    `loader` is the function that loads an exported folder, and `load` Python that does so and looks
+    into it: imports, an empty line, the rest, which finds it in `folder`. Where `load` is empty,
+    `datasets` loads the tables. `notes` are sentences for people who load it, by the path or folder
+    that has to be there.
     """
 
     name: str
@@ -211,6 +276,12 @@ class ArtifactType:
     root: ClassVar[str] = ""
     also: ClassVar[tuple[str, ...]] = ()
     is_trained: ClassVar[bool] = False
+    chats: ClassVar[bool] = False
+    loader: ClassVar[str] = "datasets.load_dataset"
+    load: ClassVar[str] = ""
+    notes: ClassVar[Mapping[str, str]] = {}
+    learns: ClassVar[str] = "tokens"
+    lists_documents: ClassVar[bool] = False
 
     def serves(self, kind: ArtifactType) -> bool:
         """Say whether it can be given where `kind` is asked for."""
@@ -221,10 +292,27 @@ class ArtifactType:
         found = manifest.stats.get(self.counted_in)
         return f"{found if isinstance(found, int) else manifest.rows_out:,} {self.unit}"
 
+    def tables_in(self, manifest: Manifest) -> tuple[Table, ...]:
+        """Give its tables; where a type names none, one for each folder of Parquet files."""
+        if self.tables or self.form != "dataset":
+            return self.tables
+        places: dict[str, None] = {}
+        for entry in manifest.files:
+            folder, slash, file = entry.path.rpartition("/")
+            if file.endswith(".parquet"):
+                places[folder + slash or file] = None
+        return tuple(
+            table(place.removesuffix(".parquet").strip("/").replace("/", "_"), place, "")
+            for place in places
+        )
+
     # --- looking into it --------------------------------------------------------------------------
 
     def samples(self, artifact: Artifact, prompts: Sequence[str]) -> Iterator[str]:
-        """Give a few pieces of what is in it, as plain text; models answer `prompts`."""
+        """Give a few pieces of what is in it, as plain text; models answer `prompts`.
+
+        All of it may come from the web: whoever shows it has to fence it.
+        """
         return iter(())
 
     def scores(self, artifact: Artifact) -> list[Score]:
@@ -237,11 +325,22 @@ class ArtifactType:
         """Tell what it knows of the page that is followed, or None."""
         return None
 
+    def learnt(self, artifact: Artifact) -> Learnt | None:
+        """Count what its training read, by document; what its base had read is not in it."""
+        return None
+
     # --- taking content out of it -----------------------------------------------------------------
 
     def held(self, artifact: Artifact, search: TakedownSearch) -> Held:
-        """Find what was taken down in it."""
-        return Held()
+        """Find what was taken down in it: in its tables, where they name documents or pages with
+        their URLs."""
+        places = [place for each in self.tables for place in each.splits.values()]
+        ids = search.covered(path for place in places for path in artifact.files(place))
+        return Held(ids, len(ids))
+
+    def named(self, artifact: Artifact) -> Iterable[str]:
+        """Name, by id alone, the documents that it holds some of without their URLs."""
+        return ()
 
     def saw(
         self, artifact: Artifact, search: TakedownSearch, earlier: Mapping[str, Saw]
@@ -250,5 +349,14 @@ class ArtifactType:
         return None
 
 
-PLAIN = ArtifactType("artifact")
+class Plain(ArtifactType):
+    """Files of which nothing is known."""
+
+    def held(self, artifact: Artifact, search: TakedownSearch) -> Held:
+        """Find what was taken down in any of its tables."""
+        ids = search.covered(p for p in artifact.files("") if p.suffix == ".parquet")
+        return Held(ids, len(ids))
+
+
+PLAIN = Plain("artifact")
 """The type of what no registered stage made, in a store that another phusa has written."""

@@ -2,11 +2,127 @@
 
 from __future__ import annotations
 
-from tasks.artifacts.artifact import ArtifactType, table
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tasks.artifacts.artifact import (
+    Artifact,
+    ArtifactType,
+    Files,
+    Held,
+    InputGone,
+    TakedownSearch,
+    Walk,
+    table,
+)
+from tasks.artifacts.documents import DOCUMENTS, beginning, kept_ids
+from tasks.rejects import Rejected, find_rejects
+
+COLUMN = "quality"
+"""The column of documents that holds the score."""
+
+_PLACES = {"lowest": 0.0, "low": 0.25, "middle": 0.5, "high": 0.75, "highest": 1.0}
+
+
+@dataclass(frozen=True)
+class ScoredDocument:
+    """A document and its score, as `records.SCORE` describes it."""
+
+    document_id: str
+    url: str
+    language: str
+    score: float
+
+
+@dataclass(frozen=True)
+class ScoresFinding:
+    """What one scoring made of some documents; nothing was scored where no classifier is on."""
+
+    is_scored: bool
+    scored: tuple[ScoredDocument, ...]
+    rejected: tuple[Rejected, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Tell the score of each, and the bound that dropped it."""
+        if not self.is_scored:
+            yield "passed: no classifier is on"
+        dropped = {reject.id for reject in self.rejected}
+        for document in self.scored:
+            kept = "not kept" if document.document_id in dropped else "kept"
+            yield f"{kept}: scored {document.score:.4g}, language {document.language}"
+        yield from (f"dropped: {reject.verdict}" for reject in self.rejected)
 
 
 class Scores(ArtifactType):
     """Scores of documents; the documents themselves are not copied."""
+
+    lists_documents: ClassVar[bool] = True
+
+    # --- looking into it --------------------------------------------------------------------------
+
+    def samples(self, artifact: Artifact, prompts: Sequence[str]) -> Iterator[str]:
+        """Give documents of the first file of scores, from the lowest to the highest."""
+        import numpy as np
+
+        from storage.parquet import read_table
+
+        files = (e for e in artifact.manifest.files if e.path.startswith("scores/") and e.rows)
+        entry = next(files, None)
+        if entry is None:
+            return
+        scored = read_table(artifact.files(entry.path))
+        order = np.argsort(scored["score"].to_numpy(), kind="stable")
+        chosen = [order[round(at * (len(order) - 1))] for at in _PLACES.values()]
+        rows = scored.take(chosen).to_pylist()
+        texts = _texts(artifact, {row["document_id"] for row in rows})
+        for name, row in zip(_PLACES, rows, strict=True):
+            text = beginning(texts.get(row["document_id"], ""))
+            yield f"{name}: {row['score']:.4f}, {row['language']}\n{row['url']}\n\n{text}"
+
+    def trace(self, artifact: Artifact, walk: Walk) -> ScoresFinding | None:
+        """Tell the scores; where there are none, whether the documents passed."""
+        if artifact.has("scores/"):
+            found = find_scores(artifact.files, *walk.key())
+            walk.learn((one.document_id, one.url) for one in (found.scored if found else ()))
+            return found
+        try:
+            documents = kept_ids(walk.known(artifact, DOCUMENTS))
+        except InputGone:
+            return None
+        return ScoresFinding(False, (), ()) if documents else None
+
+    def held(self, artifact: Artifact, search: TakedownSearch) -> Held:
+        """Find its documents."""
+        ids = search.covered(artifact.files("scores/"))
+        return Held(ids, len(ids), "scores")
+
+
+def _texts(artifact: Artifact, ids: Collection[str]) -> dict[str, str]:
+    """Read texts of the documents that were scored, file by file until all are found."""
+    from storage.parquet import find_rows
+
+    texts: dict[str, str] = {}
+    for path in artifact.input(DOCUMENTS).files("documents/"):
+        found = find_rows([path], "document_id", ids, ["document_id", "text"])
+        texts |= {row["document_id"]: row["text"] for row in found}
+        if len(texts) == len(ids):
+            break
+    return texts
+
+
+def find_scores(files: Files, key: str, values: Collection[str]) -> ScoresFinding | None:
+    """Give the scores and rejects of these URLs or document ids; None where there is none."""
+    from storage.parquet import find_rows
+    from storage.records import SCORE
+
+    scored = [
+        ScoredDocument(**row) for row in find_rows(files("scores/"), key, values, SCORE.names)
+    ]
+    if not scored:
+        return None
+    rejected = find_rejects(files("rejects/"), "url" if key == "url" else "id", values)
+    return ScoresFinding(True, tuple(scored), rejected)
 
 
 SCORES = Scores(
@@ -17,3 +133,14 @@ SCORES = Scores(
         table("rejects", "rejects/", "documents that scored too low"),
     ),
 )
+
+
+def fill_in_scores(documents: Iterable[dict[str, Any]], scores: Artifact) -> None:
+    """Give documents that have a column for it the score that these scores have for them."""
+    from storage.parquet import find_rows
+
+    wanted = {row["document_id"]: row for row in documents if COLUMN in row}
+    if wanted:
+        columns = ["document_id", "score"]
+        for row in find_rows(scores.files("scores/"), "document_id", wanted.keys(), columns):
+            wanted[row["document_id"]][COLUMN] = row["score"]

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
-from tasks.artifacts.artifact import ArtifactType, Form
+from tasks.artifacts.artifact import Artifact, ArtifactType, Form, Saw, TakedownSearch, Walk
+from tasks.artifacts.documents import DOCUMENTS, kept_ids
+
+_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class TokenizerFinding:
+    """The documents, among those asked about, that a tokenizer was trained on."""
+
+    document_ids: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Tell that it was."""
+        yield "trained on it"
 
 
 class Tokenizer(ArtifactType):
@@ -12,6 +28,38 @@ class Tokenizer(ArtifactType):
 
     form: ClassVar[Form] = "tokenizer"
     is_trained: ClassVar[bool] = True
+    loader: ClassVar[str] = "transformers.AutoTokenizer.from_pretrained"
+    load: ClassVar[str] = """\
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(folder)
+print(tokenizer.tokenize("What the river leaves behind."))"""
+
+    # --- looking into it --------------------------------------------------------------------------
+
+    def samples(self, artifact: Artifact, prompts: Sequence[str]) -> Iterator[str]:
+        """Give the beginning of a document that it learnt from, split into tokens."""
+        from tasks.lm.tokens import load_tokenizer
+
+        tokenizer = load_tokenizer(artifact.folder())
+        rows = artifact.input(DOCUMENTS).first_rows("documents/", ["text"], 1)
+        text = rows[0]["text"][:_CHARACTERS] if rows else ""
+        offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+        split = "|".join(text[start:end] for start, end in offsets)
+        yield f"Bars stand between tokens:\n\n{split}"
+
+    def trace(self, artifact: Artifact, walk: Walk) -> TokenizerFinding | None:
+        """Tell which documents it was trained on: all that were kept."""
+        ids = kept_ids(walk.known(artifact, DOCUMENTS))
+        return TokenizerFinding(ids) if ids else None
+
+    def saw(
+        self, artifact: Artifact, search: TakedownSearch, earlier: Mapping[str, Saw]
+    ) -> Saw | None:
+        """Count the documents."""
+        documents = next((a for a in artifact.inputs(DOCUMENTS) if a.is_whole()), None)
+        ids = search.held(documents).ids if documents else ()
+        return Saw(documents=len(ids)) if ids else None
 
 
 TOKENIZER = Tokenizer("tokenizer", "entries")

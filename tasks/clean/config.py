@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.pages import PAGES
 from tasks.checks import CHECKS_SAY, with_defaults
@@ -17,7 +19,8 @@ from tasks.clean.language import plain_code, whole_language
 from tasks.clean.pii import BankAccount, Email, IpAddress, NationalId, PaymentCard, Phone, Pii
 from tasks.clean.trims import Trim
 from tasks.config import Config, Pattern, knob
-from tasks.stage import Job, Outcome, Port, Stage
+from tasks.page import Section
+from tasks.stage import Job, Outcome, Port, Rewriting, Stage
 
 LanguageCode = Annotated[str, AfterValidator(plain_code)]
 LanguageScore = Annotated[float, Field(ge=0, le=1)]
@@ -137,6 +140,18 @@ def _build(job: Job) -> Outcome:
     return build(job)
 
 
+def _sections(artifact: Artifact) -> Iterable[Section]:
+    from tasks.clean.page import sections  # pyarrow, and only wanted on a page
+
+    return sections(artifact)
+
+
+def _rewrite(job: Rewriting) -> Outcome:
+    from tasks.clean.rewrite import rewrite  # pyarrow: 0.2 s, and only wanted where it runs
+
+    return rewrite(job)
+
+
 STAGE = Stage(
     name="clean",
     says="extract text, detect its language, drop poor pages, each with its reason",
@@ -149,4 +164,6 @@ STAGE = Stage(
     selects=True,
     leaves_out=True,
     maps=True,
+    sections=_sections,
+    rewrite=_rewrite,
 )

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,21 +20,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from courlan import extract_domain
 
 from storage.parquet import strings
 from tasks.clean.config import CleanConfig
 from tasks.clean.judging import Verdicts
+from tasks.domains import domains_of
 
 KEPT = ""
 """The reason of what is kept."""
 TEXT, LANGUAGE = "text", "language"
 """The steps before the filters: a page without text, or taken down; a text in another language."""
 
-NO_HOST = "(files)"
-"""What stands for the host of pages that are files."""
-
-_HOST = r"^[a-z]+://(?:[^/?#@]*@)?(?P<host>[^/?#@]*)"
 _LANGUAGE_RULES = ("other_language", "unsure_language")
 _FACTS = ("id", "url", "reason", "language", "language_score")
 _MOST = 10  # domains, or languages, that are named of a reason
@@ -294,23 +289,3 @@ def _parts(pairs: Mapping[tuple[str, str], int]) -> tuple[Part, ...]:
         for name, reasons in grouped.items()
     )
     return tuple(sorted(parts, key=lambda part: (-part.pages, part.name)))
-
-
-def domains_of(urls: pa.ChunkedArray) -> pa.DictionaryArray:
-    """The registrable domain of each URL, example.co.uk of http://www.example.co.uk/a; its host,
-    where no public suffix ends it: localhost:8630.
-
-    courlan asks the public suffix list. Hosts are taken out of all URLs at once, and each host is
-    asked about once.
-    """
-    found = pc.struct_field(pc.extract_regex(urls, _HOST), "host")
-    hosts = pc.fill_null(found, "").combine_chunks().dictionary_encode()
-    domains = pa.array([_domain(host) for host in hosts.dictionary.to_pylist()], pa.string())
-    distinct = domains.dictionary_encode()  # several hosts may be of one domain
-    indices = distinct.indices.take(hosts.indices)
-    return pa.DictionaryArray.from_arrays(indices, distinct.dictionary)
-
-
-@lru_cache(maxsize=1 << 16)
-def _domain(host: str) -> str:
-    return extract_domain(f"http://{host}/") or host if host else NO_HOST

@@ -1,4 +1,4 @@
-"""One shard of documents without those whose page left the crawl: as a new cleaning gives them."""
+"""Documents without those whose page left the crawl: the bytes that a new cleaning gives."""
 
 from __future__ import annotations
 
@@ -8,11 +8,49 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from storage.parquet import read_table, strings, write_rows, write_table
+from storage.manifest import Manifest
+from storage.parquet import read_columns, read_table, shard_name, strings, write_rows, write_table
 from storage.records import DOCUMENT, ORIGIN, REJECT
 from storage.takedown import Forgotten
 from storage.workspace import Workspace
-from tasks.clean.clean import CleanPaths, Row, reject_forgotten
+from tasks.artifacts.pages import PAGES
+from tasks.clean.clean import (
+    TABLES,
+    CleanPaths,
+    Row,
+    count_reasons,
+    describe,
+    reject_forgotten,
+)
+from tasks.stage import Outcome, Rewriting, count_rows
+
+
+def rewrite(job: Rewriting) -> Outcome:
+    """Write the documents whose pages are still in the crawl."""
+    crawl, workspace = job.inputs["pages"], job.workspace
+    urls = set(read_columns(crawl.files("pages/"), ["url"])["url"].to_pylist())
+    for shard, target in _shards(job.old.input(PAGES).manifest, crawl.manifest):
+        tables = (job.old.files(f"{table}{shard}") for table in TABLES)
+        source = CleanedShard(*(paths[0] if paths else None for paths in tables))
+        rewrite_shard(source, urls, job.forgotten, workspace, target)
+    documents, rejects = (
+        sorted((workspace.data / folder).glob("part-*.parquet"))
+        for folder in ("documents", "rejects")
+    )
+    facts = {"dropped": count_reasons(rejects), **describe(documents)}
+    return Outcome(len(urls), count_rows(documents), facts)
+
+
+def _shards(before: Manifest, after: Manifest) -> list[tuple[str, CleanPaths]]:
+    """Name the files of a cleaning of `before`, and what cleaning `after` calls them.
+
+    A cleaning numbers the page files that are there; one without a page is not.
+    """
+    old, new = ([e.path for e in m.files if e.path.startswith("pages/")] for m in (before, after))
+    return [
+        (shard_name("", old.index(path), len(old)), CleanPaths.of(index, len(new)))
+        for index, path in enumerate(new)
+    ]
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ class Lender:
 
 def find_lender(job: Job) -> Lender | None:
     """Find the newest whole cleaning that this version of the stage made with this configuration
-    from a crawl that is whole, too; one of the recipe before all others.
+    from a crawl that is whole, too; one of the recipe before all others, and then of the instance.
 
     On a remote store what is not cached yet is fetched: text and page table, about a tenth of the
     WARC files that cleaning fetches in any case.
@@ -125,7 +125,9 @@ def find_lender(job: Job) -> Lender | None:
         and (found.stage, found.code.stage_version) == (job.stage.name, job.stage.version)
         and found.config == plain
     ]
-    alike.sort(key=lambda found: (found.run.recipe == job.recipe, found.version), reverse=True)
+    alike.sort(
+        key=lambda m: (m.run.recipe == job.recipe, m.name == job.instance, m.version), reverse=True
+    )
     for cleaning in alike:
         crawl = _whole_crawl(store, cleaning)
         if crawl is not None and store.is_whole(cleaning):

@@ -11,7 +11,7 @@ from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.crawl.checks import DEFAULTS, CrawlCheck, measures
 from tasks.crawl.sources import Source
-from tasks.stage import Job, Outcome, Stage
+from tasks.stage import Job, Outcome, Rewriting, Stage
 
 
 class CrawlConfig(Config):
@@ -39,6 +39,12 @@ def _build(job: Job) -> Outcome:
     return build(job)
 
 
+def _rewrite(job: Rewriting) -> Outcome:
+    from tasks.crawl.rewrite import rewrite  # pyarrow: 0.2 s, and only wanted where it runs
+
+    return rewrite(job)
+
+
 STAGE = Stage(
     name="crawl",
     says="fetch pages from the web or read them from files, and index them",
@@ -50,4 +56,5 @@ STAGE = Stage(
     takes="URLs asked for",
     selects=True,
     leaves_out=True,
+    rewrite=_rewrite,
 )

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
@@ -20,12 +20,30 @@ from storage.parquet import read_table
 from storage.workspace import Workspace
 from tasks.crawl.captures import RejectedUrl
 from tasks.crawl.catalogue import FetchedPage
+from tasks.stage import Outcome, Rewriting
 
 Rule = Callable[[FetchedPage], str | None]
 """What says that a page is to be left out, or None."""
 
 _CHUNK_BYTES = 1 << 20
 _KEPT_TYPES = WarcRecordType.response | WarcRecordType.resource
+
+
+def rewrite(job: Rewriting) -> Outcome:
+    """Write a sealed crawl without the pages that it holds of what was taken down."""
+    from tasks.crawl.index import Crawled, write_crawl  # it copies by what stands below
+
+    old, rules = job.old, cast("Mapping[str, str]", job.held.found)
+    tables = zip(old.files("pages/"), old.files("fetches/"), strict=True)
+    hosts = [row for path in old.files("hosts") for row in read_table([path]).to_pylist()]
+    crawled = Crawled(
+        [SealedShard(*paths) for paths in tables],
+        read_rejects(old.files("rejects")),
+        old.files("warc/"),
+        hosts,
+    )
+    stats = write_crawl(job.workspace, crawled, lambda page: rules.get(page.page_id))
+    return Outcome(stats.pop("rows_in"), stats.pop("rows_out"), stats)
 
 
 @dataclass(frozen=True)

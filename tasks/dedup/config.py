@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from itertools import takewhile
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.scores import SCORES
 from tasks.checks import CHECKS_SAY, with_defaults
@@ -16,6 +18,7 @@ from tasks.dedup.checks import DEFAULTS, DedupCheck, measures
 from tasks.dedup.evaluation import Decontamination
 from tasks.dedup.methods import Exact, Method, MinHash, PairMethod, TextMethod
 from tasks.dedup.shingles import Shingles
+from tasks.page import Section
 from tasks.stage import Job, Outcome, Port, Stage
 
 PlainRule = Literal[
@@ -148,6 +151,12 @@ def _build(job: Job) -> Outcome:
     return build(job)
 
 
+def _sections(artifact: Artifact) -> Iterable[Section]:
+    from tasks.dedup.page import sections  # pyarrow, and only wanted on a page
+
+    return sections(artifact)
+
+
 STAGE = Stage(
     name="dedup",
     says="keep the best document of each cluster of duplicates",
@@ -164,4 +173,5 @@ STAGE = Stage(
     selects=True,
     drops={"duplicates": "duplicate", "already_there": "in an earlier corpus"},
     maps=True,
+    sections=_sections,
 )

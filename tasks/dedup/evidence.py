@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.parquet import read_columns, strings
-from tasks.dedup.trace import evidence_columns
+from tasks.artifacts.documents import duplicate_columns
 
 Counts = npt.NDArray[np.int64]
 
@@ -70,7 +70,7 @@ class DomainPair:
 
 def read_evidence(duplicates: Sequence[Path], columns: Sequence[str]) -> pa.Table:
     """These columns of all evidence; `kept_in` is empty where it was not written yet."""
-    held = set(evidence_columns(duplicates))
+    held = set(duplicate_columns(duplicates))
     table = read_columns(duplicates, [name for name in columns if name in held])
     for name in columns:
         if name not in held:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 from tasks.artifacts.adapter import ADAPTER
+from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.model import MODEL
 from tasks.checks import CHECKS_SAY, with_defaults
@@ -16,7 +18,8 @@ from tasks.finetune.checks import DEFAULTS, FinetuneCheck, measures
 from tasks.finetune.pairs import Definitions, PairSource
 from tasks.lm.config import ComputeConfig
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
-from tasks.stage import Job, Outcome, Port, Stage
+from tasks.page import Section
+from tasks.stage import Job, Outcome, Port, Rewriting, Stage
 
 
 class FinetuneConfig(Config):
@@ -52,6 +55,18 @@ def _build(job: Job) -> Outcome:
     return build(job)
 
 
+def _sections(artifact: Artifact) -> Iterable[Section]:
+    from tasks.lm.page import sections  # pyarrow, and only wanted on a page
+
+    return sections(artifact)
+
+
+def _rewrite(job: Rewriting) -> Outcome:
+    from tasks.finetune.rewrite import rewrite  # pyarrow: 0.2 s, and only wanted where it runs
+
+    return rewrite(job)
+
+
 STAGE = Stage(
     name="finetune",
     says="train an adapter on instruction pairs from the documents, and merge it",
@@ -69,4 +84,6 @@ STAGE = Stage(
     parts={"pairs": "pairs to train on", "held_out_pairs": "pairs held out"},
     grows=False,
     trains=True,
+    sections=_sections,
+    rewrite=_rewrite,
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator
 
+from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.model import MODEL
 from tasks.artifacts.sequences import SEQUENCES
 from tasks.artifacts.tokenizer import TOKENIZER
@@ -14,6 +16,7 @@ from tasks.config import Config, knob
 from tasks.lm.config import ComputeConfig, OptimizerConfig
 from tasks.lm.models import Model, Qwen3
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
+from tasks.page import Section
 from tasks.pretrain.checks import DEFAULTS, PretrainCheck, measures
 from tasks.stage import Job, Outcome, Port, Stage
 
@@ -42,6 +45,12 @@ def _build(job: Job) -> Outcome:
     return build(job)
 
 
+def _sections(artifact: Artifact) -> Iterable[Section]:
+    from tasks.lm.page import sections  # pyarrow, and only wanted on a page
+
+    return sections(artifact)
+
+
 STAGE = Stage(
     name="pretrain",
     says="train a base model within a token budget; a stopped run goes on from its checkpoint",
@@ -57,4 +66,5 @@ STAGE = Stage(
     score="validation_bits_per_byte",
     grows=False,
     trains=True,
+    sections=_sections,
 )

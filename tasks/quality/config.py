@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.scores import SCORES
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
+from tasks.page import Section
 from tasks.quality.checks import DEFAULTS, QualityCheck, measures
 from tasks.quality.classifiers import Classifier
 from tasks.stage import Job, Outcome, Port, Stage
@@ -87,6 +90,12 @@ def _build(job: Job) -> Outcome:
     return build(job)
 
 
+def _sections(artifact: Artifact) -> Iterable[Section]:
+    from tasks.quality.page import sections  # pyarrow, and only wanted on a page
+
+    return sections(artifact)
+
+
 STAGE = Stage(
     name="quality",
     says="score documents by a classifier; those that score low go no further",
@@ -98,4 +107,5 @@ STAGE = Stage(
     ports=(Port("documents", DOCUMENTS, recorded_as="clean"),),
     selects=True,
     maps=True,
+    sections=_sections,
 )

@@ -26,6 +26,7 @@ def seal(
     name: str,
     content: str,
     *,
+    instance: str = "",
     inputs: Mapping[str, Manifest] | None = None,
     checks: tuple[CheckResult, ...] = (),
     held: bool = False,
@@ -34,6 +35,7 @@ def seal(
 ) -> Manifest:
     """Put an artifact of stage `name` with some content into the store, or into quarantine.
 
+    It has the name of its stage, or that of an `instance`.
     `inputs` are by the names that they are recorded under; without them the newest are taken.
     `took` are `work_bytes` and `memory_bytes`.
     """
@@ -45,7 +47,7 @@ def seal(
     with store.building(name, key) as workspace:
         workspace.write_json("content.json", content)
         draft = Draft(
-            name=name,
+            name=instance or name,
             stage=name,
             type=stage.output.name,
             fingerprint=key,

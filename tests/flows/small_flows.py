@@ -21,9 +21,9 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.runners import Runner, Threads, submitting_to
-from flows.stage_run import handed
 from storage.errors import CorpusTooSmall
 from tasks.progress import SilentReporter, note, report_to
+from tasks.stage import handed
 from tests.flows.servers import ROOT
 
 SAID: list[str] = []

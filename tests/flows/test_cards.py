@@ -11,10 +11,9 @@ import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
 
-from flows.export.cards import _size, card
+from flows.export.cards import card, listed, size_category
 from flows.export.provenance import provenance, public
-from flows.export.stage_prose import listed, sentence
-from flows.stages import STAGES
+from flows.stages import STAGES, type_of
 from storage.manifest import CheckResult, Manifest
 from storage.records import DOCUMENT, REJECT
 from storage.store import Store
@@ -69,16 +68,27 @@ def test_dataset_cards_are_what_the_hub_reads(cards: dict[str, str]) -> None:
 
 
 def test_the_lineage_is_told_in_order(cards: dict[str, str], store: Store) -> None:
-    text = cards["finetune"]
-    told = re.findall(r"^\d+\. \*\*(\w+)\*\*", text, re.M)
-    assert told == list(STAGES)
-    for name in STAGES:
-        manifest = store.resolve(name)
-        row = f"| `{manifest.label}` | `{manifest.digest[:12]}` | {manifest.rows_in:,} | "
-        assert row + f"{manifest.rows_out:,} {STAGES[name].unit} |" in text
-    assert re.search(r"Left out: 1 `no_text` and 1 `too_few_words`", text)
-    assert re.search(r"Left out: 1 `http_404` and \d+ `\w+`", text)
-    assert f"Left out: {store.resolve('dedup').stats['duplicates']} duplicates." in text
+    told = _rows(cards["finetune"], "How it was made")
+    made = [store.resolve(name) for name in STAGES]
+    assert [row[0] for row in told] == [f"`{manifest.label}`" for manifest in made]
+    for row, manifest in zip(told, made, strict=True):
+        stage = STAGES[manifest.stage]
+        assert row[1:5] == [
+            f"`{manifest.digest[:12]}`",
+            stage.says,
+            f"{manifest.rows_in:,} {stage.unit_in}",
+            type_of(manifest).amount(manifest),
+        ]
+        dropped = [f"{count:,} `{reason}`" for reason, count in stage.dropped(manifest).items()]
+        assert row[5] == ", ".join(dropped)
+    assert "1 `http_404`" in told[0][5] and told[1][5] == "1 `no_text`, 1 `too_few_words`"
+
+
+def _rows(text: str, section: str) -> list[list[str]]:
+    """Give the cells of the first table of a section."""
+    body = text.partition(f"## {section}")[2].partition("\n## ")[0]
+    lines = [line for line in body.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def test_scores_stand_beside_the_simple_models(cards: dict[str, str], store: Store) -> None:
@@ -90,7 +100,7 @@ def test_scores_stand_beside_the_simple_models(cards: dict[str, str], store: Sto
 
     text = cards["pretrain"]
     assert "| unigram tokens | " + score(shard["unigram_bits_per_byte"]) in text
-    assert "| `xz -9` | " + score(shard["xz_bits_per_byte"]) in text
+    assert "| xz -9 | " + score(shard["xz_bits_per_byte"]) in text
     assert "documents | this model | " + score(base["validation_bits_per_byte"]) in text
     text = cards["finetune"]
     assert "documents | its base model | " + score(base["validation_bits_per_byte"]) in text
@@ -232,19 +242,32 @@ def test_checks_and_takedowns_are_said(tmp_path: Path) -> None:
     manifest = secretive(tmp_path, checks=(check,), forgotten=("one", "two"))
     text = card(Store(tmp_path), manifest, "out")
     assert "| share\\|kept | 0.25 | no |" in text
-    assert "What takedowns name was left out too (2 of them)." in text
+    assert _rows(text, "How it was made")[-1][5].endswith("2 takedowns")
 
 
 def test_a_card_of_another_version_keeps_to_what_it_knows(tmp_path: Path) -> None:
     manifest = seal(tmp_path, "dedup", "20261121-01", documents(document(1)), config={"new": 1})
-    assert "The stage `dedup` ran with the configuration below." in sentence(manifest)
     assert "new: 1" in card(Store(tmp_path), manifest, "out")
+
+
+def test_a_card_of_a_stage_that_is_not_known_here(tmp_path: Path) -> None:
+    clean = secretive(tmp_path)
+    files = {"pairs/part-0.parquet": pa.table({"question": ["why"]}), "report.json": b"{}"}
+    says = {"stage": "match", "type": "matches", "config": {"n": 1}}
+    manifest = seal(tmp_path, "mine", "20261121-05", files, inputs=(clean,), **says)
+    text = card(Store(tmp_path), manifest, "out")
+    data = DatasetCard(text).data
+    assert data.language == ["en", "no"] and data.task_categories is None
+    assert [config["config_name"] for config in data.to_dict()["configs"]] == ["pairs"]
+    assert "| `question` | `string` |" in text and "Matches: 1 rows" in text
+    row = _rows(text, "How it was made")[-1]
+    assert (row[0], row[2:5]) == ("`mine@20261121-05`", ["`match`", "0 rows", "1 rows"])
 
 
 def test_small_words() -> None:
     assert listed(["a"]) == "a" and listed(["a", "b", "c"]) == "a, b and c"
     bounds = [0, 999, 1000, 99_999, 100_000, 10**6, 10**9 - 1, 10**9]
-    assert [_size(rows) for rows in bounds] == [
+    assert [size_category(rows) for rows in bounds] == [
         "n<1K",
         "n<1K",
         "1K<n<10K",

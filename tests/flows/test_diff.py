@@ -22,7 +22,7 @@ from flows.diff.artifacts import Diff, diff
 from flows.diff.render import show_diff
 from flows.diff.rows import diff_rows, hash_rows, read_rows, unmatched
 from storage.errors import DamagedArtifact, RequestError
-from storage.manifest import CheckResult, CodeRef, Manifest
+from storage.manifest import CheckResult, CodeRef, InputRef, Manifest
 from storage.records import DOCUMENT, DUPLICATE, FETCH, ORIGIN, PAIR, REJECT, STEP, sequence_schema
 from storage.store import Store
 from tests.flows.conftest import Phusa
@@ -393,6 +393,18 @@ def test_other_names_are_refused(place: Path) -> None:
     other = seal(place, "dedup", "20261121-05", {"duplicates.parquet": part([], DUPLICATE)})
     with pytest.raises(RequestError, match=r"clean@20261121-03 and dedup.*two versions of one"):
         diff(Store(place), old, other)
+
+
+def test_two_that_one_stage_made_are_compared(place: Path) -> None:
+    """Instances of a recipe: their inputs may be of different names, too."""
+    old, _ = two_versions(place)
+    source = seal(place, "crawled", "20261121-07", {"x": b"x"}, stage="crawl")
+    other = seal(place, "strict", "20261121-06", {"x": b"x"}, stage="clean")
+    references = {"crawl": InputRef(name="crawled", version=source.version, digest="")}
+    found = diff(Store(place), old, other.model_copy(update={"inputs": references}))
+    assert (found.old, found.new) == (old.label, "strict@20261121-06")
+    (crawl,) = found.inputs
+    assert crawl.new == "crawled@20261121-07" and crawl.old == "crawl@20261121-01"
 
 
 def test_sequences_are_compared_whole_and_name_a_url(place: Path) -> None:

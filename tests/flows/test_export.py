@@ -27,7 +27,7 @@ from storage.manifest import Manifest, utc_now
 from storage.records import FETCH, PAGE, REJECT
 from storage.store import Store
 from tests.conftest import ROOT
-from tests.flows.conftest import Phusa
+from tests.flows.conftest import Cli, Phusa
 from tests.flows.sealed import seal
 
 
@@ -216,7 +216,7 @@ def test_tables_without_a_row_are_left_out(tmp_path: Path, offline: Callable[...
     folder = export(Store(tmp_path / "store"), manifest, tmp_path / "out")
     assert names(folder) == {"README.md", "pages/part-00000-of-00002.parquet"}
     card = folder.joinpath("README.md").read_text()
-    assert "`fetches`, `rejects` and `hosts` have no row here" in card
+    assert "`fetches` and `rejects` have no row here" in card
     said = offline(f"FOLDER = {str(folder)!r}\n{_LOAD_ALL}", tmp_path)
     assert json.loads(said.partition("RESULT ")[2])[0].keys() == {"pages/train"}
 
@@ -274,12 +274,26 @@ def test_what_comes_to_the_place_meanwhile_stays(
     assert names(target) == {"mine.txt"} and not (tmp_path / ".out.exporting").exists()
 
 
-def test_an_artifact_without_such_a_form_is_refused(tmp_path: Path) -> None:
-    manifest = seal(tmp_path, "scores", "20261121-01", {"scores.json": b"{}"})
-    with pytest.raises(
-        RequestError, match=r"scores@20261121-01; expected one of crawl, .*finetune"
-    ):
-        export(Store(tmp_path), manifest, tmp_path / "out")
+def test_an_artifact_of_an_unknown_stage_is_a_dataset_of_its_tables(
+    tmp_path: Path, offline: Callable[..., str]
+) -> None:
+    files: dict[str, pa.Table | bytes] = {
+        "near/part-0.parquet": pa.table({"a": [1, 2]}),
+        "near/part-1.parquet": pa.table({"a": [3]}),
+        "by/far/part-0.parquet": pa.table({"b": ["x"]}),
+        "two words.parquet": pa.table({"c": [0.5]}),
+        "none/part-0.parquet": pa.table({"d": pa.array([], pa.int8())}),
+        "report.json": b"{}",
+    }
+    manifest = seal(tmp_path / "store", "mine", "20261121-01", files, stage="match", type="matches")
+    folder = export(Store(tmp_path / "store"), manifest, tmp_path / "out")
+    assert names(folder) == {*files, "README.md"} - {"none/part-0.parquet"}
+    said = offline(f"FOLDER = {str(folder)!r}\n{_LOAD_ALL}", tmp_path)
+    rows, _ = json.loads(said.partition("RESULT ")[2].replace("NaN", "0"))
+    counts = {config: count for config, (count, _) in rows.items()}
+    assert counts == {"near/train": 3, "by_far/train": 1, "two words/train": 1}
+    code = "".join(re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.S))
+    assert offline(code, tmp_path).strip()
 
 
 def test_damage_is_found_on_the_way(small: SimpleNamespace, tmp_path: Path) -> None:
@@ -407,5 +421,38 @@ def test_the_card_of_a_marked_model_says_so_and_not_what(store: Store, tmp_path:
     )
     takedown.mark(copy.backend, made, taken, 10)
     text = card(copy, made, "model")
-    assert "was taken down (1 takedown): train it again" in text
+    assert "was taken down (takedowns: 1): train it again" in text
     assert "secret.example" not in text
+
+
+# --- phusa sample -----------------------------------------------------------------------------
+
+
+def test_a_model_goes_on_and_an_adapter_answers(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fake:
+        def __init__(self, folder: Path) -> None:
+            self._folder = folder
+
+        def continue_text(self, prompt: str, sampling: object) -> str:
+            return f"{self._folder} continues {prompt}"
+
+        def answer(self, prompt: str, sampling: object) -> str:
+            return f"{self._folder} answers {prompt}"
+
+    monkeypatch.setattr("tasks.lm.generate.Sampler", Fake)
+    for name, stage, place in (("mine", "pretrain", ""), ("lora", "finetune", "merged/")):
+        seal(tmp_path, name, "1", {f"{place}config.json": b"{}"}, stage=stage)
+    place_of = tmp_path / "versions"
+    said = cli("sample", "mine", "a b", "--store", tmp_path)
+    assert said.out == f"{place_of}/mine/1/data continues a b\n"
+    said = cli("sample", "lora", "a b", "--store", tmp_path)
+    assert said.out == f"{place_of}/lora/1/data/merged answers a b\n"
+
+
+def test_what_is_no_model_gives_no_sample(tmp_path: Path, cli: Cli) -> None:
+    for name, kind in (("clean", "documents"), ("elsewhere", "artifact")):
+        seal(tmp_path, name, "1", {"a": b""})
+        said = cli("sample", name, "x", "--store", tmp_path)
+        assert said.code == 2 and f"an artifact of type {kind}, with no model in it" in said.err

@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
-from flows.forget.purge import Purge
-from flows.forget.record import look
 from flows.listing import describe
 from flows.stages import STAGES
+from flows.takedown.purge import Purge
+from flows.takedown.record import look
 from storage import lease, takedown
 from storage.errors import RequestError
 from storage.layout import lease_key, quarantine_key
@@ -159,13 +159,13 @@ def purged(
 
 EARLIER = {"id": "earlier", "kind": "domain", "value": "gone.org"}
 KILLS = (
-    "flows.forget.rewriting:Rewriter.clean",  # the crawl is sealed
+    "tasks.clean.rewrite:rewrite",  # the crawl is sealed
     "flows.run:build_like",  # so is the cleaning
-    "flows.forget.rewriting:Rewriter.finetune",  # all but the adapter
+    "tasks.finetune.rewrite:rewrite",  # all but the adapter
     "storage.takedown:carry_marks",  # the adapter too, and its mark is missing
-    "flows.forget.purge:Purge._bury",  # aliases have moved
+    "flows.takedown.purge:Purge._bury",  # aliases have moved
     "storage.backends.local:LocalBackend.delete",  # one version has its tombstone, and its data
-    "flows.forget.purge:drop_leftovers",  # all are gone
+    "flows.takedown.purge:drop_leftovers",  # all are gone
 )
 
 
@@ -542,7 +542,7 @@ def test_what_is_in_quarantine_goes_too(
 
 def test_forgetting_is_light() -> None:
     code = (
-        "import sys, flows.cli, flows.forget.record, flows.forget.render, flows.forget.purge\n"
+        "import sys, flows.cli, flows.takedown.purge\n"
         "heavy = {'prefect', 'torch', 'transformers', 'datasets', 'trafilatura'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )

@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from flows.funnel.cleaning import find_cleaning
-from flows.funnel.pictures import draw_funnel, draw_histograms
+from flows.funnel import find_cleaning
 from storage.errors import RequestError
 from storage.records import DOCUMENT, signals_schema
 from storage.store import Store
 from tasks.clean.config import CleanConfig
 from tasks.clean.filters import Length, UrlBlocklist
+from tasks.clean.pictures import draw_funnel, draw_histograms
 from tasks.config import identity
 from tests.flows.cleaned import seal_cleaned
 from tests.flows.conftest import Cli

@@ -15,6 +15,7 @@ from flows.listing import describe, list_artifacts
 from storage import takedown
 from storage.errors import DamagedArtifact, RequestError, UnknownArtifact
 from storage.manifest import CheckResult, CodeRef, Manifest, RunRef
+from storage.records import HOST
 from storage.sealing import Draft, bury, quarantine, withdraw
 from storage.store import Store
 from storage.takedown import Takedown
@@ -48,6 +49,8 @@ def _hold(store: Store, name: str = "clean", key: str = "held") -> Manifest:
             workspace,
             Draft(
                 name=name,
+                stage=name,
+                type="documents",
                 fingerprint=key,
                 config={},
                 inputs={},
@@ -269,6 +272,8 @@ def test_artifacts_in_json(place: Store, all_states: SimpleNamespace, cli: Cli) 
     assert rows[of.sealed.label] == {
         "name": "clean",
         "version": of.sealed.version,
+        "stage": "clean",
+        "type": "documents",
         "state": "sealed",
         "aliases": ["best", "prod"],
         "created": of.sealed.created.isoformat(),
@@ -313,9 +318,29 @@ def test_show_in_json(place: Store, all_states: SimpleNamespace, cli: Cli) -> No
     assert (shown["state"], shown["version"]) == ("quarantined", of.held.version)
     assert [check["passed"] for check in shown["checks"]] == [False, False, True]
     assert shown["folder"] == str(place.folder(of.held))
+    assert (shown["stage"], shown["type"]) == ("clean", "documents")
     shown = json.loads(cli("show", "clean@prod", "--json", "--store", place.address).out)
     assert (shown["state"], shown["aliases"]) == ("sealed", ["best", "prod"])
     assert shown["made_from"] == [{"artifact": of.crawl.label, "lineage": []}]
+
+
+def test_stages_and_types_that_are_not_known_here(place: Store, cli: Cli) -> None:
+    root = Path(place.address)
+    seal(root, "mine", "1", {"a": b""}, stage="match", type="matches", stats={"hosts": 3})
+    seal(root, "old", "1", {"a": b""})
+    row = dict.fromkeys(HOST.names, 1) | {"host": "h.example"}
+    seal(root, "theirs", "1", {"a": b""}, stats={"hosts": [row, {"host": "i.example"}]})
+    listed = json.loads(cli("artifacts", "--json", "--store", place.address).out)
+    found = {row["name"]: (row["stage"], row["type"]) for row in listed}
+    assert found == {
+        "mine": ("match", "matches"),
+        "old": ("old", "artifact"),
+        "theirs": ("theirs", "artifact"),
+    }
+    facts = _words(cli("show", "mine", "--store", place.address).out)
+    assert facts["stage"] == ["match,", "which", "makes:", "matches"] and facts["hosts"] == ["3"]
+    said = cli("show", "theirs", "--store", place.address).out
+    assert "h.example" in _rows(said) and "i.example" in _rows(said)
 
 
 @pytest.fixture

@@ -20,15 +20,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from fastwarc.warc import ArchiveIterator as FastIterator
 from fastwarc.warc import WarcRecordType
 from warcio.archiveiterator import ArchiveIterator
 
+from flows.graph import graph_of
+from flows.recipe import load_recipe
 from flows.stages import STAGES
 from storage.store import Store
 from tasks.lm.checkpoint import load_model
-from tests.conftest import ROOT
-from tests.flows.conftest import Phusa
+from tests.conftest import ROOT, recipe_of
+from tests.flows.conftest import Cli, Phusa
+from tests.site import TinySite
 
 Listed = Callable[[Path], list[dict[str, Any]]]
 NUM_KILLS = 12
@@ -163,6 +167,36 @@ def test_killed_anywhere_it_goes_on(
     assert len(artifacts(tmp_path)) == len(STAGES)
 
 
+@pytest.mark.fleet
+def test_a_nightly_run_cleans_what_changed(phusa: Phusa, cli: Cli, tmp_path: Path) -> None:
+    with TinySite() as site:
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump(recipe_of(site)))
+        where = (path, "--store", tmp_path / "store")
+        store = Store(tmp_path / "store")
+        for stage in ("crawl", "clean"):
+            phusa("run", *where, "--only", stage)
+        first = store.resolve("clean")
+        assert "reused_pages" not in first.stats
+        gone, other = "/silt.mod3.html", "/silt.mod5.html"
+        site.pages[other] = site.pages[other].replace(b"</p>", b" in truth.</p>", 1)
+        site.pages["/"] = site.pages["/"].replace(gone.encode(), other.encode())
+        phusa("run", *where, "--only", "crawl", "--force", "crawl")
+        said = phusa("run", *where, "--only", "clean").stdout
+    copied = store.resolve("clean")
+    assert copied.rows_in == first.rows_in - 1
+    assert copied.stats["reused_pages"] == copied.rows_in - 2  # the index and the other one
+    assert copied.stats["reused_from"] == first.label
+    assert f"are as {first.label} found them" in said
+    shown = cli("show", "clean", "--store", store.address).out
+    assert "reused_pages" in shown and first.label in shown
+    phusa("run", *where, "--only", "clean", "--force", "clean")
+    scratch = store.resolve("clean")
+    assert scratch.version != copied.version and "reused_pages" not in scratch.stats
+    assert scratch.files == copied.files  # paths, sizes and sha256, volatile ones too
+    assert scratch.digest == copied.digest != first.digest
+
+
 def test_warc_opens_in_fastwarc_and_warcio(store: Store) -> None:
     crawl = store.resolve("crawl")
     (warc,) = store.files(crawl, "warc/")
@@ -237,7 +271,9 @@ def test_models_open_in_transformers_and_peft(store: Store) -> None:
     torch.testing.assert_close(adapted, merged, atol=1e-4, rtol=0)
 
 
-def test_the_run_is_a_readable_graph(store: Store, prefect_env: dict[str, str]) -> None:
+def test_the_run_is_a_readable_graph(
+    store: Store, recipe: Path, prefect_env: dict[str, str]
+) -> None:
     """The pipeline's page shows one node for each stage, linked as the river flows."""
     api = prefect_env["PREFECT_API_URL"]
 
@@ -261,6 +297,6 @@ def test_the_run_is_a_readable_graph(store: Store, prefect_env: dict[str, str]) 
         }
         for node in nodes.values()
     }
-    assert edges == {name: set(stage.inputs) for name, stage in STAGES.items()}
+    assert edges == {i.name: set(i.upstream) for i in graph_of(load_recipe(recipe))}
     shown = ask("/artifacts/filter", {"artifacts": {"key": {"any_": ["dedup"]}}})
     assert any(dedup.version in artifact["data"] for artifact in shown)

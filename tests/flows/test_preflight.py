@@ -22,7 +22,7 @@ from tests.flows.by_hand import recipe, seal
 from tests.flows.conftest import Cli
 from tests.site import TinySite
 
-ALL = frozenset(STAGES)
+ALL = tuple(STAGES)
 HUGE = 10**16
 
 
@@ -45,11 +45,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 def _steps(store: Store, *forced: str, **changes: object) -> list[Step]:
-    return plan(recipe(**changes), store, Selection(force=frozenset(forced)))
+    return plan(recipe(**changes), store, Selection(force=forced))
 
 
 def _needs(store: Store, steps: list[Step]) -> dict[str, Need]:
-    return {need.stage: need for need in estimate(store, steps)}
+    return {need.instance: need for need in estimate(store, steps)}
 
 
 # --- estimates ----------------------------------------------------------------------------------
@@ -63,8 +63,8 @@ def test_an_estimate_is_what_the_last_build_took(full: Store) -> None:
 
 def test_what_is_reused_or_given_needs_nothing(full: Store) -> None:
     assert estimate(full, _steps(full)) == []
-    given = plan(recipe(), full, Selection(only=("shard",), force=({"shard"})))
-    assert [need.stage for need in estimate(full, given)] == ["shard"]
+    given = plan(recipe(), full, Selection(only=("shard",), force=("shard",)))
+    assert [need.instance for need in estimate(full, given)] == ["shard"]
 
 
 def test_a_first_run_has_no_estimate_and_passes(tmp_path: Path, machine: dict[str, int]) -> None:
@@ -104,6 +104,14 @@ def test_needs_grow_with_the_inputs(full: Store) -> None:
 def test_needs_shrink_with_the_inputs(full: Store) -> None:
     seal(full, recipe(), "crawl", "y" * 497)
     assert _needs(full, _steps(full))["clean"].work_bytes == 5_000
+
+
+def test_needs_are_told_by_instance(full: Store) -> None:
+    other = {"vocab_size": 400}
+    seal(full, recipe(tokenizer=other), "tokenizer", "z", instance="small", work_bytes=700)
+    small = {"small": {"stage": "tokenizer", **other}}
+    steps = _steps(full, "small", tokenizer={}, stages=small)
+    assert {name: need.work_bytes for name, need in _needs(full, steps).items()} == {"small": 700}
 
 
 def test_growth_weighs_all_inputs_of_a_stage(full: Store) -> None:
@@ -199,7 +207,7 @@ def path(tmp_path: Path, tiny_site: TinySite) -> Path:
     found = tmp_path / "r.yaml"
     source = {"kind": "web", "seeds": ["http://a.example/"], "contact": "me@a.example"}
     raw = recipe_of(tiny_site) | {"name": "r", "crawl": {"source": source}}
-    found.write_text(yaml.safe_dump({"name": "r", "crawl": raw["crawl"]}))
+    found.write_text(yaml.safe_dump({"name": "r", "crawl": raw["crawl"], "finetune": {}}))
     return found
 
 
@@ -236,4 +244,4 @@ def test_without_the_look_ahead(
     done = cli("run", *words)
     assert done.code == 1 and "Began" in done.err
     listed = json.loads(cli("plan", *words, "--json").out)
-    assert {row["stage"]: row["disk_bytes"] for row in listed}["dedup"] == HUGE
+    assert {row["instance"]: row["disk_bytes"] for row in listed}["dedup"] == HUGE

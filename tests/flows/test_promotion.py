@@ -119,6 +119,15 @@ def test_held_out_sets_that_differ_are_told(store: Store) -> None:
     assert told[1] == "the two were measured on held-out sets of different inputs"
 
 
+def test_a_holder_that_another_stage_made_is_not_compared_with(store: Store) -> None:
+    root = Path(store.address)
+    seal(root, "mine", "1", {"a": b"1"}, stage="finetune", stats={"held_out_bits_per_byte": 0.1})
+    seal(root, "mine", "2", {"a": b"2"}, stage="pretrain", stats={SCORE: 1.0})
+    promote(store, "mine@1", "prod")
+    (note,) = promote(store, "mine@2", "prod").notes
+    assert "not compared with mine@1" in note
+
+
 def test_a_holder_of_which_nothing_is_left_is_not_compared_with(store: Store) -> None:
     _model(store, "1", 1.0)
     _model(store, "2", 2.0)

@@ -14,12 +14,13 @@ import yaml
 
 from flows.plan import Selection, Step, plan
 from flows.recipe import load_recipe
-from flows.run_page.quality import quality_section, scored_samples
+from flows.stages import open_artifact
 from flows.trace.page import trace
 from storage.manifest import Manifest
 from storage.records import UNSCORED
 from storage.store import Store
-from tasks.quality.trace import QualityTrace
+from tasks.artifacts.scores import ScoresFinding
+from tasks.quality.page import sections
 from tests.flows.conftest import Cli, Phusa
 
 pytestmark = pytest.mark.fleet  # minutes of whole runs
@@ -60,9 +61,10 @@ def test_the_river_without_a_classifier_lets_everything_pass(store: Store) -> No
     assert [entry.path for entry in made.files] == ["quality.json"]
     documents = rows(store, store.resolve("dedup"), "documents/")
     assert all(row["quality"] == UNSCORED for row in documents)
-    assert not quality_section(store, made, "built") and not scored_samples(store, made, ())
+    seen = open_artifact(store, made)
+    assert not list(sections(seen)) and not list(seen.type.samples(seen, ()))
     (visit,) = [v for v in trace(store, documents[0]["url"]).visits if v.stage == "quality"]
-    assert visit.finding == QualityTrace(False, (), ())
+    assert visit.finding == ScoresFinding(False, (), ())
 
 
 def test_documents_are_scored_dropped_traced_and_forgotten(
@@ -91,11 +93,12 @@ def test_documents_are_scored_dropped_traced_and_forgotten(
     assert f"dropped: low_quality: {rejects[0]['value']}, wanted {rejects[0]['threshold']}" in said
 
     # Its page shows what a person needs to judge it.
-    page = quality_section(place, made, "built")
-    assert "AUC" in page and "data:image/png" in page and "What speaks for good" in page
-    assert "data:image/png" not in quality_section(place, made, "reused")
-    samples = scored_samples(place, made, ())
-    assert samples.count("```text") == 5 and samples.index("lowest") < samples.index("highest")
+    seen = open_artifact(place, made)
+    (shown,) = sections(seen)
+    assert "AUC" in shown.markdown and "What speaks for good" in shown.markdown
+    assert [picture.png[:4] for picture in shown.pictures] == [b"\x89PNG"]
+    samples = [text.partition(":")[0] for text in seen.type.samples(seen, ())]
+    assert samples == ["lowest", "low", "middle", "high", "highest"]
 
     # A hit as long as the examples are what they were.
     assert step(scoring, place).action == "reuse"

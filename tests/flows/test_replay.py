@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from flows.replay import KEPT, Change, replay
+from flows.replay import Change, replay
 from storage.errors import RequestError
+from storage.parquet import shard_name
+from storage.records import signals_schema
 from storage.store import Store
 from tasks.clean.config import CleanConfig
 from tasks.clean.filters import GopherQuality, Length
+from tasks.clean.funnel import KEPT
 from tests.flows.conftest import Cli
-from tests.flows.test_earlier import Nights
+from tests.flows.sealed import seal
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """A cleaning of four texts of three English words (0.5), all kept."""
-    place = Store(str(tmp_path / "store"))
-    Nights(place)()
-    return place
+
+    def text(number: int) -> dict[str, Any]:
+        facts = {"id": f"{number:032x}", "url": f"http://a.example/{number}", "reason": KEPT}
+        return {**facts, "language": "en", "language_score": 0.5, "num_words": 3.0}
+
+    schema = signals_schema(["num_words"])
+    parts = ([text(0), text(1), text(2)], [text(3)])
+    files: dict[str, pa.Table | bytes] = {
+        shard_name("signals", index, 2): pa.Table.from_pylist(rows, schema=schema)
+        for index, rows in enumerate(parts)
+    }
+    seal(tmp_path / "store", "clean", "20261121-020101-000-bbbb", files)
+    return Store(str(tmp_path / "store"))
 
 
 def test_another_bound_is_another_verdict(store: Store) -> None:

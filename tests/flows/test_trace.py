@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,19 +17,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from flows.trace.model import Share, trace_model
-from flows.trace.page import GONE, FinetuneTrace, choose_artifacts, trace
+from flows.trace.page import GONE, NOT_LOOKED_INTO, Visit, choose_artifacts, show_trace, trace
 from storage.errors import RequestError
 from storage.identities import document_id
 from storage.manifest import Manifest
 from storage.parquet import read_table
-from storage.records import REJECT
+from storage.records import PAIR, REJECT
 from storage.store import Store
 from storage.warc import read_body
+from tasks.artifacts.adapter import AdapterFinding
+from tasks.artifacts.prose import steps
+from tasks.artifacts.tokenizer import TokenizerFinding
 from tasks.lm.sequences import Sequences
 from tests.conftest import ROOT
 from tests.flows.conftest import Phusa
+from tests.flows.river import PART, A, B, River, doc, documents, table
 from tests.site import TinySite
 
 
@@ -222,7 +228,7 @@ def test_data_that_is_gone_is_said_to_be(
     }  # fmt: skip
     assert at["dedup"].finding == intact["dedup"].finding  # which leads on without the others
     assert at["pretrain"].problem == f"{shard}: {GONE}"
-    tuned: FinetuneTrace = at["finetune"].finding
+    tuned: AdapterFinding = at["finetune"].finding
     assert tuned.pairs == intact["finetune"].finding.pairs
     assert tuned.base is None and tuned.base_problem and GONE in tuned.base_problem
 
@@ -265,7 +271,7 @@ def test_an_artifact_of_before_steps_were_recorded(copied: Store, kept: dict[str
     files = tuple(entry for entry in manifest.files if entry.path != "pairs/steps.parquet")
     old = manifest.model_copy(update={"files": files})
     (copied.folder(manifest).parent / "manifest.json").write_bytes(old.to_json())
-    found: FinetuneTrace = _visits(copied, kept["url"])["finetune"].finding
+    found: AdapterFinding = _visits(copied, kept["url"])["finetune"].finding
     assert found.pairs and not found.steps_recorded
     assert not any(pair.steps for pair in found.pairs)
 
@@ -353,7 +359,7 @@ def test_wrong_requests(phusa: Phusa, store: Store) -> None:
     wrong: dict[str, tuple[str, ...]] = {
         "found neither": (),
         "found both": ("http://localhost/", "--model", "pretrain"),
-        "expected pretrain or finetune": ("--model", "dedup"),
+        "expected a model or an adapter": ("--model", "dedup"),
         "no artifact pretrain@7": ("--model", "pretrain@7"),
         "nothing about": ("http://127.0.0.1:9/none",),
     }
@@ -380,8 +386,78 @@ def test_it_answers_soon(store: Store, kept: dict[str, Any]) -> None:
 
 
 def test_people_see_a_few_steps_and_programs_all() -> None:
-    from flows.trace.render import _steps
+    assert steps((7,)) == "step 7"
+    assert steps((3, 17, 1804)) == "steps 3, 17, 1,804"
+    assert steps(tuple(range(1, 16))) == "steps 1, 2, 3 (+12 more)"
 
-    assert _steps((7,)) == "step 7"
-    assert _steps((3, 17, 1804)) == "steps 3, 17, 1,804"
-    assert _steps(tuple(range(1, 16))) == "steps 1, 2, 3 (+12 more)"
+
+# --- what other recipes and other versions of phusa make ----------------------------------------
+
+
+@pytest.fixture
+def river(tmp_path: Path) -> River:
+    return River(tmp_path / "river")
+
+
+def _by_label(store: Store, asked: str) -> dict[str, Visit]:
+    return {visit.artifact: visit for visit in trace(store, asked).visits}
+
+
+def test_what_is_not_known_is_listed_and_breaks_nothing(river: River) -> None:
+    whole = river.whole()
+    rated = river.put("rated", {"x.bin": b"x"}, whole["clean"], stage="rate", type="ratings")
+    after = river.put("plot", {"x.bin": b"y"}, rated, stage="plot")
+    alone = river.put("other", {"x.bin": b"z"}, stage="rate", type="ratings")
+    model = river.put("small", {"w.bin": b"w"}, whole["shard"], stage="distil", type="model")
+    at = _by_label(river.store, A)
+    for unknown in (rated, after):
+        assert (at[unknown.label].finding, at[unknown.label].problem) == (None, NOT_LOOKED_INTO)
+    assert (at[rated.label].stage, at[rated.label].type) == ("rate", "ratings")
+    assert (at[alone.label].finding, at[alone.label].problem) == (None, None)
+    assert "not known: no seed, batch_sequences" in str(at[model.label].problem)
+    assert at[whole["pretrain"].label].finding
+    said = Console(width=200, record=True, file=StringIO())
+    show_trace(said, trace(river.store, A))
+    text = said.export_text()
+    assert f"{rated.label} (recipe tiny)\n  {NOT_LOOKED_INTO}" in text
+    (seen,) = trace_model(river.store, "small").seen
+    assert seen.problem and not seen.domains
+
+
+def test_documents_of_an_unknown_stage_lead_on(river: River) -> None:
+    clean = river.clean(river.crawl(A, B), A, B)
+    files = {f"documents/{PART}": documents(A)}
+    noted = river.put("noted", files, clean, stage="translate", type="documents")
+    tokenizer = river.put("tokenizer", {"tokenizer.json": b"{}"}, noted)
+    labels = [visit.artifact for visit in trace(river.store, A).visits]
+    assert labels.index(noted.label) < labels.index(tokenizer.label)
+    at = _by_label(river.store, A)
+    assert at[tokenizer.label].finding == TokenizerFinding((doc(A),))
+    assert not _by_label(river.store, B)[tokenizer.label].finding
+
+
+def test_tables_with_other_columns_break_nothing(river: River) -> None:
+    clean = river.clean(river.crawl(A), A)
+    other = pa.table({"id": [doc(A)], "address": [A], "spans": ["x"]})
+    for kind, path in (("documents", "documents"), ("sequences", "train"), ("scores", "scores")):
+        files = {f"{path}/{PART}": other}
+        river.put(kind, files, clean, stage="translate", type=kind)
+    at = {visit.type: visit for visit in trace(river.store, A).visits if visit.stage == "translate"}
+    assert set(at) == {"documents", "sequences", "scores"}
+    assert all(str(visit.problem).startswith("data cannot be read") for visit in at.values())
+
+
+def test_instances_of_one_stage_are_each_told(river: River) -> None:
+    whole = river.whole()
+    pairs = {"pairs/train.parquet": table(PAIR, {"name": "b", "document_id": doc(B)})}
+    second = river.put("dora", pairs, whole["finetune"], whole["dedup"], stage="finetune")
+    at = _by_label(river.store, A)
+    found = at[second.label].finding
+    assert isinstance(found, AdapterFinding)
+    assert found.base_artifact == whole["finetune"].label  # an adapter serves as a model
+    assert found.base == at[whole["finetune"].label].finding and not found.pairs
+    assert [line for line in found.lines() if "learnt from it at" in line]
+    seen = trace_model(river.store, "dora").seen
+    assert [(one.artifact.partition("@")[0], one.unit, one.amount) for one in seen] == [
+        ("dora", "pairs", 1), ("finetune", "pairs", 1), ("pretrain", "tokens", 16)
+    ]  # fmt: skip

@@ -14,13 +14,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flows.recipe import Recipe, load_recipe, models_in
+from flows.gates import check
+from flows.recipe import RECIPE, load_recipe
 from flows.reference import gates, reference
-from flows.stages import STAGES, Stage, check
+from flows.stages import STAGES
 from storage.errors import RequestError
 from storage.manifest import CheckResult
 from tasks.checks import Check, Made, Measure, change, judge, share, with_defaults
-from tasks.config import identity, knob
+from tasks.config import identity, knob, models_in
+from tasks.stage import Stage
 from tests.conftest import ROOT
 
 CRAWL = {"source": {"kind": "web", "seeds": ["http://a.example/"], "contact": "me@a.example"}}
@@ -178,7 +180,7 @@ def check_type(stage: Stage) -> type[Check]:
 def config_of(stage: Stage, **knobs: Any) -> Any:
     raw = {"name": "x", "crawl": CRAWL}
     raw[stage.name] = {**(CRAWL if stage.name == "crawl" else {}), **knobs}
-    return RECIPE.model_validate(raw).stage(stage.name)
+    return RECIPE.model_validate(raw).config(stage)
 
 
 @STAGE
@@ -193,9 +195,14 @@ def test_every_measure_is_named_described_and_taken(stage: Stage) -> None:
 
 
 @STAGE
-def test_growth_compares_rows_out(stage: Stage) -> None:
-    assert stage.measures(Made(9, 5, {}), None)["growth"] is None
-    assert stage.measures(Made(9, 5, {}), Made(9, 10, {}))["growth"] == -0.5
+def test_growth_compares_rows_out_or_parameters(stage: Stage) -> None:
+    assert stage.measures(sized(5), None)["growth"] is None
+    assert stage.measures(sized(5), sized(10))["growth"] == -0.5
+
+
+def sized(size: int) -> Made:
+    """A build of so many rows, or, as a model is one, so many parameters."""
+    return Made(10, size, dict.fromkeys(("parameters", "trainable_parameters"), size))
 
 
 @STAGE
@@ -221,7 +228,7 @@ def test_bounds_are_no_part_of_the_fingerprint(stage: Stage) -> None:
     usual, other = config_of(stage), config_of(stage, checks=[{"measure": "growth", "min": 7}])
     assert usual.checks != other.checks
     assert identity(usual) == identity(other) and "checks" not in identity(usual)
-    digests = dict.fromkeys(stage.inputs, "0")
+    digests = dict.fromkeys((port.key for port in stage.ports), "0")
     assert stage.fingerprint(usual, digests) == stage.fingerprint(other, digests)
 
 
@@ -229,7 +236,7 @@ def test_bounds_are_no_part_of_the_fingerprint(stage: Stage) -> None:
 def test_a_stage_is_judged_by_its_bounds_beside_the_last_version(stage: Stage) -> None:
     config = config_of(stage, checks=[{"measure": "growth", "min": -0.4}])
     for rows, passed in ((6, True), (5, False)):
-        results = check(stage, config, Made(10, rows, {}), Made(10, 10, {}))
+        results = check(stage, config, sized(rows), sized(10))
         (found,) = [result for result in results if result.measure == "growth"]
         assert found.passed == passed
     assert len(results) == len(config.checks)
@@ -238,7 +245,7 @@ def test_a_stage_is_judged_by_its_bounds_beside_the_last_version(stage: Stage) -
 @STAGE
 def test_a_sealed_one_is_not_asked_what_was_not_measured_in_its_day(stage: Stage) -> None:
     config = config_of(stage, checks=[{"measure": "growth", "min": 3}])
-    made, last = Made(10, 5, {}), Made(10, 10, {})
+    made, last = sized(5), sized(10)
     assert any(r.value is None and not r.passed for r in check(stage, config, made, last))
     sealed = check(stage, config, made, last, sealed=True)
     assert all(result.value is not None for result in sealed)
@@ -257,7 +264,7 @@ def _knobs(models: list[Any], path: list[str]) -> bool:
     if not path:
         return True
     fields = [m.model_fields[path[0]] for m in models if path[0] in m.model_fields]
-    return any(_knobs(models_in(field.annotation), path[1:]) for field in fields)
+    return any(_knobs(list(models_in(field.annotation)), path[1:]) for field in fields)
 
 
 def _remedies() -> Iterator[tuple[str, str]]:
@@ -270,7 +277,7 @@ def _remedies() -> Iterator[tuple[str, str]]:
 def test_a_remedy_goes_into_a_sentence_and_names_knobs_that_exist(name: str, remedy: str) -> None:
     assert remedy and remedy[0].isupper() and not remedy.endswith(".") and "\n" not in remedy
     for knob_ in re.findall(rf"\b(?:{'|'.join(STAGES)})\.[a-z_.]*[a-z]", remedy):
-        assert _knobs([Recipe], knob_.split(".")), f"{name}: {knob_}"
+        assert _knobs([RECIPE], knob_.split(".")), f"{name}: {knob_}"
 
 
 # In the recipe and in the documentation.
@@ -302,8 +309,8 @@ def test_a_bound_is_set_for_one_run(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump({"name": "x", "crawl": CRAWL}))
     (override,) = re.findall(r'--set "([^"]+)"', (ROOT / "docs" / "gates.md").read_text())
-    recipe = load_recipe(path, [override])
-    (found,) = [c for c in recipe.clean.checks if c.measure == "drop_rate"]
+    config: Any = load_recipe(path, [override]).config(STAGES["clean"])
+    (found,) = [c for c in config.checks if c.measure == "drop_rate"]
     assert found.bounds == {"max": 0.99}
 
 
@@ -316,8 +323,9 @@ def test_the_page_on_gates_says_what_is_checked() -> None:
 def test_the_bounds_in_the_page_on_gates_are_a_recipe() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "gates.md").read_text(), re.S)
     recipe = RECIPE.model_validate({"name": "x", "crawl": CRAWL, **yaml.safe_load(block)})
-    assert recipe.clean.checks[-1].measure == "top_language_share"
-    assert {"drop_rate", "no_text_rate"} < {c.measure for c in recipe.clean.checks}
+    checks = recipe.config(STAGES["clean"]).checks  # type: ignore[attr-defined]
+    assert checks[-1].measure == "top_language_share"
+    assert {"drop_rate", "no_text_rate"} < {c.measure for c in checks}
 
 
 def test_the_reference_shows_every_measure_with_its_default_bounds() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from flows.recipe import Recipe
+from flows.recipe import RECIPE
+from flows.stages import STAGES
+from storage.manifest import fingerprint
 from tasks.clean.config import CleanConfig, Replacement, Sandbox
 from tasks.clean.extractors import Resiliparse
 from tasks.clean.filters import Length
-from tasks.config import Config, Pattern, identity, knob
+from tasks.config import Config, Pattern, from_identity, identity, knob
+from tasks.stage import Stage
 
 
 class Engine(Config):
@@ -59,6 +62,94 @@ def test_identity_of_a_union_names_the_member() -> None:
     assert plain["filters"] == [{"kind": "length", "min_words": 3, "max_words": 100_000}]
 
 
+# --- knobs that were added -----------------------------------------------------------------------
+
+
+class Turbo(Diesel):
+    """A diesel with knobs that it had not at first."""
+
+    boost: float = knob(0.5, "bar", neutral=0.0)
+    filters: tuple[str, ...] = knob(("soot",), "kinds of filters", neutral=[])
+
+
+class Electric(Config):
+    kind: Literal["electric"] = "electric"
+    cells: int = knob(9, "cells", neutral=1)
+    cooled: bool | None = knob(None, "whether cooled", neutral=None)
+
+
+class Petrol(Config):
+    kind: Literal["petrol"] = "petrol"
+    octane: int = knob(95, "octane")
+
+
+class Newer(Config):
+    engine: Turbo = knob(Turbo(), "the engine")
+    motor: Annotated[Electric | Petrol, Field(discriminator="kind")] = knob(Petrol(), "another")
+    motors: tuple[Electric | Petrol, ...] = knob((), "more of them")
+    spare: Turbo | None = knob(None, "maybe one more")
+    age: int = knob(3, "years", neutral=0)
+
+
+WITHOUT = {
+    "engine": {"power": 3, "kind": "diesel"},
+    "motor": {"kind": "electric"},
+    "motors": [{"kind": "petrol", "octane": 98}, {"kind": "electric"}],
+    "spare": {"power": 1, "kind": "diesel"},
+}
+"""What the identity of a `Newer` was before Turbo, Electric and it got their neutral knobs."""
+PLAIN: dict[str, Any] = {"boost": 0, "filters": ()}
+NEUTRAL = Newer(
+    engine=Turbo(power=3, **PLAIN),
+    motor=Electric(cells=1),
+    motors=(Petrol(octane=98), Electric(cells=1)),
+    spare=Turbo(**PLAIN),
+    age=0,
+)
+
+
+def test_a_knob_that_is_neutral_leaves_the_fingerprint_as_it_was() -> None:
+    assert identity(NEUTRAL) == WITHOUT
+    assert fingerprint("s", 1, identity(NEUTRAL), {}) == fingerprint("s", 1, WITHOUT, {})
+    set_otherwise = NEUTRAL.model_copy(update={"age": 3})  # its default, which is not neutral
+    assert identity(set_otherwise) == {**WITHOUT, "age": 3}
+    boosted = NEUTRAL.model_copy(update={"engine": Turbo(power=3)})
+    assert identity(boosted)["engine"] == {
+        "power": 3, "kind": "diesel", "boost": 0.5, "filters": ["soot"],
+    }  # fmt: skip
+
+
+def test_what_identity_kept_is_read_with_neutral_values() -> None:
+    """At every depth: in groups, in members of unions, in items of tuples."""
+    assert from_identity(Newer, WITHOUT) == NEUTRAL
+    for config in (NEUTRAL, Newer(), Newer(motors=(Electric(), Petrol()), motor=Electric())):
+        assert from_identity(Newer, identity(config)) == config
+    assert from_identity(Car, {"colour": "blue"}) == Car(colour="blue")
+    with pytest.raises(ValidationError):
+        from_identity(Newer, {"gone": 1})
+
+
+def test_a_neutral_value_is_one_of_the_knob() -> None:
+    for model in REACHABLE:
+        for name, field in model.model_fields.items():
+            said = field.json_schema_extra
+            if isinstance(said, dict) and "neutral" in said:
+                adapter = TypeAdapter(_with_bounds(field.annotation, field.metadata))
+                value = adapter.validate_python(said["neutral"])
+                assert adapter.dump_python(value, mode="json") == said["neutral"], name
+
+
+@pytest.mark.parametrize(
+    "stage", [s for s in STAGES.values() if s.name != "crawl"], ids=lambda stage: stage.name
+)
+def test_every_stage_is_read_back_from_its_identity(stage: Stage) -> None:
+    config = stage.config()
+    assert identity(from_identity(stage.config, identity(config))) == identity(config)
+
+
+# --- all knobs ----------------------------------------------------------------------------------
+
+
 def test_a_knob_holds_its_description_source_bounds_and_identity() -> None:
     fields = Car.model_fields
     assert fields["colour"].description == "paint"
@@ -98,13 +189,12 @@ def _configs_in(annotation: Any) -> Iterator[type[Config]]:
         yield from _configs_in(part)
 
 
-REACHABLE = sorted(set(_configs_in(Recipe)), key=lambda model: f"{model.__module__}.{model}")
+REACHABLE = sorted(set(_configs_in(RECIPE)), key=lambda model: f"{model.__module__}.{model}")
 
 
 def test_the_walk_reaches_every_stage() -> None:
     assert {Sandbox, Length, Resiliparse} < set(REACHABLE)
-    stages = {model.__module__.split(".")[1] for model in REACHABLE if model is not Recipe}
-    assert {"crawl", "clean", "dedup", "tokenizer", "shard", "pretrain", "finetune"} <= stages
+    assert {stage.config for stage in STAGES.values()} < set(REACHABLE)
 
 
 @pytest.mark.parametrize("model", REACHABLE, ids=lambda model: model.__name__)
@@ -131,6 +221,4 @@ def test_every_default_passes_its_own_bounds(model: type[Config]) -> None:
 
 
 def _with_bounds(annotation: Any, metadata: list[Any]) -> Any:
-    from typing import Annotated
-
     return Annotated[annotation, *metadata] if metadata else annotation

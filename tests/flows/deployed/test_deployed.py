@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.parameters import AnyStage, StageName
 from flows.stages import STAGES
 from storage.store import Store
 from tests.flows.deployed.browser import CHROMIUM, DRIVER, Browser, browser
@@ -102,12 +101,13 @@ def test_a_stage_from_an_alias(prefect: PrefectSite, store: Store) -> None:
     old = store.versions("dedup")[0]
     label = f"dedup@{old}"
     store.aliases.promote("dedup", old, "prod", "", lambda: {label})
-    inputs = json.dumps({"dedup": "@prod"})
+    inputs = json.dumps({"documents": "@prod"})
     run = ["deployment", "run", "tokenizer/tokenizer", "--watch", "-p", f"inputs={inputs}"]
     prefect.prefect(*run)
     assert len(store.versions("tokenizer")) == 1  # made from that very version before
     whole = ["deployment", "run", "pipeline/manual", "--watch", "-p", "only=tokenizer"]
-    prefect.prefect(*whole, "-p", f"inputs={inputs}", "-p", 'force=["tokenizer"]')
+    given = json.dumps({"dedup": "@prod"})
+    prefect.prefect(*whole, "-p", f"inputs={given}", "-p", 'force=["tokenizer"]')
     assert store.resolve("tokenizer").inputs["dedup"].version == old
     assert len(store.versions("tokenizer")) == 2
 
@@ -148,9 +148,11 @@ def test_the_run_form_has_the_knobs_of_the_recipe(prefect: PrefectSite, recipe_p
     assert found["nightly"]["parameters"]["recipe"]["crawl"]["max_age_h"] == 20
     form = found["manual"]["parameter_openapi_schema"]
     order = sorted(form["properties"], key=lambda name: form["properties"][name]["position"])
-    assert order == ["only", "from_stage", "force", "inputs", "promote", "recipe", "store"]
+    asked = ["only", "from_stage", "to_stage", "force", "inputs", "promote", "recipe", "store"]
+    assert order == asked
     assert all(form["properties"][name]["description"] for name in order)
-    assert form["properties"]["only"]["enum"] == ["", *STAGES]
+    for one in ("only", "from_stage", "to_stage"):
+        assert form["properties"][one]["enum"] == ["", *STAGES]
     assert set(form["definitions"]["PipelineInputs"]["properties"]) == set(STAGES)
 
 
@@ -209,12 +211,7 @@ def test_the_form_of_a_stage(prefect: PrefectSite, ui: Browser) -> None:
     ids = {name: found["id"] for name, found in prefect.deployments().items()}
     ui.open(f"{prefect.url}/v2/deployments/deployment/{ids['dedup']}/run")
     ui.shows("Force (Optional)", "build again even if there is an artifact to reuse")
-    ui.shows("which clean: latest (of the recipe), a version, or an alias such as @prod")
+    ui.shows("documents: NAME (the recipe's newest), NAME@VERSION or an alias such as NAME@prod")
     ui.shows("Threshold (Optional)", "exact Jaccard similarity of shingles", "MinHash")
     ui.open(f"{prefect.url}/v2/deployments/deployment/{ids['manual']}/run")
-    ui.shows("run this stage alone", "stages to build again", "use this tokenizer and do not run")
-
-
-def test_forms_name_the_stages_that_there_are() -> None:
-    assert list(StageName.__args__) == list(STAGES)  # type: ignore[attr-defined]
-    assert list(AnyStage.__args__) == ["", *STAGES]  # type: ignore[attr-defined]
+    ui.shows("run this instance alone", "instances to build again", "use this tokenizer: latest")

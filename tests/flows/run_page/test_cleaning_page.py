@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from flows.run_page import cleaning, publish_page
+from flows.run_page import publish_page
 from storage.store import Store
+from tasks.clean import page as clean_page
 from tests.flows.cleaned import seal_cleaned
 from tests.flows.run_page.conftest import Shown
 from tests.tasks.clean.conftest import Page
@@ -56,18 +57,18 @@ def test_nothing_broken_is_no_picture_of_signals(tmp_path: Path, shown: Shown) -
     assert list(shown.artifacts) == ["clean", "clean-rows", "clean-funnel"]
 
 
-def test_a_funnel_that_cannot_be_drawn_costs_a_note(
+def test_a_funnel_that_cannot_be_drawn_costs_nothing_else(
     tmp_path: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> bytes:
         raise RuntimeError("no fonts")
 
-    monkeypatch.setattr(cleaning, "draw_funnel", broken)
+    monkeypatch.setattr(clean_page, "draw_funnel", broken)
     made = seal_cleaned(tmp_path / "store", tmp_path, PAGES[:2])
     publish_page(Store(tmp_path / "store"), made, action="built", reason="because")
     assert list(shown.artifacts) == ["clean", "clean-rows"]
-    (said,) = shown.notes
-    assert said.startswith("clean's funnel: not shown") and "no fonts" in said
+    assert shown.notes == [] and "## Samples" in shown["clean"]
+    assert "This part could not be made:\n\n```text\nRuntimeError: no fonts" in shown["clean"]
 
 
 def test_hostile_addresses_stay_text(tmp_path: Path, shown: Shown) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 import struct
 from pathlib import Path
 
@@ -12,12 +11,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 from flows.run_page import publish_page
-from flows.run_page.duplicates import draw_similarities
 from storage.manifest import Manifest
 from storage.store import Store
 from tasks.dedup.evidence import Histogram
+from tasks.dedup.page import draw_similarities
+from tests.flows.duplicates.test_clusters import NIGHT, A, put
 from tests.flows.run_page.conftest import Shown
-from tests.flows.test_dedup_evidence import NIGHT, A, put
 
 
 @pytest.fixture
@@ -75,7 +74,8 @@ def test_evidence_that_is_gone_costs_the_section(
 ) -> None:
     (tmp_path / "versions/dedup" / made.version / "data/duplicates.parquet").unlink()
     publish(tmp_path, made)
-    assert re.search(r"## Duplicates\n\nThis part could not be made", shown["dedup"])
+    assert "This part could not be made:\n\n```text\nFileNotFoundError" in shown["dedup"]
+    assert "## Duplicates" not in shown["dedup"]
     assert "## Made from" in shown["dedup"] and shown.notes == []
 
 

@@ -102,14 +102,14 @@ def test_every_stage_shows_its_page(store: Store) -> None:
     assert said["crawl"] == ""
     assert said["clean"].count("silt.mod") >= 3 and said["dedup"].count("```text") == 3
     assert "|" in said["tokenizer"].split("```")[1]
-    assert "The first 65 tokens of the first sequence:\n\n```text\n<|endoftext|>" in said["shard"]
+    assert "The first 65 tokens of the first sequence:\n\n<|endoftext|>" in said["shard"]
     for name in ("pretrain", "finetune"):
         assert said[name].startswith(f"```text\n{PROMPT}")
 
     summary = kept["pipeline"]["summary"].data
     for name in STAGES:
         assert f"[{name}](../../runs/flow-run/{runs[name]})" in summary
-    assert "unigram tokens 2." in summary and "untuned 0." in summary
+    assert "unigram tokens 2." in summary and "its base model 0." in summary
     assert kept["pipeline"]["stages"].type == "table"
 
 

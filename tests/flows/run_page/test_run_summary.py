@@ -14,13 +14,17 @@ from flows.run_page import publish_summary
 from storage.errors import GateFailed
 from storage.manifest import Manifest
 from storage.store import Store
+from tasks.artifacts.artifact import Score
+from tasks.artifacts.model import Model
 from tests.flows.run_page.conftest import RUN, Shown
 from tests.flows.sealed import seal
 
 
 def result(manifest: Manifest, *, reused: bool = False) -> StageResult:
     return StageResult(
-        stage=manifest.name,
+        instance=manifest.name,
+        stage=manifest.stage,
+        name=manifest.name,
         version=manifest.version,
         digest=manifest.digest,
         reused=reused,
@@ -39,15 +43,20 @@ def sealed(root: Path, name: str, version: str, **says: Any) -> Manifest:
 @pytest.fixture
 def made(tmp_path: Path) -> list[Manifest]:
     crawl = sealed(tmp_path, "crawl", "01", rows_in=3, stats={"rejected": {"http_404": 3}})
-    stats = {"unigram_bits_per_byte": 2.5}
-    sealed(tmp_path, "pretrain", "01", stats={**stats, "validation_bits_per_byte": 0.75})
-    shard = sealed(tmp_path, "shard", "01", stats={"xz_bits_per_byte": 1.25})
-    now = {**stats, "validation_bits_per_byte": 0.5}
-    return [crawl, sealed(tmp_path, "pretrain", "02", inputs=(shard,), stats=now)]
+    sealed(tmp_path, "pretrain", "01", stats={"validation_bits_per_byte": 0.75})
+    now = {"validation_bits_per_byte": 0.5}
+    return [crawl, sealed(tmp_path, "pretrain", "02", stats=now)]
 
 
-def test_a_good_run(tmp_path: Path, made: list[Manifest], shown: Shown) -> None:
+def test_a_good_run(
+    tmp_path: Path, made: list[Manifest], shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
     crawl, model = made
+    scores = [
+        Score("text", "unigram tokens", 2.5), Score("text", "xz -9", 1.25),
+        Score("other text", "its base model", 9.0), Score("text", "this model", 0.5, own=True),
+    ]  # fmt: skip
+    monkeypatch.setattr(Model, "scores", lambda *_: scores)
     moved = [Promoted(model.label, "prod", "pretrain@old", ("no score to compare",))]
     results = [result(crawl, reused=True), result(model)]
     publish_summary(Store(tmp_path), "tiny", results, moved=moved)

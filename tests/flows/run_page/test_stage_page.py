@@ -11,8 +11,7 @@ from markdown_it import MarkdownIt
 from prefect.artifacts import Artifact
 
 from flows.run_page import publish_page
-from flows.run_page.lineage import ancestry
-from flows.run_page.rows import count_rows, drops
+from flows.run_page.page import ancestry, commands, count_rows, drops, run_link
 from storage.manifest import CheckResult, Manifest
 from storage.records import DOCUMENT
 from storage.store import Store
@@ -244,14 +243,59 @@ def test_a_server_that_is_away_costs_a_note(
     assert asked == ["clean"]  # each attempt can take a minute
 
 
-def test_curves_that_cannot_be_drawn_cost_a_note(tmp_path: Path, shown: Shown) -> None:
+def test_curves_that_cannot_be_drawn_cost_nothing_else(tmp_path: Path, shown: Shown) -> None:
     files: dict[str, Any] = {"training.parquet": pa.table({"step": [1, 2], "loss": [2.0, 1.0]})}
     stats = {"validation_bits_per_byte": 0.5, "parameters": 3}
     made = seal(tmp_path, "pretrain", "20261121-010101-000-aaaa", files, stats=stats)
     publish(tmp_path, made)
-    assert list(shown.artifacts) == ["pretrain", "pretrain-rows"]
-    assert shown.notes[0].startswith("pretrain's curves: not shown in the Prefect UI (KeyError")
+    assert list(shown.artifacts) == ["pretrain", "pretrain-rows"] and shown.notes == []
+    assert "This part could not be made:\n\n```text\nKeyError" in shown["pretrain"]
     assert shown.artifacts["pretrain"].description == "built: 0.5 bits per byte held out"
     assert (
         f'phusa trace --model {made.label}\nphusa sample {made.label} "PROMPT"' in shown["pretrain"]
+    )
+
+
+# --- what nothing is known of ---------------------------------------------------------------------
+
+
+def test_an_unknown_stage_has_a_plain_page(tmp_path: Path, shown: Shown) -> None:
+    clean = seal_clean(tmp_path, document(1))
+    files: dict[str, Any] = {"report.json": b"{}", "rows/a.parquet": pa.table({"n": [1, 2]})}
+    says: dict[str, Any] = {"stage": "evaluate", "type": "report", "rows_in": 7, "run": RUN}
+    version = "20261121-090101-000-aaaa"
+    made = seal(
+        tmp_path, "report-a", version, files, inputs=(clean,), stats={"f1": 0.5},
+        checks=(gate("f1 is 0.5", passed=True),), **says,
+    )  # fmt: skip
+    publish(tmp_path, made, prompts=("Why?",))
+    assert list(shown.artifacts) == ["report-a", "report-a-rows"] and shown.notes == []
+    assert shown.artifacts["report-a"].description == "built: 2 rows from 7 rows"
+    page = shown["report-a"]
+    assert "could not be made" not in page
+    titles = [line[3:] for line in page.split("\n") if line.startswith("## ")]
+    own = ["report-a: built", "Gates", "Files", "Made from", "Facts", "Look closer"]
+    assert titles == own
+    assert "| rows/a.parquet | 2 | " in page and "| f1 | 0.5 |" in page
+    assert f"| `{clean.label}` | 6 documents |" in page and "| `report-a@" in page
+    assert f"phusa show {made.label}" in page
+
+
+def test_an_instance_is_shown_as_its_stage(tmp_path: Path, shown: Shown) -> None:
+    stats = {"held_out_bits_per_byte": 0.5, "trainable_parameters": 12, "pairs": 3}
+    version = "20261121-010101-000-aaaa"
+    lora = seal(tmp_path, "lora", version, {"a": b""}, stage="finetune", stats=stats)
+    publish(tmp_path, lora)
+    assert shown.artifacts["lora"].description == "built: 0.5 bits per byte held out"
+    assert "| rows out | 12 trained parameters |" in shown["lora"]
+    assert f"phusa trace --model {lora.label}" in shown["lora"]
+    rows = {row["what"]: row["rows"] for row in shown.artifacts["lora-rows"].table}
+    assert rows["out: trained parameters"] == "12" and rows["pairs to train on"] == "3"
+
+
+def test_links_and_commands() -> None:
+    assert run_link("a*", "id") == "[a\\*](../../runs/flow-run/id)"
+    assert run_link("a*", None) == "a\\*"
+    assert commands("/my store", ["phusa show clean"]) == (
+        "```sh\nexport PHUSA_STORE='/my store'\nphusa show clean\n```"
     )

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from storage.records import REJECT, signals_schema
 from tasks.clean.config import CleanConfig
 from tasks.clean.filters import FineWeb, GopherQuality, Length
-from tasks.clean.funnel import KEPT, LANGUAGE, NO_HOST, TEXT, Drop, Funnel, domains_of, funnel
+from tasks.clean.funnel import KEPT, LANGUAGE, TEXT, Drop, Funnel, funnel
 from tasks.clean.judging import Verdicts
+from tasks.domains import NO_HOST, domains_of
 
 Row = dict[str, Any]
 HOSTS = ("http://www.silt.example.org", "https://a.co.uk", "http://localhost:8630", "file://")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.records import DOCUMENT, DUPLICATE
-from tasks.clean.funnel import domains_of
+from tasks.artifacts.documents import find_deduplicated
 from tasks.dedup.config import FirstSource, KeepRule
 from tasks.dedup.evidence import (
     DomainPair,
@@ -25,7 +25,7 @@ from tasks.dedup.evidence import (
     similarities,
 )
 from tasks.dedup.ranking import Decision, decide, rule_columns
-from tasks.dedup.trace import Evidence, trace_documents
+from tasks.domains import domains_of
 from tests.tasks.dedup.conftest import Row, document
 
 
@@ -149,8 +149,9 @@ def test_evidence_without_kept_in_can_be_read(tmp_path: Path) -> None:
     assert read_evidence([path], ["kept_in", "url"]).to_pylist() == [
         {"url": rows[0]["url"], "kept_in": ""}
     ]
-    found = trace_documents(Evidence([], [path]), [rows[0]["document_id"]], 0.8, ["longest"])
+    files = {"duplicates.parquet": [path]}
+    found = find_deduplicated(lambda table: files.get(table, []), [rows[0]["document_id"]], {})
     assert found.dropped[0].kept_in == ""
     pq.write_table(evidence([dropped(1, 2, kept_in="dedup@3")]), path)
-    found = trace_documents(Evidence([], [path]), [rows[0]["document_id"]], 0.8, ["longest"])
+    found = find_deduplicated(lambda table: files.get(table, []), [rows[0]["document_id"]], {})
     assert found.dropped[0].kept_in == "dedup@3"

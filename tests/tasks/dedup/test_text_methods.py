@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from storage.parquet import read_table
 from storage.records import CUT, REJECT
+from tasks.artifacts.documents import Cut, find_deduplicated, list_documents
 from tasks.dedup import editing, pieces
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.editing import find_passages, without
 from tasks.dedup.methods import Exact, Lines, MinHash, Substring
 from tasks.dedup.methods.lines import Often
 from tasks.dedup.passes import Passes, carry_out
-from tasks.dedup.trace import Cut, Evidence, find_documents, trace_documents
 from tests.tasks.dedup.conftest import Row, document, run_passes
 
 ANYWHERE = Lines(
@@ -350,19 +350,18 @@ def test_what_is_told_of_a_document(run: Any) -> None:
     rows.append(document("http://a/again", rows[2]["text"].upper()))
     done = run(rows, Exact(), ANYWHERE.model_copy(update={"min_words_left": 2}))
     data = done.passes.root / "data"
-    evidence = Evidence(
-        done.passes.all[-1].outputs,
-        [data / "duplicates.parquet"],
-        sorted(data.glob("rejects/*/*")),
-        sorted(data.glob("cuts/*/*")),
-    )
-    told = [trace_documents(evidence, {row["document_id"]}, 0.8, ()) for row in rows]
+    files = {
+        "documents/": done.passes.all[-1].outputs,
+        "duplicates.parquet": [data / "duplicates.parquet"],
+        "rejects/": sorted(data.glob("rejects/*/*")),
+        "cuts/": sorted(data.glob("cuts/*/*")),
+    }.__getitem__
+    told = [find_deduplicated(files, {row["document_id"]}, {}) for row in rows]
     assert [reject.value for reject in told[0].rejected] == ["1"]
-    assert told[0] and not told[0].kept
+    assert told[0].rejected and not told[0].kept
     assert told[1].cuts == (Cut("lines", 1, 8),)
     assert sum(len(one.dropped) for one in told) == 1
-    files = evidence.documents, evidence.duplicates, evidence.rejects
-    found = find_documents(*files, "url", [row["url"] for row in rows])
+    found = list_documents(files, "url", [row["url"] for row in rows])
     assert sorted(found) == sorted((row["document_id"], row["url"]) for row in rows)
 
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from storage.records import REJECT, SCORE
 from storage.workspace import Workspace
+from tasks.artifacts.scores import find_scores
 from tasks.quality.config import QualityConfig
 from tasks.quality.evaluation import facts, write_evaluation
 from tasks.quality.model import Features, LinearModel
 from tasks.quality.score import Decision, decide, keeps, reject_shard, score_shard
-from tasks.quality.trace import trace_documents
 from tests.tasks.quality.conftest import document, write_documents
 
 CLASSIFIER = {
@@ -159,15 +159,15 @@ def test_a_document_is_traced(tmp_path: Path) -> None:
     paths = write_scores(tmp_path / "s", [0.75, 0.25])
     workspace = Workspace(tmp_path / "w")
     reject_shard(paths[0], decide(paths, config(threshold=0.5)), workspace, "r.parquet")
-    rejects = [workspace.data / "r.parquet"]
-    found = trace_documents(paths, rejects, "url", {"http://a/1"})
+    files = {"scores/": paths, "rejects/": [workspace.data / "r.parquet"]}.__getitem__
+    found = find_scores(files, "url", {"http://a/1"})
     assert found is not None and found.is_scored
     assert [(one.document_id, one.score) for one in found.scored] == [("0001", 0.25)]
     (reject,) = found.rejected
     assert (reject.reason, reject.value, reject.threshold) == ("low_quality", "0.25", "0.5")
-    by_id = trace_documents(paths, rejects, "document_id", {"0000"})
+    by_id = find_scores(files, "document_id", {"0000"})
     assert by_id is not None and not by_id.rejected
-    assert trace_documents(paths, rejects, "document_id", {"none"}) is None
+    assert find_scores(files, "document_id", {"none"}) is None
 
 
 @pytest.mark.parametrize(
