@@ -95,18 +95,13 @@ def quarantine(store: Store, workspace: Workspace, draft: Draft) -> Manifest:
 
 def quarantined(store: Store, name: str | None = None) -> list[Manifest]:
     """The builds in quarantine, by name, then oldest first; unreadable ones are left out."""
-    keys = sorted(f"quarantine/{path}" for path in store.backend.sizes("quarantine"))
+    paths = sorted(store.backend.sizes("quarantine"))
+    keys = [f"quarantine/{path}" for path in paths if name in (None, path.partition("/")[0])]
     found = []
     for key, data in zip(keys, store.backend.read_all(keys), strict=True):
-        if name is not None and key.split("/")[1] != name:
-            continue
-        try:
-            manifest = Manifest.parse(data or b"", key)
-        except DamagedArtifact:
-            continue
-        if manifest is not None:
-            found.append(manifest)
-    return found
+        with contextlib.suppress(DamagedArtifact):
+            found.append(Manifest.parse(data or b"", key))
+    return [manifest for manifest in found if manifest is not None]
 
 
 def find_quarantined(store: Store, fingerprint: str) -> Manifest | None:

@@ -1,9 +1,9 @@
 """Resumable scratch for one build: finished files stay finished across a kill -9.
 
 A file is written under a temporary name and hashed on its way, so that sealing never reads it
-again; then it is synced, renamed, and only then noted. A build
-that starts again asks `entry(path)` and skips what is noted; a file that was renamed but not noted
-is simply written again, with the same bytes.
+again; then it is synced, renamed, and only then noted. A build that starts again asks
+`entry(path)` and skips what is noted; a file that was renamed but not noted is simply written
+again, with the same bytes.
 """
 
 from __future__ import annotations
@@ -31,17 +31,10 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.data, self.scratch = root / "data", root / "scratch"
         self._notes = root / "notes"
         for folder in (self.data, self.scratch, self._notes):
             folder.mkdir(parents=True, exist_ok=True)
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data"
-
-    @property
-    def scratch(self) -> Path:
-        return self.root / "scratch"
 
     def entry(self, path: str) -> FileEntry | None:
         """What was noted of a finished file, or None if it has to be (re)made."""
