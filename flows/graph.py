@@ -113,6 +113,9 @@ def _one_of(found: str, known: Iterable[str]) -> tuple[str, str]:
 def graph_of(recipe: Recipe) -> Graph:
     """Connect a recipe's instances. Raises RequestError, with all faults at once."""
     builder = _Builder(recipe)
+    if not builder.found and not builder.faults:
+        remedy = "Begin with `crawl: …`, as recipes/demo.yaml does."
+        raise RequestError(Fault(recipe.name, "no stage", f"one of {', '.join(STAGES)}", remedy))
     builder.connect()
     if builder.faults:
         raise RequestError(builder.faults)
@@ -147,6 +150,8 @@ class _Builder:
             return
         for name in sorted(self.found, key=lambda n: self._place[self.found[n].stage.name]):
             self._fill(name)
+        for instance in self.found.values():
+            self._check_made_with(instance)
 
     def order(self) -> list[str]:
         """Name all instances, each after its sources, else by stage and as the recipe has them."""
@@ -267,6 +272,27 @@ class _Builder:
         if on_main_line:
             able = [name for name in able if name == usual.name]
         return [name for name in able if self._shares_sources(name, instance)] or able
+
+    def _check_made_with(self, instance: Instance) -> None:
+        """What is given together has to fit together."""
+        for port in instance.stage.ports:
+            given = [s for s in instance.sources.get(port.name, ()) if not is_artifact(s)]
+            other = instance.stage.port(port.made_with)
+            for maker in (self.found[source] for source in given if other is not None):
+                used = {
+                    source
+                    for own in maker.stage.ports
+                    if other is not None and own.type is other.type and not own.names
+                    for source in maker.sources.get(own.name, ())
+                }
+                wanted = instance.sources.get(port.made_with, ())
+                if used != {*wanted}:
+                    names, of = " and ".join(sorted(used)), " and ".join(wanted)
+                    found = f"{maker.name}, made from {names}, beside {of}"
+                    expected = f"{port.type.name} made from the {port.made_with} given with it"
+                    where = f"{instance.where}.inputs.{port.name}"
+                    remedy = f"Name both under {FURTHER}, inputs, or leave {port.made_with} out."
+                    self.faults.append(Fault(where, found, expected, remedy))
 
     def _usual(self, stage: Stage, port: Port) -> Stage | None:
         """The last stage before this one that makes what the port takes."""

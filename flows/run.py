@@ -17,6 +17,7 @@ from flows.run_report import print_report
 from flows.stage_flows import FLOWS
 from flows.stages import STAGES
 from flows.stopping import StoppableReporter
+from storage.errors import Interrupted
 from storage.manifest import Manifest
 from storage.store import Store
 from tasks.config import Config
@@ -38,7 +39,7 @@ def run_pipeline(console: Console, recipe: Recipe, store: Store, selection: Sele
             )
     except Exception as error:
         made = made_before(error)
-        if made:
+        if made and not isinstance(error, Interrupted):  # who stops a run does not wait for answers
             print_report(console, recipe, store, made)
         raise
     print_report(console, recipe, store, results)

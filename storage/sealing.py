@@ -20,6 +20,7 @@ from storage.aliases import Register
 from storage.errors import DamagedArtifact, RequestError, StoreUnreachable, UnknownArtifact
 from storage.lineage import by_label, used, with_ancestors
 from storage.manifest import (
+    MANIFEST_SCHEMA,
     CheckResult,
     CodeRef,
     InputRef,
@@ -117,7 +118,8 @@ def release(store: Store, held: Manifest, checks: Iterable[CheckResult]) -> Mani
     One that was sealed already, by a run that was killed before it was done, stays as it is.
     Raises DamagedArtifact if gc took it at this very moment.
     """
-    manifest = held.model_copy(update={"checks": tuple(checks)})
+    now = {"checks": tuple(checks), "schema_version": MANIFEST_SCHEMA}
+    manifest = held.model_copy(update=now)
     key = layout.manifest_key(manifest.name, manifest.version)
     if not store.backend.create(key, manifest.to_json()):
         try:

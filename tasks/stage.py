@@ -40,7 +40,9 @@ class Port:
     `recorded_as` is its name in manifests and fingerprints, where that is an older one; a port for
     `many` is recorded as NAME-1, NAME-2 and so on. One that is `optional` or for `many` takes
     nothing where a recipe names nothing. A port that `names` its artifacts itself has a knob of its
-    own name: artifacts of other recipes, and all that those were given by the same port.
+    own name: artifacts of other recipes, and all that those were given by the same port. What comes
+    by a port that is `made_with` another has to be made from what comes by that one: scores are of
+    some documents, sequences of a tokenizer's tokens.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Port:
     how: Literal["one", "optional", "many"] = "one"
     recorded_as: str = ""
     names: bool = False
+    made_with: str = ""
 
     @property
     def key(self) -> str:

@@ -167,7 +167,7 @@ STAGE = Stage(
     measures=measures,
     ports=(
         Port("documents", DOCUMENTS, recorded_as="clean"),
-        Port("scores", SCORES, recorded_as="quality"),
+        Port("scores", SCORES, recorded_as="quality", made_with="documents"),
         Port("against", DOCUMENTS, "many", names=True),
     ),
     selects=True,

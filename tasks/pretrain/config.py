@@ -60,7 +60,7 @@ STAGE = Stage(
     build=_build,
     measures=measures,
     ports=(
-        Port("sequences", SEQUENCES, recorded_as="shard"),
+        Port("sequences", SEQUENCES, recorded_as="shard", made_with="tokenizer"),
         Port("tokenizer", TOKENIZER),
     ),
     score="validation_bits_per_byte",

@@ -380,3 +380,21 @@ def test_an_artifact_takes_the_place_of_all_it_was_made_from(tmp_path: Path) -> 
     lora["lora"]["inputs"] = {**inputs, "model": "pretrain@1999"}
     with pytest.raises(RequestError, match="pretrain@1999"):
         plan(load_recipe(Path(yaml_of(raw))), store, Selection())
+
+
+def test_what_is_given_together_has_to_fit_together() -> None:
+    wp = {"stage": "tokenizer", "vocab_size": 300}
+    model = {"stage": "pretrain", "inputs": {"sequences": "shard", "tokenizer": "wp"}}
+    corpus = {"stage": "dedup", "inputs": {"documents": "c2"}}
+    for further, where in (
+        ({"wp": wp, "m": model}, "stages.m.inputs.sequences"),
+        ({"c2": {"stage": "clean"}, "d": corpus}, "stages.d.inputs.scores"),
+    ):
+        with pytest.raises(RequestError) as caught:
+            connect(tokenizer={}, stages=further)
+        assert [fault.where for fault in caught.value.faults] == [where]
+
+
+def test_a_recipe_without_a_stage_is_refused() -> None:
+    with pytest.raises(RequestError):
+        graph_of(load_recipe(Path(yaml_of({"name": "r"}))))

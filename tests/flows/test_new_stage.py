@@ -127,7 +127,9 @@ def test_it_has_a_page_in_the_ui(prefect_env: dict[str, str], first: dict[str, A
 def test_it_is_gated(home: Path, phusa: Call, first: dict[str, Any]) -> None:
     gate = "words.checks=[{measure: words, min: 1000000}]"
     planned = {s["instance"]: s for s in phusa("plan", home / "recipe.yaml", "--set", gate)}
-    assert planned["words"]["action"] == planned["long-words"]["action"] == "blocked"  # it is like it
+    assert (
+        planned["words"]["action"] == planned["long-words"]["action"] == "blocked"
+    )  # it is like it
     phusa("run", home / "recipe.yaml", "--set", gate, code=1, asks=False)
 
 
