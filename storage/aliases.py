@@ -12,14 +12,15 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from storage.backends import Backend
-from storage.errors import DamagedArtifact, Fault, RequestError, UnknownArtifact
+from storage.errors import Fault, RequestError, UnknownArtifact
 from storage.layout import ALIASES
-from storage.manifest import utc_now
+from storage.manifest import parsed, utc_now
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+Action = Literal["promote", "rollback", "replace"]
 T = TypeVar("T")
 
 
@@ -28,7 +29,7 @@ class Move(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    action: Literal["promote", "rollback", "replace"]
+    action: Action
     version: str
     at: datetime
     by: str
@@ -108,7 +109,7 @@ class Aliases:
             if taken:
                 raise _being_collected(name, version, taken)
             if register.holder(name, alias) != version:
-                _append(register, name, alias, _move("promote", version, why))
+                _append(register, name, alias, "promote", version, why)
 
         self._change(change)
 
@@ -119,7 +120,7 @@ class Aliases:
             stack = register.stack(name, alias)
             for version in reversed(stack[:-1]):
                 gone = f"{name}@{version}" in register.going() or not whole(version)
-                _append(register, name, alias, _move("rollback", version, "gone" if gone else ""))
+                _append(register, name, alias, "rollback", version, "gone" if gone else "")
                 if not gone:
                     return version
             raise UnknownArtifact(
@@ -144,7 +145,7 @@ class Aliases:
             if aliases and f"{name}@{new}" in register.going():
                 raise _being_collected(name, new, {f"{name}@{new}"})
             for alias in aliases:
-                _append(register, name, alias, _move("replace", new, why))
+                _append(register, name, alias, "replace", new, why)
             return aliases
 
         return self._change(change)
@@ -239,28 +240,22 @@ def _being_collected(name: str, version: str, taken: Collection[str]) -> Request
     return RequestError(Fault(f"{name}@{version}", found, "a version that stays", remedy))
 
 
-def _append(register: Register, name: str, alias: str, move: Move) -> None:
-    register.moves.setdefault(name, {}).setdefault(alias, []).append(move)
-
-
-def _move(action: Literal["promote", "rollback", "replace"], version: str, why: str) -> Move:
-    return Move(action=action, version=version, at=utc_now(), by=_user(), why=why)
-
-
-def _user() -> str:
+def _append(
+    register: Register, name: str, alias: str, action: Action, version: str, why: str
+) -> None:
     try:
-        return getpass.getuser()
+        user = getpass.getuser()
     except (OSError, KeyError):  # a container without an entry for its user
-        return "unknown"
+        user = "unknown"
+    move = Move(action=action, version=version, at=utc_now(), by=user, why=why)
+    register.moves.setdefault(name, {}).setdefault(alias, []).append(move)
 
 
 def _parse(data: bytes | None) -> Register:
     if data is None:
         return Register()
-    try:
-        return Register.model_validate_json(data)
-    except ValidationError as error:
-        raise DamagedArtifact(
-            f"{ALIASES} cannot be read ({error.errors()[0]['msg']}); expected the aliases of the "
-            "store. Restore it from a copy, or remove it and promote again: no artifact is lost."
-        ) from error
+    expected = (
+        "the aliases of the store. Restore it from a copy, or remove it and promote again: "
+        "no artifact is lost."
+    )
+    return parsed(Register, data, ALIASES, expected)

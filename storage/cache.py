@@ -8,15 +8,14 @@ fsspec's own file caches were tried: they key by URL and time, not by content, a
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from storage.errors import DamagedArtifact, full_disk_named
+from storage.files import HashingFile, link_or_copy, temporary_beside
 from storage.manifest import FileEntry
 
 Fetch = Callable[[], Iterator[bytes]]
@@ -53,13 +52,13 @@ class Cache:
         with full_disk_named(target):
             cached = self._cached(entry)
             if not _is_whole(cached, entry):
-                self._fetch(cached, entry, fetch)
-            _link(cached, target)
+                _fetch(cached, entry, fetch)
+            link_or_copy(cached, target)
         return target
 
     def keep(self, entry: FileEntry, source: Path) -> None:
         """Take a file that was just built here, so that it is never fetched."""
-        _link(source, self._cached(entry))
+        link_or_copy(source, self._cached(entry))
 
     def size(self) -> int:
         """Bytes that all files take."""
@@ -88,25 +87,20 @@ class Cache:
     def _cached(self, entry: FileEntry) -> Path:
         return self._files / entry.sha256[:2] / entry.sha256
 
-    def _fetch(self, target: Path, entry: FileEntry, fetch: Fetch) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".tmp-{uuid.uuid4().hex}")
-        digest = hashlib.sha256()
-        try:
-            with temporary.open("wb") as file:
-                for chunk in fetch():
-                    digest.update(chunk)
-                    file.write(chunk)
-            if digest.hexdigest() != entry.sha256:
-                raise DamagedArtifact(
-                    f"{entry.path} came as {temporary.stat().st_size} bytes with sha256 "
-                    f"{digest.hexdigest()[:12]}; expected {entry.size} bytes with "
-                    f"{entry.sha256[:12]}. `phusa verify --deep` names all such files; run the "
-                    "stage again with --force."
-                )
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+
+def _fetch(target: Path, entry: FileEntry, fetch: Fetch) -> None:
+    with temporary_beside(target) as temporary:
+        with HashingFile(temporary) as file:
+            for chunk in fetch():
+                file.write(chunk)
+        if file.sha256 != entry.sha256:
+            raise DamagedArtifact(
+                f"{entry.path} came as {temporary.stat().st_size} bytes with sha256 "
+                f"{file.sha256[:12]}; expected {entry.size} bytes with "
+                f"{entry.sha256[:12]}. `phusa verify --deep` names all such files; run the "
+                "stage again with --force."
+            )
+        temporary.replace(target)
 
 
 def touch(view: Path) -> None:
@@ -120,17 +114,3 @@ def _is_whole(path: Path, entry: FileEntry) -> bool:
         return path.stat().st_size == entry.size
     except (FileNotFoundError, NotADirectoryError):
         return False
-
-
-def _link(source: Path, target: Path) -> None:
-    """A second name for a file, or a copy where the disk has no such thing."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".tmp-{uuid.uuid4().hex}")
-    try:
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -127,27 +127,25 @@ class DamagedArtifact(RunError):
     """Sealed files are missing, truncated or unreadable."""
 
 
+_SQLITE_NO_SPACE = frozenset(
+    {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_TRUNCATE"}
+)
+
+
 @contextmanager
 def full_disk_named(where: object) -> Iterator[None]:
     """Turn "no space" errors, the system's and SQLite's, into `StoreFull`, naming the place."""
     try:
         yield
     except (OSError, sqlite3.OperationalError) as error:
-        if not _means_no_space(error):
+        if isinstance(error, OSError):
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        else:
+            is_full = error.sqlite_errorname in _SQLITE_NO_SPACE
+        if not is_full:
             raise
         raise StoreFull(
             f"no space left while writing to {where} ({error}); "
             "expected room for the stage's output. Free some space or choose another store "
             "with --store PATH, then run the same command: it goes on where it stopped."
         ) from error
-
-
-_SQLITE_NO_SPACE = frozenset(
-    {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_TRUNCATE"}
-)
-
-
-def _means_no_space(error: OSError | sqlite3.OperationalError) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return error.sqlite_errorname in _SQLITE_NO_SPACE

@@ -81,42 +81,31 @@ def holding(
     `work` names the local work folder that is built in. Its lock is held by the caller, so a
     lease of the same folder is that of a process that died, and is taken over at once.
     """
-    now = time.time()
     mine = Lease(
         token=uuid.uuid4().hex,
         work=work,
         host=socket.gethostname(),
         pid=os.getpid(),
-        since=now,
-        expires=now + seconds,
+        since=time.time(),
+        expires=0.0,
         uses=tuple(uses),
     )
-    mine = _take(backend, key, mine, seconds, waiting)
+    while True:
+        present = backend.read(key)
+        other = parse(present)
+        if other is None or other.work == work or not other.is_live:
+            mine = replace(mine, expires=time.time() + seconds)
+            if backend.swap(key, mine.to_json(), present):
+                break
+        else:
+            waiting(other)
+            time.sleep(min(1.0, seconds / _BEATS))
     heart = _Heart(backend, key, mine, seconds)
     heart.start()
     try:
         yield
     finally:
         heart.stop()
-
-
-def _take(
-    backend: Backend,
-    key: str,
-    mine: Lease,
-    seconds: float,
-    waiting: Callable[[Lease], None],
-) -> Lease:
-    while True:
-        present = backend.read(key)
-        other = parse(present)
-        if other is None or other.work == mine.work or not other.is_live:
-            mine = replace(mine, expires=time.time() + seconds)
-            if backend.swap(key, mine.to_json(), present):
-                return mine
-        else:
-            waiting(other)
-            time.sleep(min(1.0, seconds / _BEATS))
 
 
 class _Heart:

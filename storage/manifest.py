@@ -12,11 +12,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from storage.errors import DamagedArtifact, Fault, RequestError
+
+_M = TypeVar("_M", bound=BaseModel)
 
 FINGERPRINT_SCHEMA = 1
 MANIFEST_SCHEMA = 3
@@ -233,3 +235,12 @@ def content_digest(files: Iterable[FileEntry]) -> str:
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def parsed(model: type[_M], data: bytes, where: str, expected: str) -> _M:
+    """Read a small record. Raises DamagedArtifact, saying what was `expected` and the remedy."""
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise DamagedArtifact(f"{where} cannot be read ({reason}); expected {expected}") from error

@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from storage import layout
 from storage.aliases import Register
 from storage.errors import DamagedArtifact, RequestError, StoreUnreachable, UnknownArtifact
-from storage.leaning import by_label, used, with_ancestors
+from storage.lineage import by_label, used, with_ancestors
 from storage.manifest import (
     MANIFEST_SCHEMA,
     CheckResult,
@@ -86,7 +86,7 @@ def quarantine(store: Store, workspace: Workspace, draft: Draft) -> Manifest:
         key = layout.quarantine_key(manifest.name, manifest.version)
         if _put_data(store, workspace, manifest):
             store.backend.create(key, manifest.to_json())
-            if not _is_claimed(store, manifest):
+            if not _is_claimed(store, manifest.name, manifest.version):
                 break
         store.backend.delete(key)
         _clear_claimed(store, manifest)
@@ -96,18 +96,13 @@ def quarantine(store: Store, workspace: Workspace, draft: Draft) -> Manifest:
 
 def quarantined(store: Store, name: str | None = None) -> list[Manifest]:
     """The builds in quarantine, by name, then oldest first; unreadable ones are left out."""
-    keys = sorted(f"quarantine/{path}" for path in store.backend.sizes("quarantine"))
+    paths = sorted(store.backend.sizes("quarantine"))
+    keys = [f"quarantine/{path}" for path in paths if name in (None, path.partition("/")[0])]
     found = []
     for key, data in zip(keys, store.backend.read_all(keys), strict=True):
-        if name is not None and key.split("/")[1] != name:
-            continue
-        try:
-            manifest = Manifest.parse(data or b"", key)
-        except DamagedArtifact:
-            continue
-        if manifest is not None:
-            found.append(manifest)
-    return found
+        with contextlib.suppress(DamagedArtifact):
+            found.append(Manifest.parse(data or b"", key))
+    return [manifest for manifest in found if manifest is not None]
 
 
 def find_quarantined(store: Store, fingerprint: str) -> Manifest | None:
@@ -152,10 +147,8 @@ def withdraw(store: Store, name: str, version: str, why: str) -> bool:
     build can never seal it, however long it slept.
     """
     key = layout.manifest_key(name, version)
-    if not store.backend.create(key, withdrawn(why)):
-        present = store.backend.read(key)
-        if present is None or not is_withdrawn(present):
-            return False
+    if not store.backend.create(key, withdrawn(why)) and not _is_claimed(store, name, version):
+        return False
     bury(store, name, version, why)
     return True
 
@@ -183,12 +176,12 @@ def _put_data(store: Store, workspace: Workspace, manifest: Manifest) -> bool:
         for entry in manifest.files:
             store.backend.put_file(f"{data}/{entry.path}", workspace.data / entry.path)
     except FileNotFoundError:  # on a disk gc may take the folder away under it
-        if _is_claimed(store, manifest):
+        if _is_claimed(store, manifest.name, manifest.version):
             return False
         raise
     lost = store.damage(manifest)  # one listing: a store may say yes and keep half
     if lost:
-        if _is_claimed(store, manifest):
+        if _is_claimed(store, manifest.name, manifest.version):
             return False
         store.backend.delete(data)
         raise StoreUnreachable(
@@ -202,15 +195,15 @@ def _put_data(store: Store, workspace: Workspace, manifest: Manifest) -> bool:
     return True
 
 
-def _is_claimed(store: Store, manifest: Manifest) -> bool:
+def _is_claimed(store: Store, name: str, version: str) -> bool:
     """Whether gc withdrew the version before its build could seal it."""
-    present = store.backend.read(layout.manifest_key(manifest.name, manifest.version))
+    present = store.backend.read(layout.manifest_key(name, version))
     return present is not None and is_withdrawn(present)
 
 
 def _clear_claimed(store: Store, manifest: Manifest) -> None:
     """Remove what was put since gc took it all."""
-    if _is_claimed(store, manifest):
+    if _is_claimed(store, manifest.name, manifest.version):
         store.backend.delete(layout.data_key(manifest.name, manifest.version))
 
 
@@ -256,9 +249,7 @@ def _yields(store: Store, loser: Manifest, winner: Manifest) -> bool:
         stays = winner.label not in register.going() and store.is_whole(winner)
         return [loser.label] if stays and not needed else []
 
-    if not store.aliases.condemn(run, choose):
-        return False
-    if loser.label not in store.aliases.doom(run, choose):
+    if not store.aliases.condemn(run, choose) or loser.label not in store.aliases.doom(run, choose):
         return False
     same = f"the same content as {winner.label}, which was sealed first"
     bury(store, loser.name, loser.version, same)
@@ -269,23 +260,12 @@ def _yields(store: Store, loser: Manifest, winner: Manifest) -> bool:
 def _manifest_of(workspace: Workspace, draft: Draft) -> Manifest:
     created = utc_now()
     files = tuple(workspace.entries())
+    said = {name: value for name, value in vars(draft).items() if name != "place"}
     return Manifest(
-        name=draft.name,
+        **said,
         version=new_version(draft.place or created),
-        stage=draft.stage,
-        type=draft.type,
-        fingerprint=draft.fingerprint,
         digest=content_digest(files),
-        config=dict(draft.config),
-        inputs=dict(draft.inputs),
         files=files,
-        rows_in=draft.rows_in,
-        rows_out=draft.rows_out,
-        stats=dict(draft.stats),
-        checks=draft.checks,
-        forgotten=draft.forgotten,
-        code=draft.code,
-        run=draft.run,
         created=created,
         seconds=round(workspace.seconds(), 3),
     )

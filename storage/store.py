@@ -13,6 +13,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,7 +23,8 @@ from storage.aliases import Aliases
 from storage.backends import Backend, open_backend
 from storage.cache import Cache, cache_root, touch
 from storage.errors import DamagedArtifact, Fault, PhusaError, RequestError, UnknownArtifact
-from storage.manifest import Manifest, is_withdrawn
+from storage.files import write_whole
+from storage.manifest import Manifest
 from storage.workspace import Workspace
 
 
@@ -87,7 +89,9 @@ class Store:
             return self.manifest(name, held)
         matches = [v for v in self._candidates(name) if v.startswith(wanted)]
         if len(matches) > 1:
-            matches = [v for v in matches if self._is_sealed(name, v)]
+            keys = [layout.manifest_key(name, version) for version in matches]
+            found = zip(matches, self.backend.read_all(keys), strict=True)
+            matches = [version for version, data in found if data is not None]
         if len(matches) != 1:
             raise UnknownArtifact(self._unknown(name, wanted, several=matches))
         return self.manifest(name, matches[0])
@@ -124,29 +128,24 @@ class Store:
             yield from (found for _, found in self.scan_versions(each) if found is not None)
 
     def scan_versions(self, name: str) -> Iterator[tuple[str, Manifest | PhusaError | None]]:
-        """Sealed versions, with their manifest or what is wrong with it; None: withdrawn."""
+        """Versions that have a folder and no tombstone, oldest first: each with its manifest, or
+        what is wrong with it; None: never sealed."""
         versions = self._candidates(name)
         keys = [layout.manifest_key(name, version) for version in versions]
         for version, data in zip(versions, self.backend.read_all(keys), strict=True):
-            if data is not None:
-                try:
-                    yield version, Manifest.parse(data, f"{name}@{version}")
-                except (DamagedArtifact, RequestError) as error:
-                    yield version, error
+            try:
+                yield version, None if data is None else Manifest.parse(data, f"{name}@{version}")
+            except (DamagedArtifact, RequestError) as error:
+                yield version, error
 
     def unsealed(self, name: str) -> list[str]:
         """Versions of `name` that have a folder and were never sealed, oldest first."""
-        versions = self._candidates(name)
-        data = self.backend.read_all([layout.manifest_key(name, version) for version in versions])
-        return [v for v, d in zip(versions, data, strict=True) if d is None or is_withdrawn(d)]
+        return [version for version, found in self.scan_versions(name) if found is None]
 
     def _candidates(self, name: str) -> list[str]:
         """Versions that have a folder and no tombstone; not all of them are sealed."""
         gone = {file.removesuffix(".json") for file in self.backend.children(f"tombstones/{name}")}
         return [v for v in self.backend.children(f"versions/{name}") if v not in gone]
-
-    def _is_sealed(self, name: str, version: str) -> bool:
-        return self.backend.read(layout.manifest_key(name, version)) is not None
 
     # --- files --------------------------------------------------------------------------------
 
@@ -179,20 +178,17 @@ class Store:
         touch(view)
         for entry in manifest.files:
             if entry.path.startswith(prefix):
-                self.cache.place(view, entry, self._fetching(f"{key}/{entry.path}"))
+                self.cache.place(view, entry, partial(self._chunks, f"{key}/{entry.path}"))
         return view
 
-    def _fetching(self, key: str) -> Callable[[], Iterator[bytes]]:
-        def fetch() -> Iterator[bytes]:
-            try:
-                yield from self.backend.chunks(key)
-            except FileNotFoundError as error:
-                raise DamagedArtifact(
-                    f"{key} is not in {self.address}; expected the file that its manifest names. "
-                    "`phusa verify` lists all damage; run the stage again with --force."
-                ) from error
-
-        return fetch
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        try:
+            yield from self.backend.chunks(key)
+        except FileNotFoundError as error:
+            raise DamagedArtifact(
+                f"{key} is not in {self.address}; expected the file that its manifest names. "
+                "`phusa verify` lists all damage; run the stage again with --force."
+            ) from error
 
     def files(self, manifest: Manifest, prefix: str) -> list[Path]:
         """Local paths of the artifact's files under `prefix`, sorted by name."""
@@ -248,9 +244,7 @@ class Store:
         file = self.work / "id"
         with FileLock(self.work / ".id.lock"):
             if not file.exists():
-                temporary = file.with_name(f".tmp-{uuid.uuid4().hex}")
-                temporary.write_text(uuid.uuid4().hex)
-                temporary.replace(file)
+                write_whole(file, uuid.uuid4().hex.encode())
         return file.read_text()
 
     def _check_kept(self, uses: Sequence[str]) -> None:
@@ -278,21 +272,6 @@ class Store:
     def _unknown(
         self, name: str, version: str, recipe: str | None = None, several: Sequence[str] = ()
     ) -> Fault:
-        known = self._known(name)
-        made_by = f" made by recipe {recipe!r}" if recipe else ""
-        found = f"no artifact {name}@{version}{made_by}"
-        if several:
-            found = f"{len(several)} versions that begin so: {', '.join(several[-5:])}"
-        elif self.backend.read(layout.tombstone_key(name, version)) is not None:
-            found = f"{name}@{version} was collected by gc or taken down"
-        return Fault(
-            where=f"store {self.address}",
-            found=found,
-            expected="one unique beginning of a version" if several else known,
-            remedy="`phusa artifacts` lists them; `phusa run RECIPE` makes them.",
-        )
-
-    def _known(self, name: str) -> str:
         versions, names = self.versions(name), self.names()
         known = ", ".join(versions[-5:]) if versions else "no version of it"
         if not versions and names:
@@ -300,4 +279,17 @@ class Store:
         aliases = sorted(self.aliases.read().moves.get(name, {}))
         if aliases:
             known += f"; aliases: {', '.join(aliases)}"
-        return f"one that the store holds ({known})"
+        expected = f"one that the store holds ({known})"
+        made_by = f" made by recipe {recipe!r}" if recipe else ""
+        found = f"no artifact {name}@{version}{made_by}"
+        if several:
+            found = f"{len(several)} versions that begin so: {', '.join(several[-5:])}"
+            expected = "one unique beginning of a version"
+        elif self.backend.read(layout.tombstone_key(name, version)) is not None:
+            found = f"{name}@{version} was collected by gc or taken down"
+        return Fault(
+            where=f"store {self.address}",
+            found=found,
+            expected=expected,
+            remedy="`phusa artifacts` lists them; `phusa run RECIPE` makes them.",
+        )

@@ -15,15 +15,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from storage.backends import Backend
-from storage.errors import DamagedArtifact
 from storage.layout import mark_key
-from storage.manifest import Manifest, utc_now
+from storage.manifest import Manifest, parsed, utc_now
 
 Kind = Literal["url", "domain", "document"]
 
@@ -74,8 +73,10 @@ class Forgotten:
 
     @cached_property
     def _values(self) -> Mapping[Kind, frozenset[str]]:
-        kinds: tuple[Kind, ...] = ("url", "domain", "document")
-        return {k: frozenset(t.value for t in self.takedowns if t.kind == k) for k in kinds}
+        return {
+            kind: frozenset(t.value for t in self.takedowns if t.kind == kind)
+            for kind in get_args(Kind)
+        }
 
     @cached_property
     def page_urls(self) -> frozenset[str]:
@@ -116,7 +117,7 @@ class Takedowns:
     """All that a store has recorded."""
 
     all: tuple[Takedown, ...] = ()
-    holders: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    holders: Mapping[str, set[str]] = field(default_factory=dict)
     """By takedown id: the content digests that hold what it says."""
 
     @property
@@ -126,26 +127,23 @@ class Takedowns:
     def held_by(self, manifests: Iterable[Manifest]) -> Forgotten:
         """Those takedowns whose content is in one of these artifacts."""
         digests = {manifest.digest for manifest in manifests}
-        return Forgotten(
-            tuple(t for t in self.all if digests & self.holders.get(t.id, frozenset()))
-        )
+        return Forgotten(tuple(t for t in self.all if digests & self.holders.get(t.id, set())))
 
 
 def read(backend: Backend) -> Takedowns:
     """All takedowns; one listing where there is none. Raises DamagedArtifact for a broken record:
     leaving one out would let content back in."""
-    paths = sorted(backend.sizes("takedowns"))
-    records = [path for path in paths if "/" not in path]
+    records: list[str] = []
     holders: dict[str, set[str]] = {}
-    for path in paths:
-        if "/holders/" in path:
-            identity, _, file = path.partition("/holders/")
+    for path in sorted(backend.sizes("takedowns")):
+        identity, inside, file = path.partition("/holders/")
+        if inside:
             holders.setdefault(identity, set()).add(file.removesuffix(".json"))
+        elif "/" not in path:
+            records.append(path)
     data = backend.read_all([f"takedowns/{path}" for path in records])
-    return Takedowns(
-        tuple(_parse(path, one) for path, one in zip(records, data, strict=True)),
-        {identity: frozenset(digests) for identity, digests in holders.items()},
-    )
+    takedowns = tuple(_parse(path, one) for path, one in zip(records, data, strict=True))
+    return Takedowns(takedowns, holders)
 
 
 def identify(kind: Kind, value: str) -> str:
@@ -192,25 +190,13 @@ def marks(backend: Backend, manifest: Manifest) -> list[Mark]:
     folder = f"marks/{manifest.name}/{manifest.version}"
     keys = [f"{folder}/{path}" for path in sorted(backend.sizes(folder))]
     found = zip(keys, backend.read_all(keys), strict=True)
-    return [_parse_mark(key, data) for key, data in found if data is not None]
-
-
-def _parse_mark(key: str, data: bytes) -> Mark:
-    try:
-        return Mark.model_validate_json(data)
-    except ValidationError as error:
-        raise DamagedArtifact(
-            f"{key} cannot be read ({error.errors()[0]['msg']}); expected a mark. Restore it, or "
-            "remove it and record the takedown again with `phusa forget`."
-        ) from error
+    expected = "a mark. Restore it, or remove it and record the takedown again with `phusa forget`."
+    return [parsed(Mark, data, key, expected) for key, data in found if data is not None]
 
 
 def _parse(path: str, data: bytes | None) -> Takedown:
-    try:
-        return Takedown.model_validate_json(data or b"")
-    except ValidationError as error:
-        raise DamagedArtifact(
-            f"takedowns/{path} cannot be read ({error.errors()[0]['msg']}); expected a takedown. "
-            "Restore it, or remove it and record it again with `phusa forget`: until then no stage "
-            "runs, since what was taken down could come back."
-        ) from error
+    expected = (
+        "a takedown. Restore it, or remove it and record it again with `phusa forget`: until then "
+        "no stage runs, since what was taken down could come back."
+    )
+    return parsed(Takedown, data or b"", f"takedowns/{path}", expected)

@@ -7,7 +7,6 @@ tensor whole; an index of a hundred gigabytes is asked for a few thousand places
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from safetensors.numpy import save
 
 from storage.errors import DamagedArtifact
+from storage.files import write_whole
 
 Array = npt.NDArray[Any]
 
@@ -27,10 +27,7 @@ _DTYPES |= {"I32": np.int32, "I64": np.int64, "F32": np.float32, "F64": np.float
 
 def write_tensors(path: Path, tensors: Mapping[str, Array], facts: Mapping[str, str]) -> None:
     """Write arrays and facts of them as one file, which is there as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name}")
-    temporary.write_bytes(to_bytes(tensors, facts))
-    temporary.replace(path)
+    write_whole(path, to_bytes(tensors, facts))
 
 
 def to_bytes(tensors: Mapping[str, Array], facts: Mapping[str, str]) -> bytes:
@@ -59,15 +56,12 @@ def map_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         raise DamagedArtifact(
             f"{path} has {size} bytes; expected {end}, as its header says. {_REMEDY}"
         )
-    tensors = {
-        name: _map(path, 8 + length + of_one["data_offsets"][0], of_one)
-        for name, of_one in header.items()
-    }
+    tensors: dict[str, Array] = {}
+    for name, of_one in header.items():
+        dtype, shape = _DTYPES[of_one["dtype"]], tuple(of_one["shape"])
+        offset = 8 + length + of_one["data_offsets"][0]
+        # no map is empty
+        tensors[name] = (
+            np.empty(shape, dtype) if 0 in shape else np.memmap(path, dtype, "r", offset, shape)
+        )
     return tensors, facts
-
-
-def _map(path: Path, offset: int, of_one: Mapping[str, Any]) -> Array:
-    dtype, shape = _DTYPES[of_one["dtype"]], tuple(of_one["shape"])
-    if 0 in shape:
-        return np.empty(shape, dtype)
-    return np.memmap(path, dtype, "r", offset, shape)

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
@@ -200,26 +201,38 @@ def read_body(path: Path, offset: int) -> bytes:
 
     Raises DamagedArtifact if no whole record of that kind can be read there.
     """
-    cause = None
     try:
-        body = _body_at(path, offset)
+        with path.open("rb") as stream:
+            record = _record_at(stream, path, offset)
+            headers = record.headers if record.record_type == WarcRecordType.resource else {}
+            if record.record_type == WarcRecordType.response:
+                headers = record.http_headers or {}
+            body = bytes(record.reader.read())
+            named = record.headers.get("WARC-Payload-Digest")
+            if headers.get("Content-Length") != str(len(body)) or named != _digest(body, None)[1]:
+                raise _no_record(path, offset)
+            return body
     except OSError as error:  # FastWARC's own errors carry no errno
         if error.errno not in (None, errno.ENOENT):
             raise
-        body, cause = None, error
-    if body is not None:
-        return body
-    raise _no_record(path, offset) from cause
+        raise _no_record(path, offset) from error
 
 
 def read_headers(path: Path, offset: int) -> list[tuple[str, str]]:
     """The HTTP headers of the response that starts at `offset`, as they were stored."""
     with path.open("rb") as stream:
-        stream.seek(offset)
-        record = next(iter(ArchiveIterator(stream, parse_http=True)), None)
-        if record is None or record.http_headers is None:
+        headers = _record_at(stream, path, offset).http_headers
+        if headers is None:
             raise _no_record(path, offset)
-        return [(str(name), str(value)) for name, value in record.http_headers]
+        return [(str(name), str(value)) for name, value in headers]
+
+
+def _record_at(stream: BinaryIO, path: Path, offset: int) -> Any:
+    stream.seek(offset)
+    record = next(iter(ArchiveIterator(stream, parse_http=True)), None)
+    if record is None:
+        raise _no_record(path, offset)
+    return record
 
 
 def _no_record(path: Path, offset: int) -> DamagedArtifact:
@@ -227,22 +240,3 @@ def _no_record(path: Path, offset: int) -> DamagedArtifact:
         f"{path} holds no response record at byte {offset}; expected the one that the fetch table "
         "names. The file was altered: build that crawl again with --force crawl."
     )
-
-
-def _body_at(path: Path, offset: int) -> bytes | None:
-    """The body, or None if the record there is missing, of another kind, or not whole."""
-    with path.open("rb") as stream:
-        stream.seek(offset)
-        record = next(iter(ArchiveIterator(stream, parse_http=True)), None)
-        if record is None:
-            return None
-        if record.record_type == WarcRecordType.resource:
-            length = record.headers.get("Content-Length")
-        elif record.record_type == WarcRecordType.response and record.http_headers is not None:
-            length = record.http_headers.get("Content-Length")
-        else:
-            return None
-        body = bytes(record.reader.read())
-        named = record.headers.get("WARC-Payload-Digest")
-        whole = length == str(len(body)) and named == _digest(body, None)[1]
-        return body if whole else None

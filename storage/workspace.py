@@ -1,30 +1,28 @@
 """Resumable scratch for one build: finished files stay finished across a kill -9.
 
 A file is written under a temporary name and hashed on its way, so that sealing never reads it
-again; then it is synced, renamed, and only then noted. A build
-that starts again asks `entry(path)` and skips what is noted; a file that was renamed but not noted
-is simply written again, with the same bytes.
+again; then it is synced, renamed, and only then noted. A build that starts again asks
+`entry(path)` and skips what is noted; a file that was renamed but not noted is simply written
+again, with the same bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from pydantic import JsonValue
-from typing_extensions import Buffer
 
 from storage.errors import full_disk_named
+from storage.files import HashingFile, temporary_beside, write_whole
 from storage.manifest import FileEntry
 
 
@@ -33,17 +31,10 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.data, self.scratch = root / "data", root / "scratch"
         self._notes = root / "notes"
         for folder in (self.data, self.scratch, self._notes):
             folder.mkdir(parents=True, exist_ok=True)
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data"
-
-    @property
-    def scratch(self) -> Path:
-        return self.root / "scratch"
 
     def entry(self, path: str) -> FileEntry | None:
         """What was noted of a finished file, or None if it has to be (re)made."""
@@ -58,24 +49,11 @@ class Workspace:
     def writing(self, path: str, *, volatile: bool = False) -> Iterator[BinaryIO]:
         """Yield a stream, written from begin to end; on success it is the finished file `path`."""
         target = self.data / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".tmp-{uuid.uuid4().hex}-{target.name}")
-        try:
-            with full_disk_named(target):
-                with HashingFile(temporary) as stream:
-                    yield cast("BinaryIO", stream)
-                    stream.sync()
-                self._finish(temporary, path, stream.sha256, volatile=volatile)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    def _adopt(self, path: str, file: Path) -> None:
-        target = self.data / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            os.fsync(stream.fileno())
-        self._finish(file, path, digest, volatile=False)
+        with full_disk_named(target), temporary_beside(target) as temporary:
+            with HashingFile(temporary) as stream:
+                yield cast("BinaryIO", stream)
+                stream.sync()
+            self._finish(temporary, path, stream.sha256, volatile=volatile)
 
     def _finish(self, temporary: Path, path: str, sha256: str, *, volatile: bool) -> None:
         rows = _num_rows(temporary) if path.endswith(".parquet") else None
@@ -96,7 +74,12 @@ class Workspace:
             with full_disk_named(self.data / path):
                 yield temporary
                 for file in sorted(p for p in temporary.rglob("*") if p.is_file()):
-                    self._adopt((Path(path) / file.relative_to(temporary)).as_posix(), file)
+                    with file.open("rb") as stream:
+                        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                        os.fsync(stream.fileno())
+                    inside = (Path(path) / file.relative_to(temporary)).as_posix()
+                    (self.data / inside).parent.mkdir(parents=True, exist_ok=True)
+                    self._finish(file, inside, digest, volatile=False)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -123,9 +106,7 @@ class Workspace:
             last = max(path.stat().st_mtime for path in self.root.rglob("*"))
             earlier += max(last - started, 0.0)
         clock = {"earlier_s": earlier, "started": time.time()}
-        temporary = self.root / f".tmp-{uuid.uuid4().hex}"
-        temporary.write_text(json.dumps(clock))
-        temporary.replace(self.root / "clock.json")
+        write_whole(self.root / "clock.json", json.dumps(clock).encode())
 
     def seconds(self) -> float:
         """Wall time of this attempt and of the interrupted ones before it."""
@@ -144,66 +125,10 @@ class Workspace:
         return self._notes / f"{hashlib.sha256(path.encode()).hexdigest()[:32]}.json"
 
     def _write_note(self, entry: FileEntry) -> None:
-        note = self._note(entry.path)
-        temporary = note.with_name(f".tmp-{uuid.uuid4().hex}")
-        temporary.write_text(entry.model_dump_json())
-        temporary.replace(note)
+        write_whole(self._note(entry.path), entry.model_dump_json().encode())
 
 
 def _num_rows(file: Path) -> int:
     import pyarrow.parquet as pq  # 0.1 s, which commands that only look need not pay
 
     return int(pq.read_metadata(file).num_rows)
-
-
-_ALONGSIDE_BYTES = 256 << 10  # from here on, hashing in a thread gains more than it costs
-
-
-class HashingFile(io.BufferedIOBase):
-    """A new file that is hashed while it is written. It only goes forward.
-
-    Large pieces are hashed in a thread while the system takes them: sha256 alone takes 5 s for
-    10 GB, which would otherwise come on top of the 22 s that the disk takes.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("xb", buffering=_ALONGSIDE_BYTES)
-        self._digest = hashlib.sha256()
-        self._hasher: ThreadPoolExecutor | None = None
-
-    def write(self, data: Buffer) -> int:
-        if memoryview(data).nbytes < _ALONGSIDE_BYTES:
-            self._digest.update(data)
-            return self._file.write(data)
-        self._hasher = self._hasher or ThreadPoolExecutor(1, "phusa-sha256")
-        hashing = self._hasher.submit(self._digest.update, data)
-        try:
-            return self._file.write(data)
-        finally:
-            hashing.result()  # the caller may reuse the buffer
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def flush(self) -> None:
-        if not self._file.closed:
-            self._file.flush()
-
-    def sync(self) -> None:
-        """Put on disk what was written."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        if self._hasher is not None:
-            self._hasher.shutdown()
-            self._hasher = None
-        self._file.close()
-        super().close()
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()

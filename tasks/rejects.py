@@ -28,7 +28,7 @@ def find_rejects(
     paths: Sequence[Path], key: Literal["id", "url"], values: Collection[str]
 ) -> tuple[Rejected, ...]:
     """Give the rejects of these ids or URLs."""
-    from storage.lookup import find_rows  # pyarrow: 0.2 s, and only wanted where tables are read
+    from storage.parquet import find_rows  # pyarrow: 0.2 s, and only wanted where tables are read
 
     columns = ("id", "url", "reason", "value", "threshold")
     return tuple(Rejected(**row) for row in find_rows(paths, key, values, columns))

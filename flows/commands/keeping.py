@@ -12,11 +12,10 @@ from rich.table import Column, Table
 
 from flows.commands.options import JsonOption, StoreOption, answer, store_here
 from flows.render import size
-from storage.collecting import Collection, collect, plan_collection
+from storage.gc import Collection, Work, abandoned, collect, drop, plan_collection
 from storage.manifest import Manifest
-from storage.verifying import Damage
-from storage.verifying import verify as verify_
-from storage.work import Work, abandoned, drop
+from storage.verify import Damage
+from storage.verify import verify as verify_
 
 _WORK_DAYS = 7.0
 _DAY_S = 86_400.0

@@ -18,8 +18,8 @@ from flows.diff.rows import Positions, Row, diff_rows, read_rows
 from flows.plan import differences
 from flows.stages import open_artifact
 from storage.errors import DamagedArtifact, Fault, RequestError
-from storage.lookup import find_rows
 from storage.manifest import FileEntry, Manifest
+from storage.parquet import find_rows
 from storage.store import Store
 from tasks.artifacts.artifact import Artifact
 

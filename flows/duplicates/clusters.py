@@ -20,7 +20,7 @@ from flows.duplicates.differences import Difference, Piece, Unit, compare
 from flows.stages import inputs_by, open_artifact
 from flows.trace.page import UNREADABLE, parse_target, problem_of
 from storage.errors import Fault, RequestError
-from storage.lookup import find_rows
+from storage.parquet import find_rows
 from storage.store import Store
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DUPLICATES, duplicate_columns

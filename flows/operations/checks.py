@@ -22,8 +22,8 @@ from flows.render import size
 from flows.resources import free_disk
 from storage.backends import Backend
 from storage.errors import PhusaError
+from storage.gc import abandoned, live_builds
 from storage.store import Store
-from storage.work import abandoned, live_builds
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

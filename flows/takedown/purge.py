@@ -23,14 +23,13 @@ from flows.takedown.search import Search
 from flows.takedown.successors import Build, CannotRewrite, Successors, can_follow
 from storage import takedown
 from storage.aliases import Register
-from storage.collecting import GRACE
 from storage.errors import Fault, PhusaError, RequestError
+from storage.gc import GRACE, live_builds
 from storage.layout import data_key
 from storage.manifest import Manifest
 from storage.sealing import bury, quarantined, withdraw
 from storage.store import Store
 from storage.takedown import Forgotten, Takedown, Takedowns
-from storage.work import live_builds
 from tasks.artifacts.pages import PAGES
 from tasks.crawl.catalogue import DATABASE, Catalogue
 from tasks.progress import note

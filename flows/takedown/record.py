@@ -17,8 +17,8 @@ from flows.takedown.search import Search
 from flows.trace.page import follow_redirects
 from storage import takedown
 from storage.errors import Fault, RequestError
-from storage.lookup import find_rows
 from storage.manifest import Manifest, utc_now
+from storage.parquet import find_rows
 from storage.sealing import quarantined
 from storage.store import Store
 from storage.takedown import Forgotten, Kind, Takedown, identify

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from flows.stages import open_artifact
 from flows.trace.page import UNREADABLE, problem_of
-from storage.lookup import read_columns
 from storage.manifest import Manifest
+from storage.parquet import read_columns
 from storage.store import Store
 from storage.takedown import Forgotten
 from tasks.artifacts.artifact import Artifact, Held

@@ -13,7 +13,7 @@ from flows.render import say
 from flows.stages import open_artifact
 from flows.trace.page import UNREADABLE, problem_of
 from storage.errors import Fault, RequestError
-from storage.lookup import read_columns, strings
+from storage.parquet import read_columns, strings
 from storage.store import Store
 from tasks.artifacts.artifact import Artifact, InputGone, Learnt
 from tasks.artifacts.model import MODEL

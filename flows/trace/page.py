@@ -17,8 +17,8 @@ from rich.console import Console
 from flows.render import say
 from flows.stages import in_order, open_artifact
 from storage.errors import DamagedArtifact, Fault, RequestError, UnknownArtifact
-from storage.lookup import read_columns
 from storage.manifest import Manifest
+from storage.parquet import read_columns
 from storage.store import Store
 from tasks.artifacts.artifact import Artifact, ArtifactType, Finding, InputGone
 from tasks.artifacts.pages import PAGES, REDIRECTED, PagesFinding

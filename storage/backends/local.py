@@ -6,8 +6,6 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from storage.errors import Fault, StoreDenied, full_disk_named
+from storage.files import link_or_copy, temporary_beside
 
 _CHUNK_BYTES = 1 << 20
 _LOCK_FILE = re.compile(r"\..+\.lock")
@@ -38,20 +37,20 @@ class LocalBackend:
 
     def create(self, key: str, data: bytes) -> bool:
         target = self.root / key
-        with _named_errors(target):
-            if not _link_once(_write_temporary(target, data), target):
+        with _named_errors(target), temporary_beside(target) as temporary:
+            _write_synced(temporary, data)
+            if not _link_once(temporary, target):
                 return self.read(key) == data
             _sync_folder(target.parent)
         return True
 
     def swap(self, key: str, data: bytes, expected: bytes | None) -> bool:
         target = self.root / key
-        with _named_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+        with _named_errors(target), temporary_beside(target) as temporary:
             with _lock(target):
                 if self.read(key) != expected:
                     return False
-                temporary = _write_temporary(target, data)
+                _write_synced(temporary, data)
                 if expected is not None:
                     temporary.replace(target)
                 elif not _link_once(temporary, target):  # `create` takes no lock
@@ -82,16 +81,7 @@ class LocalBackend:
     def put_file(self, key: str, source: Path) -> None:
         target = self.root / key
         with _named_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".tmp-{uuid.uuid4().hex}")
-            try:
-                try:
-                    os.link(source, temporary)  # the work folder is on the same disk: no copy
-                except OSError:
-                    _copy_synced(source, temporary)
-                temporary.replace(target)
-            finally:  # put again, both are one inode, and rename(2) then does nothing
-                temporary.unlink(missing_ok=True)
+            link_or_copy(source, target)  # the work folder is on the same disk: no copy
             _sync_folder(target.parent)
 
     def chunks(self, key: str) -> Iterator[bytes]:
@@ -148,35 +138,19 @@ def _lock(target: Path) -> FileLock:
 
 
 def _link_once(temporary: Path, target: Path) -> bool:
-    """Move the file to `target`; False if something is there."""
+    """Give the file its name; False if something is there."""
     try:
         os.link(temporary, target)
     except FileExistsError:
         return False
-    finally:
-        temporary.unlink()
     return True
 
 
-def _write_temporary(target: Path, data: bytes) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
-
-
-def _copy_synced(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-    with target.open("rb") as copied:
-        os.fsync(copied.fileno())
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _unless_gone(_function: object, _path: object, failure: Any) -> None:

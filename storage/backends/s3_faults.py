@@ -15,7 +15,7 @@ import aiohttp
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
-from storage.errors import Fault, PhusaError, StoreDenied, StoreFull, StoreUnreachable
+from storage.errors import Fault, StoreDenied, StoreFull, StoreUnreachable
 
 _AGAIN = "Then run the same command again: it goes on where it stopped."
 _NETWORK = f"Check the network, and AWS_ENDPOINT_URL if the store is not Amazon's. {_AGAIN}"
@@ -65,10 +65,7 @@ _REFUSALS = {
         "Create it (`aws s3 mb s3://BUCKET`, or in the store's console), or choose another with "
         "--store.",
     ),
-    "RequestTimeTooSkewed": (
-        "a clock that agrees with the store's",
-        "Set this machine's clock.",
-    ),
+    "RequestTimeTooSkewed": ("a clock that agrees with the store's", "Set this machine's clock."),
     "PermanentRedirect": _REGION,
     "IllegalLocationConstraintException": _REGION,
     "NotImplemented": (
@@ -151,26 +148,21 @@ def explained(error: Exception, place: Place) -> Exception:
     status, code = answer_of(error)
     if status or code:
         return explain_answer(status, code, place)
-    if isinstance(error, OSError) and error.filename is not None:
-        return error  # a local file's
     if isinstance(error, _NO_CREDENTIALS):
         found = f"no usable credentials ({type(error).__name__})"
         return _denied(place, found, "credentials for this store", _CREDENTIALS)
-    if isinstance(error, _NO_ANSWER):
-        return _unanswered(error, place)
+    if isinstance(error, _NO_ANSWER) and getattr(error, "filename", None) is None:
+        # With a file's name it is a local file's, and stays what it is.
+        if "@" in urlsplit(place.endpoint).netloc:
+            remedy = f"Take them out of AWS_ENDPOINT_URL: nothing is sent to it so. {_CREDENTIALS}"
+            return _denied(place, "credentials in the endpoint", "scheme, host and port", remedy)
+        what = next((says for kind, says in _WORDS if isinstance(error, kind)), "no whole answer")
+        return _unreachable(place, f"{what} ({type(error).__name__})")
     if isinstance(error, (boto.BotoCoreError, ValueError)):
         remedy = "Check AWS_ENDPOINT_URL, AWS_REGION and the other AWS_* variables, and ~/.aws."
         found = f"a setting that boto refuses ({type(error).__name__})"
         return _denied(place, found, "settings that boto understands", remedy)
     return error
-
-
-def _unanswered(error: Exception, place: Place) -> PhusaError:
-    if "@" in urlsplit(place.endpoint).netloc:
-        remedy = f"Take them out of AWS_ENDPOINT_URL: nothing is sent to it so. {_CREDENTIALS}"
-        return _denied(place, "credentials in the endpoint", "scheme, host and port", remedy)
-    what = next((words for kind, words in _WORDS if isinstance(error, kind)), "no whole answer")
-    return _unreachable(place, f"{what} ({type(error).__name__})")
 
 
 def explain_answer(status: int, code: str, place: Place) -> Exception:
@@ -185,7 +177,18 @@ def explain_answer(status: int, code: str, place: Place) -> Exception:
         )
     if code in _PASSING or status in (408, 409, 412, 429) or status not in (*range(300, 500), 501):
         return _unreachable(place, said)
-    return _denied(place, said, *_refusal(status, code, place.operation))
+    permission = _PERMISSIONS.get(place.operation, "the request")
+    expected = f"a store that grants {permission}"
+    remedy = "The store's documentation explains the code."
+    if code in _REFUSALS:
+        expected, remedy = _REFUSALS[code]
+    elif code in _WRONG_CREDENTIALS:
+        expected, remedy = "credentials that the store knows", _CREDENTIALS
+    elif status in (301, 307):
+        expected, remedy = _REGION
+    elif status == 403:
+        expected, remedy = f"credentials that allow {permission}", _ALLOW
+    return _denied(place, said, expected, remedy)
 
 
 def not_kept(place: Place, found: str, written: int) -> StoreUnreachable:
@@ -200,20 +203,6 @@ def not_kept(place: Place, found: str, written: int) -> StoreUnreachable:
 def condition_ignored(place: Place, condition: str) -> StoreDenied:
     """The store wrote where a condition forbade it."""
     return _denied(place, f"a store that ignores {condition}", *_REFUSALS["NotImplemented"])
-
-
-def _refusal(status: int, code: str, operation: str) -> tuple[str, str]:
-    """What was expected, and the remedy."""
-    permission = _PERMISSIONS.get(operation, "the request")
-    if code in _REFUSALS:
-        return _REFUSALS[code]
-    if code in _WRONG_CREDENTIALS:
-        return "credentials that the store knows", _CREDENTIALS
-    if status in (301, 307):
-        return _REFUSALS["PermanentRedirect"]
-    if status == 403:
-        return f"credentials that allow {permission}", _ALLOW
-    return f"a store that grants {permission}", "The store's documentation explains the code."
 
 
 def _denied(place: Place, found: str, expected: str, remedy: str) -> StoreDenied:

@@ -169,7 +169,7 @@ print(tokenizer.decode(made[0, start["input_ids"].shape[1] :], skip_special_toke
 
     def named(self, artifact: Artifact) -> Iterable[str]:
         """Name all documents that are quoted."""
-        from storage.lookup import read_columns
+        from storage.parquet import read_columns
 
         for place in _PLACES.values():
             for path in artifact.files(place):
@@ -190,7 +190,7 @@ print(tokenizer.decode(made[0, start["input_ids"].shape[1] :], skip_special_toke
 
 def find_pairs(files: Files, ids: Collection[str]) -> tuple[TracedPair, ...]:
     """Find the pairs of these documents, by name."""
-    from storage.lookup import find_rows
+    from storage.parquet import find_rows
 
     learnt: dict[str, list[int]] = {}
     for row in find_rows(files(STEPS), "document_id", ids, ("name", "step")):
@@ -209,7 +209,7 @@ def count_reads(files: Files) -> dict[str, int]:
 
     Where no steps were recorded (before stage version 2), each train pair counts once.
     """
-    from storage.lookup import read_columns
+    from storage.parquet import read_columns
 
     table = read_columns(files(STEPS) or files(_PLACES["train"]), ["document_id"])
     return dict(Counter(table["document_id"].to_pylist()))

@@ -216,7 +216,7 @@ def _trace_deduplication(artifact: Artifact, walk: Walk) -> DeduplicationFinding
 
 def find_cleaned(files: Files, key: str, values: Collection[str]) -> CleaningFinding:
     """Give the documents and rejects of these URLs or document ids."""
-    from storage.lookup import find_rows
+    from storage.parquet import find_rows
 
     found = find_rows(files("documents/"), key, values, _MEASURES)
     ids = {row["document_id"] for row in found}
@@ -233,7 +233,7 @@ def find_deduplicated(
     files: Files, ids: Collection[str], config: Mapping[str, Any]
 ) -> DeduplicationFinding:
     """Give the clusters that these documents belong to, and what went of them."""
-    from storage.lookup import find_rows
+    from storage.parquet import find_rows
 
     duplicates = files(DUPLICATES)
     columns = duplicate_columns(duplicates)
@@ -269,7 +269,7 @@ def duplicate_columns(duplicates: Sequence[Path]) -> list[str]:
 
 def list_documents(files: Files, key: str, values: Collection[str]) -> list[tuple[str, str]]:
     """List (document id, URL) of the documents, kept or dropped, of these URLs or ids."""
-    from storage.lookup import find_rows
+    from storage.parquet import find_rows
 
     rows = [
         row

@@ -75,7 +75,7 @@ class Pages(ArtifactType):
 
     def find(self, artifact: Artifact, urls: Collection[str]) -> PagesFinding:
         """Give the pages and rejects of these canonical URLs."""
-        from storage.lookup import find_rows
+        from storage.parquet import find_rows
 
         found = find_rows(artifact.files("pages/"), "url", urls, _OF_PAGE)
         by_id = {row["page_id"]: row for row in found}
@@ -99,7 +99,7 @@ class Pages(ArtifactType):
         A document that was taken down by its id came from a page. Which one, a cleaning says;
         before there is one, any page at the document's URL may be it, and counts.
         """
-        from storage.lookup import read_columns
+        from storage.parquet import read_columns
 
         forgotten, rules, doubtful = search.forgotten, dict[str, str](), dict[str, str]()
         for path in artifact.files("pages/"):
@@ -126,7 +126,7 @@ def _learn_what_pages_gave(
 ) -> None:
     """Learn what documents were made of some pages (URLs by id): kept ones, and dropped ones by
     their URL, which names a page only within one crawl."""
-    from storage.lookup import find_rows
+    from storage.parquet import find_rows
 
     origins = cleaned.files("origins/")
     for row in find_rows(origins, "page_id", urls, ("page_id", "document_id")):

@@ -100,7 +100,7 @@ class Scores(ArtifactType):
 
 def _texts(artifact: Artifact, ids: Collection[str]) -> dict[str, str]:
     """Read texts of the documents that were scored, file by file until all are found."""
-    from storage.lookup import find_rows
+    from storage.parquet import find_rows
 
     texts: dict[str, str] = {}
     for path in artifact.input(DOCUMENTS).files("documents/"):
@@ -113,7 +113,7 @@ def _texts(artifact: Artifact, ids: Collection[str]) -> dict[str, str]:
 
 def find_scores(files: Files, key: str, values: Collection[str]) -> ScoresFinding | None:
     """Give the scores and rejects of these URLs or document ids; None where there is none."""
-    from storage.lookup import find_rows
+    from storage.parquet import find_rows
     from storage.records import SCORE
 
     scored = [
@@ -137,7 +137,7 @@ SCORES = Scores(
 
 def fill_in_scores(documents: Iterable[dict[str, Any]], scores: Artifact) -> None:
     """Give documents that have a column for it the score that these scores have for them."""
-    from storage.lookup import find_rows
+    from storage.parquet import find_rows
 
     wanted = {row["document_id"]: row for row in documents if COLUMN in row}
     if wanted:

@@ -107,7 +107,7 @@ class Sequences(ArtifactType):
         """Name all documents."""
         import pyarrow.compute as pc
 
-        from storage.lookup import read_columns
+        from storage.parquet import read_columns
 
         table = read_columns(artifact.files("train/") + artifact.files("validation/"), ["spans"])
         return list(pc.unique(_flat(table)[1].field("document_id")).to_pylist())
@@ -132,7 +132,7 @@ def _find_spans(
     """Find the spans of each document, and count the rows of all files."""
     import pyarrow.parquet as pq
 
-    from storage.lookup import groups_with
+    from storage.parquet import groups_with
 
     found: dict[str, list[RowSpan]] = {}
     earlier = 0  # rows of the files before
@@ -159,7 +159,7 @@ def _spans_in(table: pa.Table, ids: Collection[str]) -> list[tuple[int, dict[str
     """Give (row, span) of each span of these documents."""
     import pyarrow.compute as pc
 
-    from storage.lookup import strings
+    from storage.parquet import strings
 
     rows, spans = _flat(table)
     mask = pc.is_in(spans.field("document_id"), value_set=strings(ids))

@@ -13,8 +13,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.lookup import read_columns
-from storage.parquet import read_table, shard_name, write_rows
+from storage.parquet import read_columns, read_table, shard_name, write_rows
 from storage.records import DOCUMENT, ORIGIN, REJECT, UNSCORED, signals_schema
 from storage.takedown import NOTHING, Forgotten
 from storage.warc import read_body

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.errors import DamagedArtifact
-from storage.lookup import strings
+from storage.parquet import strings
 from storage.records import DOCUMENT, PAGE, REJECT, signals_schema
 from tasks.progress import note
 

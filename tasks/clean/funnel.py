@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.lookup import strings
+from storage.parquet import strings
 from tasks.clean.config import CleanConfig
 from tasks.clean.judging import Verdicts
 from tasks.domains import domains_of

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from storage.lookup import read_columns
+from storage.parquet import read_columns
 from tasks.clean.config import CleanConfig
 from tasks.clean.filters import Bound
 from tasks.clean.judging import Verdicts

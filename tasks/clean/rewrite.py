@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from storage.lookup import read_columns, strings
 from storage.manifest import Manifest
-from storage.parquet import read_table, shard_name, write_rows, write_table
+from storage.parquet import read_columns, read_table, shard_name, strings, write_rows, write_table
 from storage.records import DOCUMENT, ORIGIN, REJECT
 from storage.takedown import Forgotten
 from storage.workspace import Workspace

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.lookup import read_columns, strings
+from storage.parquet import read_columns, strings
 from tasks.artifacts.documents import duplicate_columns
 
 Counts = npt.NDArray[np.int64]

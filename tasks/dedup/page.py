@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow.parquet as pq
 
-from storage.lookup import find_rows
+from storage.parquet import find_rows
 from tasks.artifacts.artifact import Artifact
 from tasks.dedup.evidence import (
     NUM_BINS,

@@ -6,8 +6,7 @@ import shutil
 
 import pyarrow.compute as pc
 
-from storage.lookup import strings
-from storage.parquet import read_table, write_table
+from storage.parquet import read_table, strings, write_table
 from tasks.stage import Outcome, Rewriting
 
 

@@ -17,8 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.lookup import read_columns
-from storage.parquet import read_table, write_rows, write_table
+from storage.parquet import read_columns, read_table, write_rows, write_table
 from storage.records import REJECT, SCORE
 from storage.workspace import Workspace
 from tasks.quality.config import EVEN, QualityConfig

@@ -32,7 +32,7 @@ from storage.manifest import Manifest
 from storage.sealing import bury, quarantined
 from storage.store import Store
 from storage.takedown import Forgotten, Takedown
-from storage.verifying import verify
+from storage.verify import verify
 from tasks.artifacts.artifact import Held
 from tasks.config import Config
 from tasks.progress import Bar, SilentReporter, report_to, track

@@ -20,13 +20,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from storage.collecting import collect
+from storage.gc import collect
 from storage.layout import manifest_key
 from storage.lineage import ancestors
 from storage.manifest import CodeRef, Manifest, RunRef
 from storage.sealing import Draft, commit, find_quarantined, quarantine, release
 from storage.store import Store
-from storage.verifying import verify
+from storage.verify import verify
 from storage.workspace import Workspace
 
 WRITES = ("create", "swap", "put_file", "delete")

@@ -16,7 +16,7 @@ from storage.cache import Cache, cache_root, touch
 from storage.errors import DamagedArtifact, StoreUnreachable
 from storage.manifest import FileEntry, Manifest
 from storage.store import Store
-from storage.verifying import verify
+from storage.verify import verify
 
 Seal = Callable[..., Manifest]
 Reads = Counter[str]

@@ -25,7 +25,7 @@ from storage.sealing import (
     withdraw,
 )
 from storage.store import Store
-from storage.verifying import verify
+from storage.verify import verify
 from storage.workspace import Workspace
 
 Seal = Callable[..., Manifest]

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from storage.errors import Fault, RequestError
-from storage.lookup import read_columns, strings
+from storage.parquet import read_columns, strings
 from tasks.quality.examples.files import ExampleFiles
 
 _BATCH_ROWS = 256

@@ -142,6 +142,16 @@ def test_a_full_disk_leaves_what_was_there(backend: LocalBackend) -> None:
     assert not list(backend.root.rglob(".tmp-*"))
 
 
+def test_whoever_may_read_the_data_may_read_what_seals_it(
+    backend: LocalBackend, tmp_path: Path
+) -> None:
+    (tmp_path / "source").write_bytes(b"data")
+    backend.put_file("v/data", tmp_path / "source")
+    backend.create("v/manifest", b"1")
+    backend.swap("v/reference", b"1", None)
+    assert len({path.stat().st_mode for path in (backend.root / "v").glob("[!.]*")}) == 1
+
+
 def test_a_disk_that_refuses_is_named(
     backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

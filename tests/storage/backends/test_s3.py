@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.backends import open_backend, s3, s3_bucket
+from storage.backends import open_backend, s3
 from storage.backends.s3 import S3Backend
 from storage.backends.s3_faults import public_url
 from storage.errors import (
@@ -211,7 +211,7 @@ def test_create_waits_for_a_conflict_to_pass(once: S3Backend, proxy: FaultyProxy
 def test_a_conflict_that_stays_is_unreachable(
     once: S3Backend, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_bucket, "_CONFLICT_WAITS_S", (0.01, 0.01))
+    monkeypatch.setattr(s3, "_CONFLICT_WAITS_S", (0.01, 0.01))
     proxy.plan(refused(409, "ConditionalRequestConflict"), "PUT", times=ALWAYS)
     with pytest.raises(StoreUnreachable, match="ConditionalRequestConflict"):
         once.create("k", b"one")
@@ -331,7 +331,7 @@ def test_a_store_that_ignores_conditions_is_denied_at_the_first_write(
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """S3's smallest part: 12 MiB go up in three."""
-    monkeypatch.setattr(s3_bucket, "PART_BYTES", 5 * MIB)
+    monkeypatch.setattr(s3, "_PART_BYTES", 5 * MIB)
 
 
 def source_of(folder: Path, size: int) -> Path:

@@ -9,11 +9,11 @@ from typing import Any
 
 from flows import promotion
 from storage import layout
-from storage.collecting import collect
+from storage.gc import collect
 from storage.manifest import CheckResult, CodeRef, InputRef, Manifest, RunRef
 from storage.sealing import Draft, bury, commit, find_quarantined, quarantine, release
 from storage.store import Store
-from storage.verifying import verify
+from storage.verify import verify
 from storage.workspace import Workspace
 from tests.storage.torture.world import Actor
 

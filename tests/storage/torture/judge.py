@@ -14,7 +14,7 @@ from storage.aliases import Register
 from storage.manifest import Manifest, is_withdrawn
 from storage.sealing import quarantined
 from storage.store import Store
-from storage.verifying import verify
+from storage.verify import verify
 from tests.storage.torture.actors import ALIAS, texts
 from tests.storage.torture.world import Actor, Call, World
 

@@ -21,7 +21,7 @@ from typing import Any
 import filelock
 import pytest
 
-from storage import aliases, collecting, lease, manifest, sealing, store, takedown
+from storage import aliases, gc, lease, manifest, sealing, store, takedown
 from storage.backends import Backend
 from storage.errors import PhusaError, StoreFull, StoreUnreachable
 from storage.store import Store
@@ -364,7 +364,7 @@ def patched(cache: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PHUSA_CACHE", str(cache))
         patch.setattr(lease, "time", clock)
-        for module in (aliases, collecting, manifest, sealing, takedown):
+        for module in (aliases, gc, manifest, sealing, takedown):
             patch.setattr(module, "utc_now", Current.utc_now)
         patch.setattr(store, "FileLock", _Lock)
         patch.setattr(lease._Heart, "start", _start_heart)

@@ -10,7 +10,7 @@ from storage import layout
 from storage.manifest import MANIFEST_SCHEMA, Manifest
 from storage.sealing import bury, withdraw
 from storage.store import Store
-from storage.verifying import Damage, verify
+from storage.verify import Damage, verify
 
 Seal = Callable[..., Manifest]
 

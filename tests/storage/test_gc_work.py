@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.gc import Work, abandoned, drop
 from storage.manifest import Manifest
 from storage.store import Store
-from storage.work import Work, abandoned, drop
 
 Seal = Callable[..., Manifest]
 DAY = 86_400.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from storage.errors import PhusaError
@@ -46,7 +46,11 @@ def verify(
         if findings:
             found.append((manifest.label, findings))
         advance(manifest)
-    return [Damage(label, findings, _touched(label, sealed)) for label, findings in found]
+    damage = []
+    for label, findings in found:
+        touched = {node.label for _, node in below(label, sealed).walk()} - {label}
+        damage.append(Damage(label, findings, tuple(sorted(touched))))
+    return damage
 
 
 def _findings(store: Store, manifest: Manifest, deep: bool) -> Iterator[str]:
@@ -72,8 +76,3 @@ def _altered(store: Store, manifest: Manifest, entry: FileEntry) -> Iterator[str
     found = digest.hexdigest()
     if found != entry.sha256:
         yield f"{entry.path}: altered; sha256 {found[:12]}, expected {entry.sha256[:12]}"
-
-
-def _touched(label: str, sealed: Iterable[Manifest]) -> tuple[str, ...]:
-    tree = below(label, sealed)
-    return tuple(sorted({node.label for _, node in tree.walk()} - {label}))

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from storage import layout, lease
-from storage.collecting import Candidate, Collection, collect, plan_collection
 from storage.errors import DamagedArtifact, PhusaError, RequestError, UnknownArtifact
+from storage.gc import Candidate, Collection, collect, plan_collection
 from storage.lease import Lease
 from storage.lineage import ancestors
 from storage.manifest import CheckResult, Manifest
 from storage.sealing import Draft, bury, commit, quarantine, release
 from storage.store import Store
-from storage.verifying import verify
+from storage.verify import verify
 from storage.workspace import Workspace
 
 Seal = Callable[..., Manifest]
