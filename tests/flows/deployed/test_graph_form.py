@@ -62,7 +62,7 @@ def test_it_runs_from_the_custom_run_form(graph: PrefectSite) -> None:
     with browser() as ui:
         ui.open(f"{graph.url}/v2/deployments/deployment/{deployment}/run")
         ui.shows("further instances of the recipe", "tokenizer: train a byte-level BPE")
-        ui.click("Submit")
+        ui.click("Submit", until="scheduled to start now")
         of = {"any_": [deployment]}
         run = wait_for(lambda: graph.runs(deployment_id=of), 60, "a run of the form")[0]
         graph.wait_until(run["id"], "COMPLETED", seconds=400)
