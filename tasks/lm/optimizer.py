@@ -74,7 +74,7 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimize
         {"params": groups["head"], "lr": config.head_lr, "weight_decay": decay},
         {"params": groups["gain"], "lr": config.gain_lr, "weight_decay": 0.0},
     ]
-    optimizers: list[Optimizer] = [
+    return [
         AdamW(
             [group for group in adam_groups if group["params"]],
             betas=(config.beta1, config.beta2),
@@ -89,14 +89,10 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimize
             adjust_lr_fn="original",  # the rate times sqrt(max(1, out / in)) of a matrix
         ),
     ]
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]
-    return optimizers
 
 
 def set_rates(optimizers: Sequence[Optimizer], factor: float) -> None:
-    """Every group's rate becomes its peak times `factor`."""
+    """Every group's rate becomes its peak, that of before the first call, times `factor`."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * factor
+            group["lr"] = group.setdefault("peak_lr", group["lr"]) * factor

@@ -11,8 +11,8 @@ import pytest
 
 from tasks.finetune.config import FinetuneConfig
 from tasks.finetune.instructions import plan_batches
-from tasks.finetune.job import carry_out
 from tasks.finetune.train import FinetuneData
+from tasks.lm.loop import carry_out
 from tasks.progress import report_to
 from tests.conftest import ROOT
 from tests.tasks.finetune.test_finetune_stop import job

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from tokenizers import Tokenizer
 
 from storage.records import STEP
@@ -34,13 +35,14 @@ def test_the_recorded_steps_are_those_that_were_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     learnt: list[list[list[int]]] = []
-    step = stage._Run._step
+    loss = stage._Finetuning._summed_loss
 
-    def recorded(run: Any, examples: Sequence[Example]) -> float:
-        learnt.append(sorted(example.ids for example in examples))
-        return step(run, examples)
+    def recorded(run: Any, examples: list[Example]) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            learnt.append(sorted(example.ids for example in examples))
+        return loss(run, examples)
 
-    monkeypatch.setattr(stage._Run, "_step", recorded)
+    monkeypatch.setattr(stage._Finetuning, "_summed_loss", recorded)
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     table = finetune(tiny_finetuning, finetune_data, tmp_path / "snapshots", adapter).steps

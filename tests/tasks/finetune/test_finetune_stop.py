@@ -13,8 +13,8 @@ from storage.errors import Interrupted
 from storage.workspace import Workspace
 from tasks.finetune.config import FinetuneConfig
 from tasks.finetune.instructions import TRAIN, VALIDATION
-from tasks.finetune.job import FinetuneJob, carry_out
-from tasks.finetune.train import FinetuneData
+from tasks.finetune.train import FinetuneData, FinetuneJob
+from tasks.lm.loop import carry_out
 from tasks.progress import report_to
 from tests.tasks.stopping import StopAfter
 

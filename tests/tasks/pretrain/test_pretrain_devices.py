@@ -17,9 +17,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from storage.errors import Interrupted, RequestError
+from tasks.lm.loop import carry_out
 from tasks.pretrain.config import PretrainConfig
-from tasks.pretrain.job import PretrainJob, carry_out
-from tasks.pretrain.train import TrainingData, pretrain
+from tasks.pretrain.train import PretrainJob, TrainingData, pretrain
 from tasks.progress import report_to
 from tests.conftest import ROOT
 from tests.tasks.stopping import StopAfter
@@ -27,7 +27,8 @@ from tests.tasks.stopping import StopAfter
 # A process that trains on two devices for ever, and says when steps are taken.
 PARENT = """
 import sys
-from tasks.pretrain.job import PretrainJob, carry_out
+from tasks.lm.loop import carry_out
+from tasks.pretrain.train import PretrainJob
 from tasks.progress import report_to
 from tests.tasks.stopping import StopAfter
 

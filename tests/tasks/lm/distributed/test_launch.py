@@ -16,11 +16,18 @@ from storage.errors import Fault, Interrupted, NothingLeft, RunError, UnknownArt
 from tasks.lm.config import ComputeConfig
 from tasks.lm.distributed import launch as module
 from tasks.lm.distributed.launch import launch
+from tasks.lm.distributed.world import World
 from tasks.progress import report_to
 from tests.conftest import ROOT
 from tests.tasks.stopping import StopAfter
 
 Play = Callable[..., Any]
+
+
+class Idle:
+    """A job of which the actors only say the name."""
+
+    def do_part(self, world: World) -> None: ...
 
 
 @pytest.fixture
@@ -31,7 +38,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Play:
     monkeypatch.setattr(module, "count_devices", lambda _: 2)
 
     def act(part: str, reporter: StopAfter | None = None) -> Any:
-        def command(size: int, name: str, address: str) -> list[str]:
+        def command(size: int, address: str) -> list[str]:
             return [sys.executable, str(actors), part, address]
 
         monkeypatch.setattr(module, "_command", command)
@@ -40,7 +47,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Play:
         def run() -> Any:
             report_to(reporter or StopAfter())
             compute = ComputeConfig(device="cpu", devices=2)
-            return launch("a.module", '{"a": 1}', compute, tmp_path / "ranks.log")
+            return launch(Idle(), compute, tmp_path / "ranks.log")
 
         try:
             return copy_context().run(run)
@@ -54,7 +61,7 @@ def test_what_the_ranks_say_is_shown(play: Play) -> None:
     reporter = StopAfter()
     result = play("finish", reporter)
     assert len(result["large"]) == 200_000
-    assert reporter.notes == ['device cpu, job {"a": 1}']
+    assert reporter.notes == ["device cpu, job Idle"]
     assert reporter.bars == [("count", 9, "sheep", 1)]
     assert reporter.advances == {"count": [{"amount": 3, "loss": 2.5}, {"total": 7}]}
     assert reporter.closed == ["count"]

@@ -13,8 +13,7 @@ import pytest
 
 from tasks.lm.tracking import Tracker
 from tasks.lm.tracking import logbook as module
-from tasks.lm.tracking.logbook import Logbook
-from tasks.lm.tracking.run import Entry, TrackedRun
+from tasks.lm.tracking.logbook import Entry, Logbook, TrackedRun
 from tasks.progress import report_to
 from tests.tasks.stopping import StopAfter
 
