@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from storage.errors import Fault, NothingLeft, RequestError
 from storage.parquet import write_table
+from storage.workspace import Workspace
 from tasks.finetune.config import FinetuneConfig
 from tasks.finetune.instructions import (
     STEPS,
@@ -29,13 +29,11 @@ from tasks.finetune.instructions import (
     tabulate_steps,
 )
 from tasks.lm.checkpoint import finish_model, load_model, os_errors_unwrapped
-from tasks.lm.config import rate_factor
 from tasks.lm.distributed.world import ALONE, World
 from tasks.lm.loop import Training, TrainingJob, bits_per_byte, update
 from tasks.lm.models.decoder import Decoder
 from tasks.lm.sequences import IGNORED
 from tasks.lm.tokens import PAD, load_tokenizer, special_id
-from tasks.lm.tracking.logbook import TrackedRun
 
 _EVALUATION_BATCH = 32
 
@@ -52,96 +50,48 @@ class FinetuneData:
 class FinetuneJob(TrainingJob):
     """A fine-tuning from its inputs to its files: adapter, merged model and loss curve."""
 
-    stage: ClassVar[str] = "finetune"
     config: FinetuneConfig
     base: Path
 
-    def do_part(self, world: World) -> dict[str, Any]:
-        workspace = self.workspace
-        data = FinetuneData(workspace.data / TRAIN, workspace.data / VALIDATION, self.base)
-        with workspace.writing_folder("adapter") if world.leads else nullcontext() as folder:
-            tuned = finetune(self.config, data, self.snapshots, folder, world, self.tracked)
-        if world.leads:
-            finish_model(tuned.merged, self.base, workspace, "merged")
-            write_table(workspace, STEPS, tuned.steps, volatile=True)
-            curve = pa.Table.from_pylist(tuned.history)
-            write_table(workspace, "training.parquet", curve, volatile=True)
-        return tuned.stats
+    def training(self, world: World) -> Finetuning:
+        pairs = Workspace(self.work).data
+        return Finetuning(
+            self.config, FinetuneData(pairs / TRAIN, pairs / VALIDATION, self.base), world
+        )
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """What a training took, which of its steps learnt from which pair (records.STEP), the (step,
-    loss, rate factor) of each, and the base with the adapter in its weights (of the process that
-    leads; the others keep theirs beside it)."""
+class Finetuning(Training):
+    """A base model with an adapter in it, which learns the answers alone."""
 
-    stats: dict[str, Any]
-    steps: pa.Table
-    history: list[dict[str, float]]
-    merged: Decoder
-
-
-def finetune(
-    config: FinetuneConfig,
-    data: FinetuneData,
-    snapshots: Path,
-    adapter: Path | None,
-    world: World = ALONE,
-    tracked: TrackedRun | None = None,
-) -> Tuned:
-    """Train and, where a folder is given for it, write the PEFT adapter.
-
-    Every process of `world` calls it. Raises RequestError if the adapter's targets are not in the
-    model or a tracker is not installed, NothingLeft if no pair fits its context, and what
-    `Training.run` raises.
-    """
-    training = _Finetuning(config, data, world)
-    before = training.evaluate()
-    after = training.run(snapshots, tracked, before)
-    if adapter is not None:
-        training.save(adapter)
-    stats = {
-        "pairs": len(training.train),
-        "held_out_pairs": len(training.held_out),
-        "trainable_parameters": sum(p.numel() for p in training.trainable),
-        "held_out_bits_per_byte_before": before,
-        "held_out_bits_per_byte": after,
-        "compute": str(training.compute),
-    }
-    steps = tabulate_steps(training.train, training.plan)
-    merged = training.merge() if world.leads else training.decoder
-    return Tuned(stats, steps, training.history, merged)
-
-
-class _Finetuning(Training):
-    """A base model with an adapter in it, and its data."""
-
-    stage, unit, scored_on = "finetune", "steps", "held-out"
+    stage, unit, scored_on, scores_before = "finetune", "steps", "held-out", True
     remedy = "Lower finetune.learning_rate and run again."
 
-    def __init__(self, config: FinetuneConfig, data: FinetuneData, world: World) -> None:
+    def __init__(self, config: FinetuneConfig, data: FinetuneData, world: World = ALONE) -> None:
+        """Raise RequestError if the adapter's targets are not in the model, NothingLeft if no pair
+        fits its context, and as `Training` does."""
         from peft import get_peft_model  # 2 s to import, and only wanted where it trains
 
         super().__init__(config, world)
-        self._config = config
+        self._config, self._data = config, data
         self._tokenizer = load_tokenizer(data.base)
         self.decoder = load_model(data.base)
         _check_targets(self.decoder, config)
-        self.train, self.held_out = self._examples(data.train), self._examples(data.validation)
+        self._train, self._held_out = self._examples(data.train), self._examples(data.validation)
         torch.manual_seed(config.seed)  # PEFT draws the initial A from the global generator
         # Our own decoder goes through PEFT as it is: its module names are those of transformers,
         # and it trains in bfloat16 on a CPU at several times the speed.
         self.model: Any = get_peft_model(self.decoder, config.adapter.peft_config())
         self.model.to(self.compute.device)
-        self.trainable = [p for p in self.model.parameters() if p.requires_grad]
-        self.peak_rate = config.learning_rate
+        self._trainable = [p for p in self.model.parameters() if p.requires_grad]
+        self.peak_rate, self.warmup = config.learning_rate, config.warmup
+        self.cooldown = config.cooldown
         self.optimizers = [
             torch.optim.AdamW(
-                self.trainable, self.peak_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+                self._trainable, self.peak_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
             )
         ]
-        self.plan = plan_batches(self.train, config)
-        self.num_steps = len(self.plan)
+        self._plan = plan_batches(self._train, config)
+        self.num_steps = len(self._plan)
 
     def _examples(self, path: Path) -> list[Example]:
         pairs: list[Pair] = pq.read_table(path).to_pylist()
@@ -155,25 +105,21 @@ class _Finetuning(Training):
         return examples
 
     def take_step(self, step: int) -> float:
-        batch = [self.train[i] for i in self.plan[step]]
+        batch = [self._train[i] for i in self._plan[step]]
         num_targets = sum(len(example.ids) - example.answer_start for example in batch)
         mine = batch[self.world.share(len(batch))]
         loss = self._summed_loss(mine) / num_targets if mine else None
-        return update(loss, self.trainable, self.optimizers, self.world)
-
-    def rate_factor(self, step: int) -> float:
-        config = self._config
-        return rate_factor(step + 1, self.num_steps, config.warmup, config.cooldown)
+        return update(loss, self._trainable, self.optimizers, self.world)
 
     def num_tokens(self, step: int) -> int:
-        return sum(len(self.train[i].ids) for i in self.plan[step])
+        return sum(len(self._train[i].ids) for i in self._plan[step])
 
     def evaluate(self) -> float:
         """Of the answers for held-out names, the end of the turn included."""
-        answers = [self._tokenizer.decode(e.ids[e.answer_start :]) for e in self.held_out]
+        answers = [self._tokenizer.decode(e.ids[e.answer_start :]) for e in self._held_out]
         return bits_per_byte(
-            lambda rows: self._summed_loss(self.held_out[rows]),
-            len(self.held_out),
+            lambda rows: self._summed_loss(self._held_out[rows]),
+            len(self._held_out),
             "pairs",
             sum(len(answer.encode()) for answer in answers),
             _EVALUATION_BATCH,
@@ -188,6 +134,26 @@ class _Finetuning(Training):
         learnt = targets != IGNORED
         logits = self.decoder.logits(hidden[learnt]).float()
         return F.cross_entropy(logits, targets[learnt], reduction="sum")
+
+    def write(self, workspace: Workspace) -> None:
+        with workspace.writing_folder("adapter") as folder:
+            self.save(folder)
+        finish_model(self.merge(), self._data.base, workspace, "merged")
+        steps = tabulate_steps(self._train, self._plan)
+        write_table(workspace, STEPS, steps, volatile=True)
+        curve = pa.Table.from_pylist(self.history)
+        write_table(workspace, "training.parquet", curve, volatile=True)
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        return {
+            "pairs": len(self._train),
+            "held_out_pairs": len(self._held_out),
+            "trainable_parameters": sum(p.numel() for p in self._trainable),
+            "held_out_bits_per_byte_before": self.score_before,
+            "held_out_bits_per_byte": self.score,
+            "compute": str(self.compute),
+        }
 
     def save(self, adapter: Path) -> None:
         """Write the adapter for `PeftModel`."""

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from storage.errors import TrainingDiverged
 from storage.workspace import Workspace
-from tasks.lm.config import ComputeConfig
+from tasks.lm.config import ComputeConfig, rate_factor
 from tasks.lm.device import count_devices, set_up
 from tasks.lm.distributed.launch import launch
 from tasks.lm.distributed.world import ALONE, World
@@ -45,32 +45,26 @@ class TrainingJob(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True)
 
-    stage: ClassVar[str]
     config: Any
     work: Path
     tracking: Path | None = None
 
     @abstractmethod
-    def do_part(self, world: World) -> dict[str, Any]:
-        """Do what one process of `world` does; the one that leads writes. Returns the figures."""
+    def training(self, world: World) -> Training:
+        """Get ready to take part as one process of `world`."""
 
     def check_shares(self, num_devices: int) -> None:
         """Raise RequestError where `num_devices` are too many for a batch."""
 
-    @property
-    def workspace(self) -> Workspace:
-        return Workspace(self.work)
-
-    @property
-    def snapshots(self) -> Path:
-        """The folder of the snapshots that a stopped training goes on from."""
-        return self.workspace.scratch / "snapshots"
-
-    @property
-    def tracked(self) -> TrackedRun:
-        """What trackers are told of this training."""
+    def do_part(self, world: World) -> dict[str, Any]:
+        """Do what one process of `world` does; the one that leads writes. Returns the figures."""
+        workspace, training = Workspace(self.work), self.training(world)
         knobs = self.config.model_dump(mode="json", exclude={"checks", "tracking"})
-        return TrackedRun.of(self.stage, self.work, self.tracking, knobs)
+        tracked = TrackedRun.of(training.stage, self.work, self.tracking, knobs)
+        training.run(workspace.scratch / "snapshots", tracked)
+        if world.leads:
+            training.write(workspace)
+        return training.stats
 
 
 def carry_out(job: TrainingJob) -> dict[str, Any]:
@@ -83,7 +77,8 @@ def carry_out(job: TrainingJob) -> dict[str, Any]:
     if num_devices == 1:
         return job.do_part(ALONE)
     job.check_shares(num_devices)
-    stats: dict[str, Any] = launch(job, job.config.compute, job.workspace.scratch / "ranks.log")
+    log = Workspace(job.work).scratch / "ranks.log"
+    stats: dict[str, Any] = launch(job, job.config.compute, log)
     return stats
 
 
@@ -91,12 +86,14 @@ class Training(ABC):
     """One training as one process of `world` takes part in it. All processes take the same steps.
 
     What it trains, and how many steps, is set by whoever derives from it. `history` has the step
-    (from 1), the loss and the rate factor of every step that was taken.
+    (from 1), the loss and the rate factor of every step that was taken; `score` is the bits per
+    byte of what was held out after the last, `score_before`, if `scores_before`, before the first.
     """
 
     stage: ClassVar[str]
     scored_on: ClassVar[str]
-    """What the score of the whole training is taken on: `validation`, for one."""
+    """What is held out: `validation`, for one."""
+    scores_before: ClassVar[bool] = False
     unit: ClassVar[str]
     step_units: int = 1
     """Units of the bar that a step is."""
@@ -108,6 +105,9 @@ class Training(ABC):
     optimizers: Sequence[Optimizer]
     peak_rate: float
     num_steps: int
+    warmup: float
+    cooldown: float
+    """Shares of the steps (0-1)."""
 
     def __init__(self, config: TrainingConfig, world: World) -> None:
         """Raise RequestError if a tracker is not installed, or the device is not there."""
@@ -115,16 +115,12 @@ class Training(ABC):
         self.world = world
         self.compute = set_up(config.compute, world)
         self.history: list[dict[str, float]] = []
-        self.tokens_per_second = 0.0
+        self.score = self.score_before = self.tokens_per_second = 0.0
         self._tracking, self._checkpoint_steps = config.tracking, config.checkpoint_steps
 
     @abstractmethod
     def take_step(self, step: int) -> float:
         """Take a step (from 0); returns the mean loss over the batch's targets, in nats."""
-
-    @abstractmethod
-    def rate_factor(self, step: int) -> float:
-        """The factor (0-1) on all peak rates in a step (from 0)."""
 
     @abstractmethod
     def num_tokens(self, step: int) -> int:
@@ -134,28 +130,35 @@ class Training(ABC):
     def evaluate(self) -> float:
         """Bits per byte of what was held out."""
 
-    def run(
-        self, snapshots: Path, tracked: TrackedRun | None = None, before: float | None = None
-    ) -> float:
+    @abstractmethod
+    def write(self, workspace: Workspace) -> None:
+        """Write what came out; ends the training."""
+
+    @property
+    @abstractmethod
+    def stats(self) -> dict[str, Any]:
+        """The figures of the run."""
+
+    def run(self, snapshots: Path, tracked: TrackedRun | None = None) -> None:
         """Take all steps from the newest snapshot on, also one of another number of processes.
 
-        `before` is the score before the first step. Returns the score after the last. Raises
-        TrainingDiverged if a loss or the score is not finite, and what the progress bars raise,
-        after a snapshot of the last finished step.
+        Raises TrainingDiverged if a loss or the score is not finite, and what the progress bars
+        raise, after a snapshot of the last finished step.
         """
+        if self.scores_before:
+            self.score_before = self.evaluate()
         self._snapshots = Snapshots(snapshots)
         first, self.history = self._snapshots.load(self.model, self.optimizers)
         shown = replace(tracked, first_step=first) if tracked and self.world.leads else None
         name = f"{self.scored_on.replace('-', '_')}_bits_per_byte"
         with Logbook(self._tracking, shown) as log:
-            if before is not None and not first:
-                log.add(0, **{name: before})
+            if self.scores_before and not first:
+                log.add(0, **{name: self.score_before})
             self._take_steps(first, log)
-            after = self.evaluate()
-            finding = f"after the last step the {self.scored_on} bits per byte are {after}"
-            self._check_finite(finding, after)
-            log.conclude(self.num_steps, **{name: after})
-        return after
+            self.score = self.evaluate()
+            finding = f"after the last step the {self.scored_on} bits per byte are {self.score}"
+            self._check_finite(finding, self.score)
+            log.conclude(self.num_steps, **{name: self.score})
 
     def _take_steps(self, first: int, log: Logbook) -> None:
         if first:
@@ -166,7 +169,7 @@ class Training(ABC):
         with track(self.stage, total, self.unit, done=done) as bar:
             for step in range(first, self.num_steps):
                 began = monotonic()
-                factor = self.rate_factor(step)
+                factor = rate_factor(step + 1, self.num_steps, self.warmup, self.cooldown)
                 set_rates(self.optimizers, factor)
                 loss = self.take_step(step)
                 finding = f"the loss is {loss} at step {step + 1} of {self.num_steps}"

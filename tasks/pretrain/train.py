@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 import torch
@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from storage.errors import CorpusTooSmall, Fault, RequestError
 from storage.parquet import write_table
+from storage.workspace import Workspace
 from tasks.lm.checkpoint import finish_model
 from tasks.lm.distributed.world import ALONE, World
 from tasks.lm.loop import Training, TrainingJob, bits_per_byte, update
@@ -21,7 +22,6 @@ from tasks.lm.models.decoder import Decoder, init_weights
 from tasks.lm.optimizer import build_optimizers
 from tasks.lm.sequences import Sequences
 from tasks.lm.tokens import load_tokenizer
-from tasks.lm.tracking.logbook import TrackedRun
 from tasks.pretrain.config import PretrainConfig
 from tasks.progress import note
 
@@ -42,17 +42,11 @@ class TrainingData:
 class PretrainJob(TrainingJob):
     """A pretraining from its inputs to its files: the model and the loss curve."""
 
-    stage: ClassVar[str] = "pretrain"
     config: PretrainConfig
     data: TrainingData
 
-    def do_part(self, world: World) -> dict[str, Any]:
-        trained = pretrain(self.config, self.data, self.snapshots, world, self.tracked)
-        if world.leads:
-            finish_model(trained.model, self.data.tokenizer, self.workspace)
-            curve = pa.Table.from_pylist(trained.history)
-            write_table(self.workspace, "training.parquet", curve)
-        return trained.stats
+    def training(self, world: World) -> Pretraining:
+        return Pretraining(self.config, self.data, world)
 
     def check_shares(self, num_devices: int) -> None:
         num_sequences = self.config.batch_sequences
@@ -68,48 +62,8 @@ class PretrainJob(TrainingJob):
             )
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained model and what it took."""
-
-    model: Decoder
-    history: list[dict[str, float]]
-    stats: dict[str, Any]
-
-
-def pretrain(
-    config: PretrainConfig,
-    data: TrainingData,
-    snapshots: Path,
-    world: World = ALONE,
-    tracked: TrackedRun | None = None,
-) -> Trained:
-    """Train within the token budget and evaluate on the held-out documents.
-
-    Every process of `world` calls it. Raises RequestError if a tracker is not installed,
-    CorpusTooSmall if the budget is less than one step, and what `Training.run` raises.
-    """
-    training = _Pretraining(config, data, world)
-    tokens, epochs = training.tokens, training.tokens / training.train.num_targets
-    note(
-        f"pretrain: {training.model.num_parameters:,} parameters, {training.num_steps:,} steps, "
-        f"{tokens:,} tokens ({epochs:.2f} epochs) on {training.compute}"
-    )
-    score = training.run(snapshots, tracked)
-    stats: dict[str, Any] = {
-        "parameters": training.model.num_parameters,
-        "tokens": tokens,
-        "epochs": round(epochs, 3),
-        "validation_bits_per_byte": score,
-        "last_loss": training.history[-1]["loss"],
-        "tokens_per_second": round(training.tokens_per_second),
-        "compute": str(training.compute),
-    }
-    return Trained(training.model, training.history, stats)
-
-
-class _Pretraining(Training):
-    """Seeded weights, batches in a seeded order, Muon and AdamW."""
+class Pretraining(Training):
+    """A base model, trained within its token budget: seeded weights, batches in a seeded order."""
 
     stage, unit, scored_on = "pretrain", "tokens", "validation"
     remedy = (
@@ -117,15 +71,16 @@ class _Pretraining(Training):
     )
     model: Decoder
 
-    def __init__(self, config: PretrainConfig, data: TrainingData, world: World) -> None:
+    def __init__(self, config: PretrainConfig, data: TrainingData, world: World = ALONE) -> None:
+        """Raise CorpusTooSmall if the budget is less than one step, and as `Training` does."""
         super().__init__(config, world)
-        self._config = config
-        self.train = Sequences(data.train, data.sequence_length)
+        self._config, self._data = config, data
+        self._train = Sequences(data.train, data.sequence_length)
         self._validation = Sequences(data.validation, data.sequence_length)
-        self._validation_bytes = data.validation_bytes
         self.step_units = config.batch_sequences * data.sequence_length
         self.num_steps = config.tokens // self.step_units
-        self.tokens = self.num_steps * self.step_units
+        self._tokens = self.num_steps * self.step_units
+        self._epochs = self._tokens / self._train.num_targets
         if self.num_steps < 1:
             raise CorpusTooSmall(
                 f"pretrain.tokens={config.tokens} is less than one step of {self.step_units} "
@@ -138,14 +93,16 @@ class _Pretraining(Training):
         self.model.to(self.compute.device)
         self.optimizers = build_optimizers(self.model, config.optimizer)
         self.peak_rate = config.optimizer.matrix_lr
+        self.warmup, self.cooldown = config.optimizer.warmup, config.optimizer.cooldown
+        note(
+            f"pretrain: {self.model.num_parameters:,} parameters, {self.num_steps:,} steps, "
+            f"{self._tokens:,} tokens ({self._epochs:.2f} epochs) on {self.compute}"
+        )
 
     def take_step(self, step: int) -> float:
-        batch = self.train.batch(self._config.seed, step, self._config.batch_sequences)
+        batch = self._train.batch(self._config.seed, step, self._config.batch_sequences)
         ids, targets = (tensor.to(self.compute.device) for tensor in batch)
         return train_step(self.model, self.optimizers, ids, targets, self.compute.dtype, self.world)
-
-    def rate_factor(self, step: int) -> float:
-        return self._config.optimizer.rate_factor(step + 1, self.num_steps)
 
     def num_tokens(self, step: int) -> int:
         return self.step_units
@@ -158,8 +115,24 @@ class _Pretraining(Training):
             ids, targets = sequences[rows]
             return self.model.summed_loss(ids.to(device), targets.to(device), self.compute.dtype)
 
-        count, num_bytes = len(sequences), self._validation_bytes
+        count, num_bytes = len(sequences), self._data.validation_bytes
         return bits_per_byte(loss, count, "sequences", num_bytes, _EVALUATION_BATCH, self.world)
+
+    def write(self, workspace: Workspace) -> None:
+        finish_model(self.model, self._data.tokenizer, workspace)
+        write_table(workspace, "training.parquet", pa.Table.from_pylist(self.history))
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        return {
+            "parameters": self.model.num_parameters,
+            "tokens": self._tokens,
+            "epochs": round(self._epochs, 3),
+            "validation_bits_per_byte": self.score,
+            "last_loss": self.history[-1]["loss"],
+            "tokens_per_second": round(self.tokens_per_second),
+            "compute": str(self.compute),
+        }
 
 
 def train_step(

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from storage.errors import NothingLeft, RequestError, TrainingDiverged
 from tasks.finetune import train as stage
 from tasks.finetune.config import FinetuneConfig
-from tasks.finetune.train import FinetuneData, finetune
+from tasks.finetune.train import FinetuneData, Finetuning
 from tasks.lm.checkpoint import load_model, save_model
 
 # A process of its own that ends itself, without a word, where its Nth step would begin (or never).
@@ -48,8 +48,10 @@ data = TypeAdapter(stage.FinetuneData).validate_json(data)
 (root / "adapter").mkdir(parents=True)
 (root / "merged").mkdir()
 config = FinetuneConfig.model_validate_json(config)
-tuned = stage.finetune(config, data, root / "snapshots", root / "adapter")
-save_model(tuned.merged, data.base, root / "merged")
+tuning = stage.Finetuning(config, data)
+tuning.run(root / "snapshots")
+tuning.save(root / "adapter")
+save_model(tuning.merge(), data.base, root / "merged")
 """
 
 
@@ -70,9 +72,11 @@ def _targets(config: FinetuneConfig, *targets: str) -> FinetuneConfig:
 def _tune(config: FinetuneConfig, data: FinetuneData, root: Path) -> dict[str, Any]:
     for name in ("adapter", "merged"):
         (root / name).mkdir(parents=True, exist_ok=True)
-    tuned = finetune(config, data, root / "snapshots", root / "adapter")
-    save_model(tuned.merged, data.base, root / "merged")
-    return tuned.stats
+    tuning = Finetuning(config, data)
+    tuning.run(root / "snapshots")
+    tuning.save(root / "adapter")
+    save_model(tuning.merge(), data.base, root / "merged")
+    return tuning.stats
 
 
 def _tune_alone(

@@ -13,11 +13,18 @@ from storage.parquet import shard_name, write_rows
 from storage.records import sequence_schema
 from storage.workspace import Workspace
 from tasks.pretrain.config import PretrainConfig
-from tasks.pretrain.train import TrainingData
+from tasks.pretrain.train import Pretraining, TrainingData
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
 from tasks.tokenizer.train import save_tokenizer, train_tokenizer
 
 LENGTH, NUM_WORDS = 24, 30
+
+
+def pretrain(config: PretrainConfig, data: TrainingData, snapshots: Path) -> Pretraining:
+    """Train to the end, from what there is in `snapshots` on."""
+    training = Pretraining(config, data)
+    training.run(snapshots)
+    return training
 
 
 @pytest.fixture(autouse=True)

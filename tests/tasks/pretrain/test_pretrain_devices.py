@@ -19,9 +19,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from storage.errors import Interrupted, RequestError
 from tasks.lm.loop import carry_out
 from tasks.pretrain.config import PretrainConfig
-from tasks.pretrain.train import PretrainJob, TrainingData, pretrain
+from tasks.pretrain.train import PretrainJob, TrainingData
 from tasks.progress import report_to
 from tests.conftest import ROOT
+from tests.tasks.pretrain.conftest import pretrain
 from tests.tasks.stopping import StopAfter
 
 # A process that trains on two devices for ever, and says when steps are taken.
@@ -30,6 +31,7 @@ import sys
 from tasks.lm.loop import carry_out
 from tasks.pretrain.train import PretrainJob
 from tasks.progress import report_to
+from tests.tasks.pretrain.conftest import pretrain
 from tests.tasks.stopping import StopAfter
 
 class Telling(StopAfter):

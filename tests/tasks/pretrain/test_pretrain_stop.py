@@ -13,8 +13,9 @@ import torch
 from storage.errors import Interrupted
 from tasks.pretrain import train as loop
 from tasks.pretrain.config import PretrainConfig
-from tasks.pretrain.train import Trained, TrainingData, pretrain, train_step
+from tasks.pretrain.train import Pretraining, TrainingData, train_step
 from tasks.progress import report_to
+from tests.tasks.pretrain.conftest import pretrain
 from tests.tasks.stopping import StopAfter
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.fixture
 def unbroken(
     tiny_pretraining: PretrainConfig, pretrain_data: TrainingData, tmp_path: Path
-) -> Trained:
+) -> Pretraining:
     return pretrain(tiny_pretraining, pretrain_data, tmp_path / "unbroken")
 
 
@@ -58,14 +59,14 @@ def unbroken(
 def test_a_stopped_run_goes_on_from_the_step_it_was_stopped_at(
     tiny_pretraining: PretrainConfig,
     pretrain_data: TrainingData,
-    unbroken: Trained,
+    unbroken: Pretraining,
     calls: list[int],
     scratch: Path,
     label: str,
     count: int,
     done: int,
 ) -> None:
-    def run() -> Trained:
+    def run() -> Pretraining:
         return pretrain(tiny_pretraining, pretrain_data, scratch)
 
     with pytest.raises(Interrupted, match="enough"):
@@ -86,7 +87,7 @@ def test_a_stopped_run_goes_on_from_the_step_it_was_stopped_at(
 def test_stopped_again_and_again(
     tiny_pretraining: PretrainConfig,
     pretrain_data: TrainingData,
-    unbroken: Trained,
+    unbroken: Pretraining,
     calls: list[int],
     scratch: Path,
 ) -> None:

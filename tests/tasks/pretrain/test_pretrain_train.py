@@ -20,7 +20,8 @@ from storage.errors import CorpusTooSmall, TrainingDiverged
 from tasks.lm.models.decoder import Decoder
 from tasks.pretrain import train as loop
 from tasks.pretrain.config import PretrainConfig
-from tasks.pretrain.train import Trained, TrainingData, pretrain, train_step
+from tasks.pretrain.train import Pretraining, TrainingData, train_step
+from tests.tasks.pretrain.conftest import pretrain
 
 # A process that ends itself, without a word, where its Nth step would begin.
 KILLED = """
@@ -43,11 +44,11 @@ def counted(*args):
 
 loop.train_step = counted
 data = TypeAdapter(loop.TrainingData).validate_json(data)
-loop.pretrain(PretrainConfig.model_validate_json(config), data, Path(scratch))
+loop.Pretraining(PretrainConfig.model_validate_json(config), data).run(Path(scratch))
 """
 
 
-def _weights_equal(a: Trained, b: Trained) -> bool:
+def _weights_equal(a: Pretraining, b: Pretraining) -> bool:
     first, second = a.model.state_dict(), b.model.state_dict()
     return all(torch.equal(first[name], second[name]) for name in first)
 
