@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from storage.parquet import shard_name, write_rows
 from storage.records import sequence_schema
@@ -16,6 +14,7 @@ from tasks.pretrain.config import PretrainConfig
 from tasks.pretrain.train import Pretraining, TrainingData
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
 from tasks.tokenizer.train import save_tokenizer, train_tokenizer
+from tests.tasks.lm.conftest import one_thread  # noqa: F401
 
 LENGTH, NUM_WORDS = 24, 30
 
@@ -25,14 +24,6 @@ def pretrain(config: PretrainConfig, data: TrainingData, snapshots: Path) -> Pre
     training = Pretraining(config, data)
     training.run(snapshots)
     return training
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

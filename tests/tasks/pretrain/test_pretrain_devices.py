@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from storage.errors import Interrupted, RequestError
 from tasks.lm.loop import carry_out
 from tasks.pretrain.config import PretrainConfig
 from tasks.pretrain.train import PretrainJob, TrainingData
-from tasks.progress import report_to
+from tasks.progress import reporting_to
 from tests.conftest import ROOT
 from tests.tasks.pretrain.conftest import pretrain
 from tests.tasks.stopping import StopAfter
@@ -55,11 +54,8 @@ def _on(config: PretrainConfig, devices: int, **knobs: Any) -> PretrainConfig:
 
 
 def _carry_out(job: PretrainJob, reporter: StopAfter) -> dict[str, Any]:
-    def run() -> dict[str, Any]:
-        report_to(reporter)
+    with reporting_to(reporter):
         return carry_out(job)
-
-    return copy_context().run(run)
 
 
 def test_two_devices_train_and_one_goes_on(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextvars import copy_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import torch
@@ -14,22 +12,11 @@ from storage.errors import Interrupted
 from tasks.pretrain import train as loop
 from tasks.pretrain.config import PretrainConfig
 from tasks.pretrain.train import Pretraining, TrainingData, train_step
-from tasks.progress import report_to
+from tasks.progress import reporting_to
 from tests.tasks.pretrain.conftest import pretrain
 from tests.tasks.stopping import StopAfter
 
-T = TypeVar("T")
 STEPS = 20
-
-
-def watched(reporter: StopAfter, work: Callable[[], T]) -> T:
-    """Do work whose progress goes to `reporter`."""
-
-    def run() -> T:
-        report_to(reporter)
-        return work()
-
-    return copy_context().run(run)
 
 
 @pytest.fixture
@@ -66,14 +53,12 @@ def test_a_stopped_run_goes_on_from_the_step_it_was_stopped_at(
     count: int,
     done: int,
 ) -> None:
-    def run() -> Pretraining:
-        return pretrain(tiny_pretraining, pretrain_data, scratch)
-
-    with pytest.raises(Interrupted, match="enough"):
-        watched(StopAfter(label, count), run)
+    with pytest.raises(Interrupted, match="enough"), reporting_to(StopAfter(label, count)):
+        pretrain(tiny_pretraining, pretrain_data, scratch)
     assert len(calls) == done
     reporter = StopAfter()
-    resumed = watched(reporter, run)
+    with reporting_to(reporter):
+        resumed = pretrain(tiny_pretraining, pretrain_data, scratch)
     assert len(calls) == STEPS
     assert reporter.bars[0] == ("pretrain", STEPS * 96, "tokens", done * 96)
     assert any(f"goes on from step {done} of {STEPS}" in text for text in reporter.notes)
@@ -92,10 +77,8 @@ def test_stopped_again_and_again(
     scratch: Path,
 ) -> None:
     for _ in range(STEPS):  # the last time it is stopped before its evaluation
-        with pytest.raises(Interrupted):
-            watched(
-                StopAfter("pretrain", 1), lambda: pretrain(tiny_pretraining, pretrain_data, scratch)
-            )
+        with pytest.raises(Interrupted), reporting_to(StopAfter("pretrain", 1)):
+            pretrain(tiny_pretraining, pretrain_data, scratch)
     resumed = pretrain(tiny_pretraining, pretrain_data, scratch)
     assert len(calls) == STEPS
     assert resumed.history == unbroken.history
@@ -111,6 +94,6 @@ def test_any_other_end_that_the_bar_brings_keeps_the_step_too(
         def heard(self, label: str, facts: dict[str, Any]) -> None:
             raise Cancelled
 
-    with pytest.raises(Cancelled):
-        watched(Cancelling(), lambda: pretrain(tiny_pretraining, pretrain_data, scratch))
+    with pytest.raises(Cancelled), reporting_to(Cancelling()):
+        pretrain(tiny_pretraining, pretrain_data, scratch)
     assert [file.name for file in scratch.iterdir()] == ["step-000000001.safetensors"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tasks.lm.config import ComputeConfig
 from tasks.lm.distributed import launch as module
 from tasks.lm.distributed.launch import launch
 from tasks.lm.distributed.world import World
-from tasks.progress import report_to
+from tasks.progress import reporting_to
 from tests.conftest import ROOT
 from tests.tasks.stopping import StopAfter
 
@@ -43,14 +42,10 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Play:
 
         monkeypatch.setattr(module, "_command", command)
         before = set(psutil.Process().children(recursive=True))
-
-        def run() -> Any:
-            report_to(reporter or StopAfter())
-            compute = ComputeConfig(device="cpu", devices=2)
-            return launch(Idle(), compute, tmp_path / "ranks.log")
-
+        compute = ComputeConfig(device="cpu", devices=2)
         try:
-            return copy_context().run(run)
+            with reporting_to(reporter or StopAfter()):
+                return launch(Idle(), compute, tmp_path / "ranks.log")
         finally:
             assert set(psutil.Process().children(recursive=True)) <= before
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tasks.lm.config import ComputeConfig
 from tasks.lm.distributed import launch as module
 from tasks.lm.distributed.launch import launch
 from tasks.lm.distributed.world import ALONE, World
-from tasks.progress import report_to
+from tasks.progress import reporting_to
 from tests.conftest import ROOT
 from tests.tasks.lm.distributed.rehearsal import Rehearsal, small_model, take_steps
 from tests.tasks.stopping import StopAfter
@@ -25,12 +24,8 @@ from tests.tasks.stopping import StopAfter
 
 def _launch(tmp_path: Path, part: str, reporter: StopAfter, device: str = "cpu") -> Any:
     compute = ComputeConfig.model_validate({"device": device, "devices": 2, "threads": 2})
-
-    def run() -> Any:
-        report_to(reporter)
+    with reporting_to(reporter):
         return launch(Rehearsal(part, tmp_path), compute, tmp_path / "ranks.log")
-
-    return copy_context().run(run)
 
 
 @pytest.fixture(autouse=True)
