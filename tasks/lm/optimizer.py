@@ -56,11 +56,6 @@ def orthogonalized(
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
-def _muon_for(matrices: Sequence[Tensor]) -> type[Muon]:
-    on_cpu = all(matrix.device.type == "cpu" for matrix in matrices)
-    return Fp32Muon if on_cpu and not has_cpu_bf16() else Muon
-
-
 def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimizer]:
     """AdamW over embedding, head and gains; Muon over everything else."""
     groups: dict[str, list[Tensor]] = {"matrix": [], "embedding": [], "head": [], "gain": []}
@@ -68,6 +63,8 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimize
         kind = "gain" if parameter.ndim == 1 else "matrix"
         kind = "embedding" if "embed_tokens" in name else "head" if "lm_head" in name else kind
         groups[kind].append(parameter)
+    on_cpu = all(matrix.device.type == "cpu" for matrix in groups["matrix"])
+    muon = Fp32Muon if on_cpu and not has_cpu_bf16() else Muon
     decay = config.weight_decay
     adam_groups = [
         {"params": groups["embedding"], "lr": config.embedding_lr, "weight_decay": decay},
@@ -81,7 +78,7 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimize
             eps=1e-10,
             fused=True,
         ),
-        _muon_for(groups["matrix"])(
+        muon(
             groups["matrix"],
             lr=config.matrix_lr,
             momentum=config.momentum,
