@@ -80,13 +80,13 @@ class Pretraining(Training):
         self.step_units = config.batch_sequences * data.sequence_length
         self.num_steps = config.tokens // self.step_units
         self._tokens = self.num_steps * self.step_units
-        self._epochs = self._tokens / self._train.num_targets
         if self.num_steps < 1:
             raise CorpusTooSmall(
                 f"pretrain.tokens={config.tokens} is less than one step of {self.step_units} "
                 f"tokens ({config.batch_sequences} sequences of {data.sequence_length}); expected "
                 "at least one step. Raise the budget or lower pretrain.batch_sequences."
             )
+        self._epochs = self._tokens / self._train.num_targets
         vocab_size = load_tokenizer(data.tokenizer).get_vocab_size()
         self.model = Decoder(config.model, vocab_size, data.sequence_length)
         init_weights(self.model, config.seed)

@@ -9,27 +9,13 @@ import pytest
 import torch
 
 from storage.errors import Interrupted
-from tasks.pretrain import train as loop
 from tasks.pretrain.config import PretrainConfig
-from tasks.pretrain.train import Pretraining, TrainingData, train_step
+from tasks.pretrain.train import Pretraining, TrainingData
 from tasks.progress import reporting_to
 from tests.tasks.pretrain.conftest import pretrain
 from tests.tasks.stopping import StopAfter
 
 STEPS = 20
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry for each step that is taken."""
-    taken: list[int] = []
-
-    def counted(*args: Any) -> float:
-        taken.append(1)
-        return train_step(*args)
-
-    monkeypatch.setattr(loop, "train_step", counted)
-    return taken
 
 
 @pytest.fixture
