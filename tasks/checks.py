@@ -36,9 +36,13 @@ class Made:
         return cls(manifest.rows_in, manifest.rows_out, manifest.stats)
 
 
+Take = Callable[[Made, Made | None], float | None]
+"""From a build and the last version, if there is one, to a measure's value."""
+
+
 @dataclass(frozen=True)
 class Measure:
-    """What a measure is, with its unit, and what to do when it is out of bounds.
+    """What a measure is, with its unit, what to do when it is out of bounds, and how it is taken.
 
     One that `compares` is itself a comparison with the last version, and has no value without one.
     `may_lack` says when another may be without a value, and passes; a build that should have one
@@ -47,6 +51,7 @@ class Measure:
 
     says: str
     remedy: str
+    take: Take
     compares: bool = False
     may_lack: str = ""
 
@@ -76,6 +81,20 @@ class Check(Config):
     severity: Literal["block", "warn"] = knob(
         "block", "block: a build that fails stays in quarantine. warn: it is said, and sealed"
     )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Narrow `measure` to the names in `about`, before pydantic collects the fields.
+
+        So they stand once, and are an enum in the form and in what refuses another name.
+        """
+        super().__init_subclass__(**kwargs)
+        cls.__annotations__["measure"] = Literal[tuple(cls.about)]
+        cls.measure = knob(..., "which of the stage's measures")
+
+    @classmethod
+    def measures(cls, made: Made, last: Made | None) -> dict[str, float | None]:
+        """All measures of a build, beside those of the last version if there is one."""
+        return {name: measure.take(made, last) for name, measure in cls.about.items()}
 
     @property
     def bounds(self) -> dict[str, float]:
@@ -236,6 +255,9 @@ def change(now: float, before: float | None) -> float | None:
     return now / before - 1 if before is not None and before > 0 else None
 
 
-def growth(made: Made, last: Made | None) -> float | None:
-    """Rows out, relative to those of the last version; 0 is no change."""
-    return change(made.rows_out, None if last is None else last.rows_out)
+def relative(value: Callable[[Made], float]) -> Take:
+    """How a value changed against that of the last version; 0 is no change."""
+    return lambda made, last: change(value(made), None if last is None else value(last))
+
+
+growth = relative(lambda made: made.rows_out)

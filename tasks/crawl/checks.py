@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from tasks.checks import Check, Made, Measure, change, counts, growth, share, stat
-from tasks.config import knob
+from tasks.checks import Check, Made, Measure, counts, growth, relative, share, stat
 
 # What the site or the recipe decided, and no failure of the crawl. A reason that is not listed
 # counts as an error.
@@ -28,40 +26,49 @@ _DECIDED = frozenset(
 )
 _MISSING = frozenset({"http_404", "http_410", "soft_404"})
 
-_ABOUT = {
-    "growth": Measure(
-        "pages, relative to the last version's: -0.5 is half of them",
-        "Look at rejects.parquet for what the site refused; if the site or the recipe did shrink, "
-        "let it pass once with a lower min",
-        compares=True,
-    ),
-    "error_rate": Measure(
-        "share of all URLs (0-1) that ended in an error: HTTP statuses but 404 and 410, timeouts, "
-        "no connection, bodies empty or undecodable",
-        "Raise crawl.source.politeness.delay_s or crawl.source.retries, or crawl again when the "
-        "site is well",
-    ),
-    "missing_rate": Measure(
-        "share of all URLs (0-1) that the site links to and does not have (404, 410)",
-        "See in rejects.parquet which links are dead, and leave them out with crawl.source.exclude",
-    ),
-    "page_size_growth": Measure(
-        "mean bytes of a page, relative to the last version's. Pages that ask for a login or a "
-        "consent come with status 200, and are short",
-        "Look at a few pages of the WARC file",
-        compares=True,
-    ),
-}
+
+def _rate(made: Made, *, missing: bool) -> float:
+    """The share of all URLs that are missing, or that ended in an error."""
+    rejected = counts(made, "rejected")
+    if rejected is None:
+        return math.nan
+    chosen = _MISSING if missing else rejected.keys() - _DECIDED - _MISSING
+    return share(sum(rejected.get(reason, 0) for reason in chosen), made.rows_in)
 
 
 class CrawlCheck(Check):
     """Bounds on one measure of a crawl."""
 
-    stage: ClassVar[str] = "crawl"
-    about: ClassVar[Mapping[str, Measure]] = _ABOUT
-    measure: Literal["growth", "error_rate", "missing_rate", "page_size_growth"] = knob(
-        ..., "which of the stage's measures"
-    )
+    stage = "crawl"
+    about: ClassVar = {
+        "growth": Measure(
+            "pages, relative to the last version's: -0.5 is half of them",
+            "Look at rejects.parquet for what the site refused; if the site or the recipe did "
+            "shrink, let it pass once with a lower min",
+            growth,
+            compares=True,
+        ),
+        "error_rate": Measure(
+            "share of all URLs (0-1) that ended in an error: HTTP statuses but 404 and 410, "
+            "timeouts, no connection, bodies empty or undecodable",
+            "Raise crawl.source.politeness.delay_s or crawl.source.retries, or crawl again when the"
+            " site is well",
+            lambda made, _: _rate(made, missing=False),
+        ),
+        "missing_rate": Measure(
+            "share of all URLs (0-1) that the site links to and does not have (404, 410)",
+            "See in rejects.parquet which links are dead, and leave them out with "
+            "crawl.source.exclude",
+            lambda made, _: _rate(made, missing=True),
+        ),
+        "page_size_growth": Measure(
+            "mean bytes of a page, relative to the last version's. Pages that ask for a login or a "
+            "consent come with status 200, and are short",
+            "Look at a few pages of the WARC file",
+            relative(lambda made: share(stat(made, "html_bytes"), made.rows_out)),
+            compares=True,
+        ),
+    }
 
 
 DEFAULTS = (
@@ -77,24 +84,4 @@ DEFAULTS = (
 )
 
 
-def measures(made: Made, last: Made | None) -> dict[str, float | None]:
-    """All measures of a crawl, beside those of the last version if there is one."""
-    return {
-        "growth": growth(made, last),
-        "error_rate": _rate(made, missing=False),
-        "missing_rate": _rate(made, missing=True),
-        "page_size_growth": change(_page_bytes(made), None if last is None else _page_bytes(last)),
-    }
-
-
-def _rate(made: Made, *, missing: bool) -> float:
-    """The share of all URLs that are missing, or that ended in an error."""
-    rejected = counts(made, "rejected")
-    if rejected is None:
-        return math.nan
-    chosen = _MISSING if missing else rejected.keys() - _DECIDED - _MISSING
-    return share(sum(rejected.get(reason, 0) for reason in chosen), made.rows_in)
-
-
-def _page_bytes(made: Made) -> float:
-    return share(stat(made, "html_bytes"), made.rows_out)
+measures = CrawlCheck.measures

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from tasks.checks import Check, Made, Measure, growth, share, stat
-from tasks.config import knob
-
-_ABOUT = {
-    "growth": Measure(
-        "documents kept, relative to the last version's: -0.5 is half of them",
-        "See whether the clean stage shrank as well, and in duplicates.parquet what was dropped",
-        compares=True,
-    ),
-    "duplicate_rate": Measure(
-        "share of the documents (0-1) that were dropped as duplicates",
-        "Read some pairs of duplicates.parquet; raise dedup.threshold, or remove what all pages "
-        "repeat with clean.drop_lines",
-    ),
-    "most_copies_share": Measure(
-        "share of the documents (0-1) that are copies of one and the same. One page served in "
-        "place of all others (log in, consent, turn on JavaScript) shows here",
-        "Look up the kept_id that duplicates.parquet names most; exclude such pages with "
-        "crawl.source.exclude",
-    ),
-}
+from tasks.checks import Check, Measure, growth, share, stat
 
 
 class DedupCheck(Check):
     """Bounds on one measure of deduplication."""
 
-    stage: ClassVar[str] = "dedup"
-    about: ClassVar[Mapping[str, Measure]] = _ABOUT
-    measure: Literal["growth", "duplicate_rate", "most_copies_share"] = knob(
-        ..., "which of the stage's measures"
-    )
+    stage = "dedup"
+    about: ClassVar = {
+        "growth": Measure(
+            "documents kept, relative to the last version's: -0.5 is half of them",
+            "See whether the clean stage shrank as well, and in duplicates.parquet what was "
+            "dropped",
+            growth,
+            compares=True,
+        ),
+        "duplicate_rate": Measure(
+            "share of the documents (0-1) that were dropped as duplicates",
+            "Read some pairs of duplicates.parquet; raise dedup.threshold, or remove what all pages"
+            " repeat with clean.drop_lines",
+            lambda made, _: share(stat(made, "duplicates"), made.rows_in),
+        ),
+        "most_copies_share": Measure(
+            "share of the documents (0-1) that are copies of one and the same. One page served in "
+            "place of all others (log in, consent, turn on JavaScript) shows here",
+            "Look up the kept_id that duplicates.parquet names most; exclude such pages with "
+            "crawl.source.exclude",
+            lambda made, _: share(stat(made, "most_copies"), made.rows_in),
+        ),
+    }
 
 
 DEFAULTS = (
@@ -49,10 +46,4 @@ DEFAULTS = (
 )
 
 
-def measures(made: Made, last: Made | None) -> dict[str, float | None]:
-    """All measures of deduplication, beside those of the last version if there is one."""
-    return {
-        "growth": growth(made, last),
-        "duplicate_rate": share(stat(made, "duplicates"), made.rows_in),
-        "most_copies_share": share(stat(made, "most_copies"), made.rows_in),
-    }
+measures = DedupCheck.measures

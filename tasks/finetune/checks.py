@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from tasks.checks import Check, Made, Measure, change, stat
-from tasks.config import knob
-
-_ABOUT = {
-    "growth": Measure(
-        "trainable parameters, relative to the last version's; it follows from finetune.adapter "
-        "and the base model",
-        "Set finetune.adapter as it was",
-        compares=True,
-    ),
-    "pairs_growth": Measure(
-        "instruction pairs, relative to the last version's: -0.5 is half of them",
-        "See whether the documents shrank as well; if not, finetune.pairs no longer fits them",
-        compares=True,
-    ),
-    "held_out_bits_per_byte": Measure(
-        "bits that the model needs for a byte of the held-out answers",
-        "Lower finetune.learning_rate or raise finetune.epochs",
-    ),
-    "gain": Measure(
-        "bits per byte of the held-out answers that fine-tuning saves against the base model",
-        "Lower finetune.learning_rate, or give it more pairs",
-    ),
-}
+from tasks.checks import Check, Measure, relative, stat
 
 
 class FinetuneCheck(Check):
     """Bounds on one measure of a fine-tuned model."""
 
-    stage: ClassVar[str] = "finetune"
-    about: ClassVar[Mapping[str, Measure]] = _ABOUT
-    measure: Literal["growth", "pairs_growth", "held_out_bits_per_byte", "gain"] = knob(
-        ..., "which of the stage's measures"
-    )
+    stage = "finetune"
+    about: ClassVar = {
+        "growth": Measure(
+            "trainable parameters, relative to the last version's; it follows from finetune.adapter"
+            " and the base model",
+            "Set finetune.adapter as it was",
+            relative(lambda made: stat(made, "trainable_parameters")),
+            compares=True,
+        ),
+        "pairs_growth": Measure(
+            "instruction pairs, relative to the last version's: -0.5 is half of them",
+            "See whether the documents shrank as well; if not, finetune.pairs no longer fits them",
+            relative(lambda made: made.rows_in),
+            compares=True,
+        ),
+        "held_out_bits_per_byte": Measure(
+            "bits that the model needs for a byte of the held-out answers",
+            "Lower finetune.learning_rate or raise finetune.epochs",
+            lambda made, _: stat(made, "held_out_bits_per_byte"),
+        ),
+        "gain": Measure(
+            "bits per byte of the held-out answers that fine-tuning saves against the base model",
+            "Lower finetune.learning_rate, or give it more pairs",
+            lambda made, _: (
+                stat(made, "held_out_bits_per_byte_before") - stat(made, "held_out_bits_per_byte")
+            ),
+        ),
+    }
 
 
 DEFAULTS = (
@@ -53,15 +52,4 @@ DEFAULTS = (
 )
 
 
-def measures(made: Made, last: Made | None) -> dict[str, float | None]:
-    """All measures of a fine-tuned model, beside those of the last version if there is one."""
-    score = stat(made, "held_out_bits_per_byte")
-    return {
-        "growth": change(
-            stat(made, "trainable_parameters"),
-            None if last is None else stat(last, "trainable_parameters"),
-        ),
-        "pairs_growth": change(made.rows_in, None if last is None else last.rows_in),
-        "held_out_bits_per_byte": score,
-        "gain": stat(made, "held_out_bits_per_byte_before") - score,
-    }
+measures = FinetuneCheck.measures

@@ -45,6 +45,7 @@ def train_adapter(
 
     `tracking` is where event files may be left: `…/RECIPE/STAGE-FINGERPRINT`.
     """
-    from tasks.finetune.job import FinetuneJob, carry_out
+    from tasks.finetune.train import FinetuneJob
+    from tasks.lm.loop import carry_out
 
     return carry_out(FinetuneJob(config=config, base=base, work=work, tracking=tracking))

@@ -52,10 +52,6 @@ class OptimizerConfig(Config):
         0.7, "share of the steps that cool down, 0-1", ge=0, le=1, source="WSD, arXiv:2404.06395"
     )
 
-    def rate_factor(self, step: int, num_steps: int) -> float:
-        """The factor (0-1) on all peak rates in `step` of 1..num_steps."""
-        return rate_factor(step, num_steps, self.warmup, self.cooldown)
-
 
 def rate_factor(step: int, num_steps: int, warmup: float, cooldown: float) -> float:
     """The factor (0-1) on a peak rate in `step` of 1..num_steps: linear up, constant, linear down.

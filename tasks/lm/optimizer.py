@@ -56,11 +56,6 @@ def orthogonalized(
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
-def _muon_for(matrices: Sequence[Tensor]) -> type[Muon]:
-    on_cpu = all(matrix.device.type == "cpu" for matrix in matrices)
-    return Fp32Muon if on_cpu and not has_cpu_bf16() else Muon
-
-
 def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimizer]:
     """AdamW over embedding, head and gains; Muon over everything else."""
     groups: dict[str, list[Tensor]] = {"matrix": [], "embedding": [], "head": [], "gain": []}
@@ -68,20 +63,22 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimize
         kind = "gain" if parameter.ndim == 1 else "matrix"
         kind = "embedding" if "embed_tokens" in name else "head" if "lm_head" in name else kind
         groups[kind].append(parameter)
+    on_cpu = all(matrix.device.type == "cpu" for matrix in groups["matrix"])
+    muon = Fp32Muon if on_cpu and not has_cpu_bf16() else Muon
     decay = config.weight_decay
     adam_groups = [
         {"params": groups["embedding"], "lr": config.embedding_lr, "weight_decay": decay},
         {"params": groups["head"], "lr": config.head_lr, "weight_decay": decay},
         {"params": groups["gain"], "lr": config.gain_lr, "weight_decay": 0.0},
     ]
-    optimizers: list[Optimizer] = [
+    return [
         AdamW(
             [group for group in adam_groups if group["params"]],
             betas=(config.beta1, config.beta2),
             eps=1e-10,
             fused=True,
         ),
-        _muon_for(groups["matrix"])(
+        muon(
             groups["matrix"],
             lr=config.matrix_lr,
             momentum=config.momentum,
@@ -89,14 +86,10 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimize
             adjust_lr_fn="original",  # the rate times sqrt(max(1, out / in)) of a matrix
         ),
     ]
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]
-    return optimizers
 
 
 def set_rates(optimizers: Sequence[Optimizer], factor: float) -> None:
-    """Every group's rate becomes its peak times `factor`."""
+    """Every group's rate becomes its peak, that of before the first call, times `factor`."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * factor
+            group["lr"] = group.setdefault("peak_lr", group["lr"]) * factor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +37,9 @@ class Sequences:
         """Inputs and targets, each (batch_size, length), of a training step counted from 0."""
         return self._tensors(self._ids[Order(seed, batch_size, len(self)).rows(step)])
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All rows once, for evaluation."""
-        for start in range(0, len(self), batch_size):
-            yield self._tensors(self._ids[start : start + batch_size])
+    def __getitem__(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of some rows, in order."""
+        return self._tensors(self._ids[rows])
 
     @staticmethod
     def _tensors(rows: npt.NDArray[np.int32]) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -18,7 +17,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from storage.errors import full_disk_named
-from tasks.lm.tensors import os_errors_unwrapped
+from tasks.lm.checkpoint import os_errors_unwrapped
+
+History = list[dict[str, float]]
+"""Figures of each step."""
 
 _KEPT = 2
 
@@ -31,9 +33,9 @@ class Snapshots:
         folder.mkdir(parents=True, exist_ok=True)
 
     def save(
-        self, step: int, model: nn.Module, optimizers: Sequence[Optimizer], history: list[Any]
+        self, step: int, model: nn.Module, optimizers: Sequence[Optimizer], history: History
     ) -> None:
-        """Write the state after `step` steps, with the JSON-able `history` of the run."""
+        """Write the state after `step` steps, with the `history` of the run."""
         tensors = {f"model.{name}": p.detach().cpu() for name, p in _trained(model).items()}
         for index, optimizer in enumerate(optimizers):
             for key, state in optimizer.state_dict()["state"].items():
@@ -50,14 +52,14 @@ class Snapshots:
         for old in self._files()[_KEPT:]:
             old.unlink()
 
-    def load(self, model: nn.Module, optimizers: Sequence[Optimizer]) -> tuple[int, list[Any]]:
+    def load(self, model: nn.Module, optimizers: Sequence[Optimizer]) -> tuple[int, History]:
         """Restore the newest whole snapshot and return its step and history; (0, []) if none."""
         wanted = {f"model.{name}": p.shape for name, p in _trained(model).items()}
         for file in self._files():
             try:
                 step, history, tensors = _read(file)
-            except (SafetensorError, OSError, KeyError, ValueError):
-                continue  # torn, or not a snapshot
+            except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+                continue  # torn, or not a snapshot of ours
             if wanted == {k: t.shape for k, t in tensors.items() if k.startswith("model.")}:
                 _restore(model, optimizers, tensors)
                 return step, history
@@ -68,10 +70,11 @@ class Snapshots:
         return sorted(self._folder.glob("step-*.safetensors"), reverse=True)
 
 
-def _read(file: Path) -> tuple[int, list[Any], dict[str, Tensor]]:
+def _read(file: Path) -> tuple[int, History, dict[str, Tensor]]:
     with safe_open(file, framework="pt") as snapshot:
         metadata = snapshot.metadata() or {}
-        step, history = int(metadata["step"]), json.loads(metadata["history"])
+        step = int(metadata["step"])
+        history = [dict(row) for row in json.loads(metadata["history"])]
         return step, history, {key: snapshot.get_tensor(key) for key in snapshot.keys()}  # noqa: SIM118
 
 

@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from tasks.checks import Check, Made, Measure, change, stat
-from tasks.config import knob
-
-_ABOUT = {
-    "growth": Measure(
-        "parameters, relative to the last version's; it follows from pretrain.model and the "
-        "vocabulary",
-        "Set pretrain.model as it was",
-        compares=True,
-    ),
-    "validation_bits_per_byte": Measure(
-        "bits that the model needs for a byte of the held-out documents",
-        "Lower pretrain.optimizer.matrix_lr, raise pretrain.tokens, or see in training.parquet "
-        "where the loss turned",
-    ),
-    "last_loss": Measure(
-        "mean loss of the last step, in nats per token",
-        "Lower pretrain.optimizer.matrix_lr or lengthen pretrain.optimizer.warmup",
-    ),
-    "gain_over_unigram": Measure(
-        "bits per byte that the model saves against counting single tokens",
-        "Raise pretrain.tokens, or see in training.parquet whether the loss fell at all",
-    ),
-    "epochs": Measure(
-        "passes over the training tokens within the budget",
-        "Lower pretrain.tokens or crawl more pages",
-    ),
-}
+from tasks.checks import Check, Measure, relative, stat
 
 
 class PretrainCheck(Check):
     """Bounds on one measure of a base model."""
 
-    stage: ClassVar[str] = "pretrain"
-    about: ClassVar[Mapping[str, Measure]] = _ABOUT
-    measure: Literal[
-        "growth", "validation_bits_per_byte", "last_loss", "gain_over_unigram", "epochs"
-    ] = knob(..., "which of the stage's measures")
+    stage = "pretrain"
+    about: ClassVar = {
+        "growth": Measure(
+            "parameters, relative to the last version's; it follows from pretrain.model and the "
+            "vocabulary",
+            "Set pretrain.model as it was",
+            relative(lambda made: stat(made, "parameters")),
+            compares=True,
+        ),
+        "validation_bits_per_byte": Measure(
+            "bits that the model needs for a byte of the held-out documents",
+            "Lower pretrain.optimizer.matrix_lr, raise pretrain.tokens, or see in training.parquet "
+            "where the loss turned",
+            lambda made, _: stat(made, "validation_bits_per_byte"),
+        ),
+        "last_loss": Measure(
+            "mean loss of the last step, in nats per token",
+            "Lower pretrain.optimizer.matrix_lr or lengthen pretrain.optimizer.warmup",
+            lambda made, _: stat(made, "last_loss"),
+        ),
+        "gain_over_unigram": Measure(
+            "bits per byte that the model saves against counting single tokens",
+            "Raise pretrain.tokens, or see in training.parquet whether the loss fell at all",
+            lambda made, _: (
+                stat(made, "unigram_bits_per_byte") - stat(made, "validation_bits_per_byte")
+            ),
+        ),
+        "epochs": Measure(
+            "passes over the training tokens within the budget",
+            "Lower pretrain.tokens or crawl more pages",
+            lambda made, _: stat(made, "epochs"),
+        ),
+    }
 
 
 DEFAULTS = (
@@ -59,15 +59,4 @@ DEFAULTS = (
 )
 
 
-def measures(made: Made, last: Made | None) -> dict[str, float | None]:
-    """All measures of a base model, beside those of the last version if there is one."""
-    score = stat(made, "validation_bits_per_byte")
-    return {
-        "growth": change(
-            stat(made, "parameters"), None if last is None else stat(last, "parameters")
-        ),
-        "validation_bits_per_byte": score,
-        "last_loss": stat(made, "last_loss"),
-        "gain_over_unigram": stat(made, "unigram_bits_per_byte") - score,
-        "epochs": stat(made, "epochs"),
-    }
+measures = PretrainCheck.measures

@@ -41,8 +41,8 @@ def train_base(
 
     `tracking` is where event files may be left: `…/RECIPE/STAGE-FINGERPRINT`.
     """
-    from tasks.pretrain.job import PretrainJob, carry_out  # torch: 2 s, only wanted where it trains
-    from tasks.pretrain.train import TrainingData
+    from tasks.lm.loop import carry_out  # torch: 2 s, only wanted where it trains
+    from tasks.pretrain.train import PretrainJob, TrainingData
 
     data = TrainingData(
         train, validation, facts["validation_bytes"], facts["sequence_length"], tokenizer

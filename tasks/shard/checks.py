@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from tasks.checks import Check, Made, Measure, growth, share, stat
-from tasks.config import knob
 
-_ABOUT = {
-    "growth": Measure(
-        "sequences, relative to the last version's: -0.5 is half of them",
-        "See which stage before this one lost text",
-        compares=True,
-    ),
-    "tokens_per_byte": Measure(
-        "tokens for each byte of text, the end of each document included",
-        "Train the tokenizer on these documents, with a larger tokenizer.vocab_size",
-    ),
-    "validation_share": Measure(
-        "share of the documents (0-1) that were held out",
-        "Change shard.validation_share, or draw again with another shard.split_seed",
-    ),
-    "validation_tokens": Measure(
-        "tokens held out",
-        "Raise shard.validation_share or crawl more pages",
-    ),
-    "xz_bits_per_byte": Measure(
-        "what `xz -9` needs for a byte of the held-out text, in bits: little for text that "
-        "repeats itself, much for what is no text",
-        "Read some documents; sharpen clean.filters or lower dedup.threshold",
-    ),
-}
+
+def _tokens_per_byte(made: Made) -> float:
+    tokens = stat(made, "train_tokens") + stat(made, "validation_tokens")
+    return share(tokens, stat(made, "text_bytes"))
 
 
 class ShardCheck(Check):
     """Bounds on one measure of token shards."""
 
-    stage: ClassVar[str] = "shard"
-    about: ClassVar[Mapping[str, Measure]] = _ABOUT
-    measure: Literal[
-        "growth", "tokens_per_byte", "validation_share", "validation_tokens", "xz_bits_per_byte"
-    ] = knob(..., "which of the stage's measures")
+    stage = "shard"
+    about: ClassVar = {
+        "growth": Measure(
+            "sequences, relative to the last version's: -0.5 is half of them",
+            "See which stage before this one lost text",
+            growth,
+            compares=True,
+        ),
+        "tokens_per_byte": Measure(
+            "tokens for each byte of text, the end of each document included",
+            "Train the tokenizer on these documents, with a larger tokenizer.vocab_size",
+            lambda made, _: _tokens_per_byte(made),
+        ),
+        "validation_share": Measure(
+            "share of the documents (0-1) that were held out",
+            "Change shard.validation_share, or draw again with another shard.split_seed",
+            lambda made, _: share(stat(made, "validation_documents"), made.rows_in),
+        ),
+        "validation_tokens": Measure(
+            "tokens held out",
+            "Raise shard.validation_share or crawl more pages",
+            lambda made, _: stat(made, "validation_tokens"),
+        ),
+        "xz_bits_per_byte": Measure(
+            "what `xz -9` needs for a byte of the held-out text, in bits: little for text that "
+            "repeats itself, much for what is no text",
+            "Read some documents; sharpen clean.filters or lower dedup.threshold",
+            lambda made, _: stat(made, "xz_bits_per_byte"),
+        ),
+    }
 
 
 DEFAULTS = (
@@ -59,13 +62,4 @@ DEFAULTS = (
 )
 
 
-def measures(made: Made, last: Made | None) -> dict[str, float | None]:
-    """All measures of token shards, beside those of the last version if there is one."""
-    tokens = stat(made, "train_tokens") + stat(made, "validation_tokens")
-    return {
-        "growth": growth(made, last),
-        "tokens_per_byte": share(tokens, stat(made, "text_bytes")),
-        "validation_share": share(stat(made, "validation_documents"), made.rows_in),
-        "validation_tokens": stat(made, "validation_tokens"),
-        "xz_bits_per_byte": stat(made, "xz_bits_per_byte"),
-    }
+measures = ShardCheck.measures

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from tasks.checks import Check, Made, Measure, change, growth, stat
-from tasks.config import knob
-
-_ABOUT = {
-    "growth": Measure(
-        "entries, relative to the last version's; it follows from tokenizer.vocab_size alone",
-        "Set tokenizer.vocab_size as it was",
-        compares=True,
-    ),
-    "text_growth": Measure(
-        "bytes of text it was trained on, relative to the last version's",
-        "See which stage before this one lost text",
-        compares=True,
-    ),
-    "bytes_per_token": Measure(
-        "bytes of text that a token stands for, on a megabyte of the text it was trained on",
-        "Raise tokenizer.vocab_size, or set tokenizer.split to what the text is written like",
-    ),
-}
+from tasks.checks import Check, Measure, growth, relative, stat
 
 
 class TokenizerCheck(Check):
     """Bounds on one measure of a tokenizer."""
 
-    stage: ClassVar[str] = "tokenizer"
-    about: ClassVar[Mapping[str, Measure]] = _ABOUT
-    measure: Literal["growth", "text_growth", "bytes_per_token"] = knob(
-        ..., "which of the stage's measures"
-    )
+    stage = "tokenizer"
+    about: ClassVar = {
+        "growth": Measure(
+            "entries, relative to the last version's; it follows from tokenizer.vocab_size alone",
+            "Set tokenizer.vocab_size as it was",
+            growth,
+            compares=True,
+        ),
+        "text_growth": Measure(
+            "bytes of text it was trained on, relative to the last version's",
+            "See which stage before this one lost text",
+            relative(lambda made: stat(made, "text_bytes")),
+            compares=True,
+        ),
+        "bytes_per_token": Measure(
+            "bytes of text that a token stands for, on a megabyte of the text it was trained on",
+            "Raise tokenizer.vocab_size, or set tokenizer.split to what the text is written like",
+            lambda made, _: stat(made, "bytes_per_token"),
+        ),
+    }
 
 
 # Warnings only: the training of a tokenizer breaks nothing that its input had whole, and a
@@ -45,11 +41,4 @@ DEFAULTS = (
 )
 
 
-def measures(made: Made, last: Made | None) -> dict[str, float | None]:
-    """All measures of a tokenizer, beside those of the last version if there is one."""
-    before = None if last is None else stat(last, "text_bytes")
-    return {
-        "growth": growth(made, last),
-        "text_growth": change(stat(made, "text_bytes"), before),
-        "bytes_per_token": stat(made, "bytes_per_token"),
-    }
+measures = TokenizerCheck.measures

@@ -21,7 +21,7 @@ from storage.parquet import write_table
 from storage.sealing import Draft, commit
 from storage.store import Store
 from storage.workspace import Workspace
-from tasks.lm.tensors import write_tensors
+from tasks.lm.checkpoint import write_tensors
 
 
 def _write(workspace: Workspace, path: str, text: str) -> None:

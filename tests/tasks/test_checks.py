@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -20,8 +20,8 @@ from flows.reference import gates, reference
 from flows.stages import STAGES
 from storage.errors import RequestError
 from storage.manifest import CheckResult
-from tasks.checks import Check, Made, Measure, change, judge, share, with_defaults
-from tasks.config import identity, knob, models_in
+from tasks.checks import Check, Made, Measure, change, growth, judge, share, with_defaults
+from tasks.config import identity, models_in
 from tasks.stage import Stage
 from tests.conftest import ROOT
 
@@ -31,12 +31,11 @@ CRAWL = {"source": {"kind": "web", "seeds": ["http://a.example/"], "contact": "m
 class ToyCheck(Check):
     """Bounds on a toy."""
 
-    stage: ClassVar[str] = "toy"
-    about: ClassVar[Mapping[str, Measure]] = {
-        "rate": Measure("a share", "Oil toy.wheels"),
-        "growth": Measure("a change", "Feed it", compares=True),
+    stage = "toy"
+    about: ClassVar = {
+        "rate": Measure("a share", "Oil toy.wheels", lambda made, _: share(made.rows_out, 10)),
+        "growth": Measure("a change", "Feed it", growth, compares=True),
     }
-    measure: Literal["rate", "growth"] = knob(..., "which")
 
 
 def toy(measure: Literal["rate", "growth"] = "rate", **bounds: Any) -> ToyCheck:

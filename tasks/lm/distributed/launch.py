@@ -4,13 +4,21 @@ Nothing is left behind. Told to stop, all ranks stop after the same step, rank 0
 and whatever still lives after `STOP_WITHIN_S` is killed. A rank that loses this process, by a kill
 -9 for one, does the same by itself. torchrun starts each rank in a session of its own, so a signal
 to torchrun's group would not reach them: they are known by the pids that they say.
+
+Each rank has a connection to this process, which also tells each side that the other is gone,
+however it ended. Messages are tuples:
+
+    rank  → stage   (hello, pid), (bar, number, label, total, unit, done), (advance, number, amount,
+                    facts), (retarget, number, total), (end, number), (note, text); then one of
+                    (done, at, result), (stopped, at, error), (refused, at, error), (broken, at,
+                    text), where `at` is the monotonic time
+    stage → rank    (job, device); then perhaps "stop"
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import socket
 import subprocess
 import sys
@@ -18,23 +26,32 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
-from storage.errors import Interrupted, RunError
+from storage.errors import RunError
 from tasks.lm.config import ComputeConfig
 from tasks.lm.device import count_devices, device_kind, usable_cores
-from tasks.lm.distributed.link import STOP_WITHIN_S, Link, Message, revive
+from tasks.lm.distributed.world import STOP_WITHIN_S, World
 from tasks.progress import Bar, note, track
 
+Message = tuple[Any, ...]
 _LOOK_EVERY_S = 0.2
 _LAST_WORDS = 10
 
 
-def launch(module: str, job: str, compute: ComputeConfig, log: Path) -> Any:
-    """Have `python -m MODULE` do `job` on the devices of `compute`; returns what rank 0 says.
+class Job(Protocol):
+    """What the ranks do; it can be pickled."""
+
+    def do_part(self, world: World) -> Any:
+        """Do what one process of `world` does; rank 0 returns what the stage is told."""
+
+
+def launch(job: Job, compute: ComputeConfig, log: Path) -> Any:
+    """Have a job done on the devices of `compute`; returns what rank 0 says.
 
     Progress and notes come out here. What the ranks print goes to `log`. Raises the error of the
     rank that failed first, RunError if one ended without a word, and whatever the progress bars
@@ -43,15 +60,14 @@ def launch(module: str, job: str, compute: ComputeConfig, log: Path) -> Any:
     size = count_devices(compute)
     with _listening() as (listener, address), log.open("wb") as output:
         process = subprocess.Popen(
-            _command(size, module, address),
+            _command(size, address),
             env=_environment(compute, size),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a Ctrl-C is for this process, which then stops the ranks
         )
-        order = {"device": device_kind(compute), "job": job}
-        with _Ranks(process, listener, order, size) as ranks:
+        with _Ranks(process, listener, (job, device_kind(compute)), size) as ranks:
             ranks.follow()
     return ranks.result(log)
 
@@ -73,11 +89,11 @@ def _listening() -> Iterator[tuple[socket.socket, str]]:
         yield listener, address
 
 
-def _command(size: int, module: str, address: str) -> list[str]:
+def _command(size: int, address: str) -> list[str]:
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     # Else it is the host's name, which not every host can resolve.
     here = ["--local-addr", "127.0.0.1", "--nproc-per-node", str(size)]
-    return [*run, *here, "-m", module, address]
+    return [*run, *here, "-m", "tasks.lm.distributed.rank", address]
 
 
 def _environment(compute: ComputeConfig, size: int) -> dict[str, str]:
@@ -93,14 +109,12 @@ class _Ranks:
         self, process: subprocess.Popen[bytes], listener: socket.socket, order: Message, size: int
     ) -> None:
         self._process, self._listener, self._order, self._size = process, listener, order, size
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(listener, selectors.EVENT_READ)
-        self._links: list[Link] = []
+        self._ranks: list[Connection] = []
+        self._here: list[Connection] = []  # those that are not gone yet
         self._pids: list[psutil.Process] = []
-        self._bars: dict[int, Bar] = {}
-        self._open: dict[int, ExitStack] = {}
+        self._bars: dict[int, tuple[Bar, ExitStack]] = {}
         self._ends: list[Message] = []
-        self._failed = False
+        self._stopping = self._failed = False
 
     def __enter__(self) -> _Ranks:
         return self
@@ -108,15 +122,14 @@ class _Ranks:
     def __exit__(self, *error: object) -> None:
         """Have everything end: by itself if it was told why in time, by force if not."""
         try:
-            for link in self._links:
-                link.send("stop")
-            self._order = {}
+            self._stopping = True
+            for rank in self._here:
+                _send(rank, "stop")
             self._wait(STOP_WITHIN_S)
         finally:
             self._kill()
-            for link in self._links:
-                link.close()
-            self._selector.close()
+            for rank in self._ranks:
+                rank.close()
 
     def follow(self) -> None:
         """Show the ranks' progress until they end, or until one of them failed."""
@@ -131,90 +144,84 @@ class _Ranks:
 
     def result(self, log: Path) -> Any:
         """What rank 0 ended with. Raises the first error of all ranks."""
-        self._ends.sort(key=lambda end: end.get("at", float("inf")))
-        for end in self._ends:
-            if end["kind"] == "refused":
-                raise revive(end["error"])
-        for end in self._ends:
-            if end["kind"] == "broken":
-                raise RunError(
-                    f"one of {self._size} ranks failed: {end['text']}; expected all of them to "
-                    f"finish. {log} has the trace. Mend its cause and run the same command: "
-                    "training goes on from the last snapshot."
-                )
-        for end in self._ends:
-            if end["kind"] == "stopped":
-                raise Interrupted(end["message"])
-        done = [end["result"] for end in self._ends if end["kind"] == "done"]
+        ends: dict[str, list[Any]] = {}
+        for kind, _, value in sorted(self._ends, key=lambda end: end[1]):
+            ends.setdefault(kind, []).append(value)
+        if refused := ends.get("refused"):
+            raise refused[0]
+        if broken := ends.get("broken"):
+            raise RunError(
+                f"one of {self._size} ranks failed: {broken[0]}; expected all of them to finish. "
+                f"{log} has the trace. Mend its cause and run the same command: training goes on "
+                "from the last snapshot."
+            )
+        if stopped := ends.get("stopped"):
+            raise stopped[0]
+        done = ends.get("done", [])
         if len(done) == self._size:
             return next((result for result in done if result is not None), None)
+        last_words = "\n".join(log.read_text(errors="replace").splitlines()[-_LAST_WORDS:])
         raise RunError(
             f"{self._size - len(done)} of {self._size} ranks ended without a word (torchrun: exit "
             f"code {self._process.returncode}); expected all of them to finish. Was one killed, "
             "for want of memory perhaps? Run the same command: training goes on from the last "
-            f"snapshot. The end of {log}:\n{_last_words(log)}"
+            f"snapshot. The end of {log}:\n{last_words}"
         )
 
     def _read(self, timeout: float) -> list[Message] | None:
         """What the ranks said; None if nothing came in time."""
-        ready = self._selector.select(timeout)
+        ready = wait([self._listener, *self._here], timeout)
         messages: list[Message] = []
-        for key, _ in ready:
-            if key.fileobj is self._listener:
+        for source in ready:
+            if not isinstance(source, Connection):
                 self._accept()
                 continue
-            link: Link = key.data
-            found = link.receive()
-            if found is None:
-                self._selector.unregister(key.fileobj)
+            try:
+                messages.append(source.recv())
+            except (EOFError, OSError):
+                self._here.remove(source)
                 self._failed |= self._num_gone() > len(self._ends)  # one without a word
-            messages += found or []
-            for message in found or []:
-                self._write_down(message)
+            else:
+                self._write_down(*messages[-1])
         return messages if ready else None
 
     def _accept(self) -> None:
-        link = Link(self._listener.accept()[0])
-        self._links.append(link)
-        self._selector.register(link.socket, selectors.EVENT_READ, link)
-        if self._order:
-            link.send("job", **self._order)
-        else:  # it came too late
-            link.send("stop")
+        rank = Connection(self._listener.accept()[0].detach())
+        self._ranks.append(rank)
+        self._here.append(rank)
+        _send(rank, "stop" if self._stopping else self._order)  # it may come too late
 
-    def _write_down(self, message: Message) -> None:
-        kind = message["kind"]
+    def _write_down(self, kind: str, *facts: Any) -> None:
         if kind == "hello":
             with contextlib.suppress(psutil.NoSuchProcess):
-                self._pids.append(psutil.Process(message["pid"]))
-        if kind in ("done", "stopped", "refused", "broken"):
-            self._ends.append(message)
+                self._pids.append(psutil.Process(*facts))
+        elif kind in ("done", "stopped", "refused", "broken"):
+            self._ends.append((kind, *facts))
             self._failed |= kind in ("refused", "broken")
 
     def _num_gone(self) -> int:
         """Ranks that came and are gone."""
-        return len(self._links) - (len(self._selector.get_map()) - 1)
+        return len(self._ranks) - len(self._here)
 
     def _show(self, message: Message, shown: ExitStack) -> None:
-        kind, number = message["kind"], message.get("bar", -1)
-        if kind == "note":
-            note(message["text"])
-        elif kind == "bar":
-            about = (message["label"], message["total"], message["unit"], message["done"])
-            self._open[number] = shown.enter_context(ExitStack())
-            self._bars[number] = self._open[number].enter_context(track(*about))
-        elif kind == "advance":
-            self._bars[number].advance(message["amount"], **message["facts"])
-        elif kind == "retarget":
-            self._bars[number].retarget(message["total"])
-        elif kind == "end":
-            self._open[number].close()
+        match message:
+            case ("note", text):
+                note(text)
+            case ("bar", number, *about):
+                bar = shown.enter_context(ExitStack())
+                self._bars[number] = bar.enter_context(track(*about)), bar
+            case ("advance", number, amount, facts):
+                self._bars[number][0].advance(amount, **facts)
+            case ("retarget", number, total):
+                self._bars[number][0].retarget(total)
+            case ("end", number):
+                self._bars[number][1].close()
 
     def _wait(self, seconds: float) -> None:
         """Until torchrun and all ranks have ended; what they say is read, so that none waits."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if self._process.poll() is not None and self._num_gone() == len(self._links):
+            if self._process.poll() is not None and not self._here:
                 return
             self._read(_LOOK_EVERY_S)
 
@@ -229,6 +236,7 @@ class _Ranks:
         self._process.wait()
 
 
-def _last_words(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()
-    return "\n".join(lines[-_LAST_WORDS:])
+def _send(rank: Connection, message: object) -> None:
+    """Nobody hears it if the rank is gone."""
+    with contextlib.suppress(OSError):
+        rank.send(message)

@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+STOP_WITHIN_S = 10.0
+"""From the wish to stop to the end by force; a step and a checkpoint have to fit."""
 _BUCKET_ELEMENTS = 16 << 20
 """64 MiB of float32: large enough for the wire, small beside the gradients themselves."""
 

@@ -8,6 +8,18 @@ from pydantic import model_validator
 
 from tasks.config import Config, knob
 
+_HF_NAMES = {
+    "num_layers": "num_hidden_layers",
+    "hidden_size": "hidden_size",
+    "intermediate_size": "intermediate_size",
+    "num_heads": "num_attention_heads",
+    "num_kv_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "norm_eps": "rms_norm_eps",
+    "tie_embeddings": "tie_word_embeddings",
+}
+"""Knobs by their names in transformers."""
+
 
 class DecoderShape(Config):
     """A pre-norm decoder with rotary positions, SwiGLU and grouped-query attention, no biases."""
@@ -46,14 +58,7 @@ class DecoderShape(Config):
             "model_type": self.hf_type,
             "vocab_size": vocab_size,
             "max_position_embeddings": context,
-            "hidden_size": self.hidden_size,
-            "intermediate_size": self.intermediate_size,
-            "num_hidden_layers": self.num_layers,
-            "num_attention_heads": self.num_heads,
-            "num_key_value_heads": self.num_kv_heads,
-            "head_dim": self.head_dim,
-            "rms_norm_eps": self.norm_eps,
-            "tie_word_embeddings": self.tie_embeddings,
+            **{theirs: getattr(self, ours) for ours, theirs in _HF_NAMES.items()},
             "rope_theta": self.rope_theta,
             "rope_parameters": {"rope_type": "default", "rope_theta": self.rope_theta},
             "hidden_act": "silu",
@@ -71,14 +76,5 @@ class DecoderShape(Config):
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> DecoderShape:
         """The shape that a `config.json` of ours describes."""
-        return cls(
-            num_layers=config["num_hidden_layers"],
-            hidden_size=config["hidden_size"],
-            intermediate_size=config["intermediate_size"],
-            num_heads=config["num_attention_heads"],
-            num_kv_heads=config["num_key_value_heads"],
-            head_dim=config["head_dim"],
-            rope_theta=config["rope_parameters"]["rope_theta"],
-            norm_eps=config["rms_norm_eps"],
-            tie_embeddings=config["tie_word_embeddings"],
-        )
+        knobs = {ours: config[theirs] for ours, theirs in _HF_NAMES.items()}
+        return cls(rope_theta=config["rope_parameters"]["rope_theta"], **knobs)

@@ -1,4 +1,4 @@
-"""The figures of a training on their way to the trackers.
+"""The figures of a training on their way to the trackers: what a tracker is told, and has to offer.
 
 Each tracker has a thread: a server that answers slowly, or not at all, never holds up a step. One
 that fails is named once and left out.
@@ -8,20 +8,96 @@ from __future__ import annotations
 
 import contextvars
 import queue
+import secrets
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from pydantic import JsonValue
 
 from storage.errors import Fault, RequestError
-from tasks.lm.tracking import Tracker
-from tasks.lm.tracking.run import Entry, TrackedRun
 from tasks.progress import note
+
+if TYPE_CHECKING:
+    from tasks.lm.tracking import Tracker
 
 _BATCH = 200
 _FINISH_WITHIN_S, _STOP_WITHIN_S = 60.0, 4.0
 """How long the last figures may take: at the end, and where training stops and has 10 s for all."""
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """One training, which may go on several times after it was stopped.
+
+    `recipe` and `name` are what a person finds it by; `folder` is where files may be left, `state`
+    a folder that lives as long as the training's snapshots; `first_step` is the number of steps
+    that were done before; `config` are its knobs.
+    """
+
+    recipe: str
+    name: str
+    folder: Path | None
+    state: Path
+    first_step: int = 0
+    config: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, stage: str, work: Path, folder: Path | None, config: Mapping[str, Any]
+    ) -> TrackedRun:
+        """The training of a stage in its work folder, which is named by its fingerprint.
+
+        `folder` is `…/RECIPE/NAME`, or None where no files may be left.
+        """
+        recipe = "phusa" if folder is None else folder.parent.name
+        name = f"{stage}-{work.name[:8]}" if folder is None else folder.name
+        return cls(recipe, name, folder, work / "scratch", config=_flat(config))
+
+    @property
+    def id(self) -> str:
+        """The same for all attempts of one training, another if it is begun anew."""
+        file = self.state / "tracking-id"
+        if not file.exists():
+            self.state.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{self.name}-{secrets.token_hex(4)}")
+        return file.read_text()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Figures after `step` steps; `final` ones are the scores of the whole training."""
+
+    step: int
+    values: Mapping[str, float]
+    final: bool = False
+    time: float = field(default_factory=time.time)
+
+
+class Sink(Protocol):
+    """An open tracker. It is used by one thread, which may wait for it."""
+
+    def log(self, entries: Sequence[Entry]) -> None:
+        """Show figures, in order. What it has from an earlier attempt is not shown twice."""
+
+    def close(self, *, finished: bool) -> None:
+        """End, with everything shown; `finished` is false where training only stopped."""
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, JsonValue]:
+    """Knobs by dotted names, as `--set` takes them."""
+    found: dict[str, JsonValue] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
 
 
 def check_packages(trackers: Sequence[Tracker]) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator
 
 from tasks.config import Config, knob
-from tasks.lm.tracking.run import Entry, Sink, TrackedRun
+from tasks.lm.tracking.logbook import Entry, Sink, TrackedRun
 
 _TAG = "phusa.id"
 _PER_CALL = 100  # parameters; metrics may be 1000

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal
 
 from tasks.config import Config, knob
-from tasks.lm.tracking.run import Entry, Sink, TrackedRun
+from tasks.lm.tracking.logbook import Entry, Sink, TrackedRun
 
 
 class TensorBoard(Config):

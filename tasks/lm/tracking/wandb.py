@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from tasks.config import Config, knob
-from tasks.lm.tracking.run import Entry, Sink, TrackedRun
+from tasks.lm.tracking.logbook import Entry, Sink, TrackedRun
 
 
 class WandB(Config):

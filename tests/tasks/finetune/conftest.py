@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tasks.lm.models import Qwen3
 from tasks.lm.models.decoder import Decoder
 from tasks.tokenizer.config import TokenizerConfig
 from tasks.tokenizer.train import save_tokenizer, train_tokenizer
+from tests.tasks.lm.conftest import one_thread  # noqa: F401
 
 PAGE = """\
 posixpath        index
@@ -111,14 +112,6 @@ __all__ = ['abspath', 'join']
 splitext(p)
 Split what stands under Data, which is no definition.
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

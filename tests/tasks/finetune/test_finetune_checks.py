@@ -11,7 +11,7 @@ from tasks.finetune.checks import measures
 from tests.tasks.judging import broken, changed
 
 BITS = "held_out_bits_per_byte"
-DEMO = Made(4000, 500_000, {f"{BITS}_before": 1.68, BITS: 0.92})
+DEMO = Made(4000, 1, {"trainable_parameters": 500_000, f"{BITS}_before": 1.68, BITS: 0.92})
 TINY = Made(38, 7424, {f"{BITS}_before": 0.66, BITS: 0.55})
 
 
@@ -21,7 +21,7 @@ def test_what_is_well_passes(made: Made) -> None:
 
 
 def test_measures_by_hand() -> None:
-    assert measures(DEMO, changed(DEMO, rows_in=5000, rows_out=400_000)) == {
+    assert measures(DEMO, changed(DEMO, rows_in=5000, trainable_parameters=400_000)) == {
         "growth": 0.25,
         "pairs_growth": pytest.approx(-0.2),
         BITS: 0.92,

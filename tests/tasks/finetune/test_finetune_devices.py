@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,10 @@ import pytest
 
 from tasks.finetune.config import FinetuneConfig
 from tasks.finetune.instructions import plan_batches
-from tasks.finetune.job import carry_out
 from tasks.finetune.train import FinetuneData
-from tasks.progress import report_to
+from tasks.lm.loop import carry_out
 from tests.conftest import ROOT
 from tests.tasks.finetune.test_finetune_stop import job
-from tests.tasks.stopping import StopAfter
 
 pytestmark = pytest.mark.fleet  # minutes of whole runs
 
@@ -36,12 +33,7 @@ def test_two_devices_tune_as_one(
         # So small that some steps have one pair, and a rank has none.
         config = FinetuneConfig.model_validate({**knobs, "batch_tokens": 70, "epochs": 1})
         made = job(config, finetune_data, tmp_path / str(devices))
-
-        def run(made: Any = made) -> dict[str, Any]:
-            report_to(StopAfter())
-            return carry_out(made)
-
-        stats.append(copy_context().run(run))
+        stats.append(carry_out(made))
         curves.append(pq.read_table(made.work / "data" / "training.parquet").to_pydict())
     assert curves[1]["loss"] == pytest.approx(curves[0]["loss"], rel=1e-3)
     assert curves[1]["rate_factor"] == curves[0]["rate_factor"]

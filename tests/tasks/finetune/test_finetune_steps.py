@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from tokenizers import Tokenizer
 
 from storage.records import STEP
+from storage.workspace import Workspace
 from tasks.finetune import train as stage
 from tasks.finetune.config import FinetuneConfig
-from tasks.finetune.instructions import Example, encode_pairs, tabulate_steps
-from tasks.finetune.train import FinetuneData, finetune
+from tasks.finetune.instructions import STEPS, Example, encode_pairs, tabulate_steps
+from tasks.finetune.train import FinetuneData, Finetuning
 
 
 def test_steps_are_tabulated_by_step_and_name() -> None:
@@ -34,16 +35,18 @@ def test_the_recorded_steps_are_those_that_were_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     learnt: list[list[list[int]]] = []
-    step = stage._Run._step
+    loss = stage.Finetuning._summed_loss
 
-    def recorded(run: Any, examples: Sequence[Example]) -> float:
-        learnt.append(sorted(example.ids for example in examples))
-        return step(run, examples)
+    def recorded(run: Any, examples: list[Example]) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            learnt.append(sorted(example.ids for example in examples))
+        return loss(run, examples)
 
-    monkeypatch.setattr(stage._Run, "_step", recorded)
-    adapter = tmp_path / "adapter"
-    adapter.mkdir()
-    table = finetune(tiny_finetuning, finetune_data, tmp_path / "snapshots", adapter).steps
+    monkeypatch.setattr(stage.Finetuning, "_summed_loss", recorded)
+    tuning, workspace = Finetuning(tiny_finetuning, finetune_data), Workspace(tmp_path)
+    tuning.run(tmp_path / "snapshots")
+    tuning.write(workspace)
+    table = pq.read_table(workspace.data / STEPS)
 
     tokenizer = Tokenizer.from_file(str(finetune_data.base / "tokenizer.json"))
     pairs = {row["name"]: row for row in pq.read_table(finetune_data.train).to_pylist()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from contextvars import copy_context
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,9 +12,9 @@ from storage.errors import Interrupted
 from storage.workspace import Workspace
 from tasks.finetune.config import FinetuneConfig
 from tasks.finetune.instructions import TRAIN, VALIDATION
-from tasks.finetune.job import FinetuneJob, carry_out
-from tasks.finetune.train import FinetuneData
-from tasks.progress import report_to
+from tasks.finetune.train import FinetuneData, FinetuneJob
+from tasks.lm.loop import carry_out
+from tasks.progress import reporting_to
 from tests.tasks.stopping import StopAfter
 
 
@@ -30,12 +29,8 @@ def job(config: FinetuneConfig, data: FinetuneData, work: Path) -> FinetuneJob:
 
 def run(job: FinetuneJob, reporter: StopAfter) -> dict[str, str]:
     """Carry out a job; returns each file's digest."""
-
-    def watched() -> None:
-        report_to(reporter)
+    with reporting_to(reporter):
         carry_out(job)
-
-    copy_context().run(watched)
     return {entry.path: entry.sha256 for entry in Workspace(job.work).entries()}
 
 

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from storage.errors import NothingLeft, RequestError, TrainingDiverged
 from tasks.finetune import train as stage
 from tasks.finetune.config import FinetuneConfig
-from tasks.finetune.train import FinetuneData, finetune
+from tasks.finetune.train import FinetuneData, Finetuning
 from tasks.lm.checkpoint import load_model, save_model
 
 # A process of its own that ends itself, without a word, where its Nth step would begin (or never).
@@ -34,7 +34,7 @@ from tasks.lm.checkpoint import save_model
 
 config, data, root, left = sys.argv[1:]
 root, left = Path(root), int(left)
-step = stage._Run._step
+step = stage.update
 
 def counted(*args):
     global left
@@ -43,13 +43,15 @@ def counted(*args):
     left -= 1
     return step(*args)
 
-stage._Run._step = counted
+stage.update = counted
 data = TypeAdapter(stage.FinetuneData).validate_json(data)
 (root / "adapter").mkdir(parents=True)
 (root / "merged").mkdir()
 config = FinetuneConfig.model_validate_json(config)
-tuned = stage.finetune(config, data, root / "snapshots", root / "adapter")
-save_model(tuned.merged, data.base, root / "merged")
+tuning = stage.Finetuning(config, data)
+tuning.run(root / "snapshots")
+tuning.save(root / "adapter")
+save_model(tuning.merge(), data.base, root / "merged")
 """
 
 
@@ -70,9 +72,11 @@ def _targets(config: FinetuneConfig, *targets: str) -> FinetuneConfig:
 def _tune(config: FinetuneConfig, data: FinetuneData, root: Path) -> dict[str, Any]:
     for name in ("adapter", "merged"):
         (root / name).mkdir(parents=True, exist_ok=True)
-    tuned = finetune(config, data, root / "snapshots", root / "adapter")
-    save_model(tuned.merged, data.base, root / "merged")
-    return tuned.stats
+    tuning = Finetuning(config, data)
+    tuning.run(root / "snapshots")
+    tuning.save(root / "adapter")
+    save_model(tuning.merge(), data.base, root / "merged")
+    return tuning.stats
 
 
 def _tune_alone(
@@ -208,14 +212,14 @@ def test_a_killed_run_ends_like_one_that_was_not(
     compute = {"device": "cpu", "precision": "bf16", "threads": 1}
     config = _changed(tiny_finetuning, compute=compute)
     calls = 0
-    step = stage._Run._step
+    step = stage.update
 
     def counted(*args: Any) -> float:
         nonlocal calls
         calls += 1
         return step(*args)
 
-    monkeypatch.setattr(stage._Run, "_step", counted)
+    monkeypatch.setattr(stage, "update", counted)
     unbroken = _tune(config, finetune_data, tmp_path / "unbroken")
     num_steps, calls = calls, 0
     done = random.randrange(4, num_steps)
@@ -285,11 +289,11 @@ def test_a_last_step_that_breaks_the_adapter_stops_the_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def breaking(run: Any, *_: Any) -> float:
-        torch.nn.init.constant_(run.trainable[0], math.nan)
+    def breaking(loss: torch.Tensor, parameters: list[torch.Tensor], *_: Any) -> float:
+        torch.nn.init.constant_(parameters[0], math.nan)
         return 3.0
 
-    monkeypatch.setattr(stage._Run, "_step", breaking)
+    monkeypatch.setattr(stage, "update", breaking)
     with pytest.raises(TrainingDiverged, match="after the last step the held-out bits per byte"):
         _tune(tiny_finetuning, finetune_data, tmp_path)
     assert not _bytes(tmp_path)
@@ -304,7 +308,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
     broken_step: int,
 ) -> None:
     losses = iter([3.0] * broken_step + [math.nan])
-    monkeypatch.setattr(stage._Run, "_step", lambda *_: next(losses))
+    monkeypatch.setattr(stage, "update", lambda *_: next(losses))
     with pytest.raises(TrainingDiverged, match=f"the loss is nan at step {broken_step + 1} of"):
         _tune(tiny_finetuning, finetune_data, tmp_path)
     assert not _bytes(tmp_path)

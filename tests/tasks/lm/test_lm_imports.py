@@ -17,9 +17,8 @@ CONFIGS = (
 )
 TRAINING = (
     "tasks.pretrain.train",
-    "tasks.pretrain.worker",
     "tasks.finetune.train",
-    "tasks.finetune.worker",
+    "tasks.lm.distributed.rank",
     "tasks.lm.generate",
 )
 TRACKERS = ("tensorboard", "mlflow", "wandb", "tensorflow")
@@ -51,7 +50,7 @@ import sys, tempfile, types
 from pathlib import Path
 sys.modules["tensorflow"] = None  # importing it would fail
 from tasks.lm.tracking import TensorBoard
-from tasks.lm.tracking.run import Entry, TrackedRun
+from tasks.lm.tracking.logbook import Entry, TrackedRun
 sink = TensorBoard().open(TrackedRun("a", "b", Path(sys.argv[1]), Path(sys.argv[1])))
 sink.log([Entry(1, {"loss": 1.0})])
 sink.close(finished=True)

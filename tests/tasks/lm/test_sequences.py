@@ -6,19 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.lm.device import Compute
-from tasks.lm.evaluate import bits_per_byte
-from tasks.lm.models.decoder import Decoder, init_weights
 from tasks.lm.sequences import IGNORED, Sequences
 
 Write = Callable[[Sequence[Sequence[int]]], list[Path]]
-CPU = Compute(torch.device("cpu"), torch.float32)
 
 
 def _numbered(write: Write, count: int) -> Sequences:
@@ -66,41 +60,9 @@ def test_seeds_and_epochs_differ(write_sequences: Write) -> None:
 def test_short_rows_are_padded_with_targets_that_do_not_count(write_sequences: Write) -> None:
     sequences = Sequences(write_sequences([[5, 6, 7, 8], [9, 10], [11], [0, 0, 1]]), length=3)
     assert (len(sequences), sequences.num_targets) == (4, 3 + 1 + 0 + 2)
-    ids, targets = next(sequences.in_order(4))
+    ids, targets = sequences[0:4]
     assert ids.tolist() == [[5, 6, 7], [9, 10, 0], [11, 0, 0], [0, 0, 1]]
     gap = IGNORED
     assert targets.tolist() == [[6, 7, 8], [10, gap, gap], [gap] * 3, [0, 1, gap]]
     assert (ids.dtype, targets.dtype) == (torch.int64, torch.int64)
     assert int((targets >= 0).sum()) == sequences.num_targets
-
-
-@pytest.mark.parametrize("size", [1, 3, 4, 9])
-def test_in_order_gives_all_rows_once(write_sequences: Write, size: int) -> None:
-    sequences = _numbered(write_sequences, 7)
-    batches = list(sequences.in_order(size))
-    assert [int(r) for ids, _ in batches for r in ids[:, 0]] == list(range(7))
-
-
-def test_a_silent_model_needs_log_v_bits_for_each_target(
-    write_sequences: Write, make_model: Callable[..., Decoder]
-) -> None:
-    model = make_model()
-    init_weights(model, seed=0)  # the zero head makes every token equally likely
-    sequences = Sequences(write_sequences([[5, 6, 7, 8], [9, 10], [11, 1, 2, 3]]), length=3)
-    expected = 7 * math.log2(model.vocab_size) / 20
-    assert bits_per_byte(model, sequences, 20, CPU) == pytest.approx(expected, rel=1e-6)
-
-
-@torch.no_grad()
-def test_bits_per_byte_by_hand(write_sequences: Write, make_model: Callable[..., Decoder]) -> None:
-    model = make_model()
-    rows = [[5, 6, 7, 8], [9, 10], [11, 1, 2, 3], [4, 250, 4]]
-    sequences = Sequences(write_sequences(rows), length=3)
-    bits = 0.0
-    for row in rows:
-        logits = model(torch.tensor([row[:-1]]))[0].double().numpy()
-        shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-        bits -= sum(math.log2(shares[i, row[i + 1]]) for i in range(len(row) - 1))
-    for batch_size in (1, 3, 16):
-        found = bits_per_byte(model, sequences, 31, CPU, batch_size)
-        assert found == pytest.approx(bits / 31, rel=1e-5)

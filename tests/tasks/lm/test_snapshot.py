@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.optim import Optimizer
 
 from tasks.lm.config import OptimizerConfig
@@ -65,13 +65,13 @@ def test_resume_is_bit_exact(start: Callable[..., Run], tmp_path: Path, dtype: t
 
     stopped = start()
     losses = _train(stopped, 0, 5, dtype)
-    Snapshots(tmp_path / "s").save(5, *stopped, losses)
+    Snapshots(tmp_path / "s").save(5, *stopped, [{"loss": loss} for loss in losses])
 
     resumed = start(seed=9)
     step, before = Snapshots(tmp_path / "s").load(*resumed)
-    assert (step, before) == (5, losses)
+    assert (step, before) == (5, [{"loss": loss} for loss in losses])
     assert _equal(_weights(resumed), _weights(stopped))
-    assert before + _train(resumed, step, NUM_STEPS, dtype) == history
+    assert losses + _train(resumed, step, NUM_STEPS, dtype) == history
     assert _equal(_weights(resumed), _weights(unbroken))
     assert not _equal(_weights(resumed), _weights(stopped))
 
@@ -103,7 +103,11 @@ def _of_another_model(file: Path) -> None:
     save_file({"model.norm.weight": torch.ones(3)}, file, {"step": "6", "history": "[]"})
 
 
-@pytest.mark.parametrize("damage", [_torn, _emptied, _foreign, _of_another_model])
+def _of_another_form(file: Path) -> None:
+    save_file(load_file(file), file, {"step": "6", "history": "[1.5, 1.0]"})
+
+
+@pytest.mark.parametrize("damage", [_torn, _emptied, _foreign, _of_another_model, _of_another_form])
 def test_the_last_good_one_wins(
     start: Callable[..., Run], tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
@@ -140,7 +144,7 @@ def test_only_what_is_trained_is_kept(start: Callable[..., Run], tmp_path: Path)
 
     run = frozen(0)
     _train_head(*run, 0, 3)
-    Snapshots(tmp_path).save(3, *run, [0.5])
+    Snapshots(tmp_path).save(3, *run, [{"loss": 0.5}])
     with safe_open(tmp_path / "step-000000003.safetensors", framework="pt") as snapshot:
         names = set(snapshot.keys())
     assert {name for name in names if name.startswith("model.")} == {"model.lm_head.weight"}
@@ -148,7 +152,7 @@ def test_only_what_is_trained_is_kept(start: Callable[..., Run], tmp_path: Path)
 
     resumed = frozen(9)
     base = resumed[0].model.embed_tokens.weight.clone()
-    assert Snapshots(tmp_path).load(*resumed) == (3, [0.5])
+    assert Snapshots(tmp_path).load(*resumed) == (3, [{"loss": 0.5}])
     assert torch.equal(resumed[0].model.embed_tokens.weight, base)
     assert torch.equal(resumed[0].lm_head.weight, run[0].lm_head.weight)
     resumed[0].model.load_state_dict(run[0].model.state_dict())

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from storage.parquet import shard_name, write_rows
 from storage.records import sequence_schema
 from storage.workspace import Workspace
+from tasks.pretrain import train as loop
 from tasks.pretrain.config import PretrainConfig
-from tasks.pretrain.train import TrainingData
+from tasks.pretrain.train import Pretraining, TrainingData, train_step
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
 from tasks.tokenizer.train import save_tokenizer, train_tokenizer
+from tests.tasks.lm.conftest import one_thread  # noqa: F401
 
 LENGTH, NUM_WORDS = 24, 30
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def pretrain(config: PretrainConfig, data: TrainingData, snapshots: Path) -> Pretraining:
+    """Train to the end, from what there is in `snapshots` on."""
+    training = Pretraining(config, data)
+    training.run(snapshots)
+    return training
 
 
 @pytest.fixture(scope="session")
@@ -89,3 +89,16 @@ def tiny_pretraining() -> PretrainConfig:
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:
     return tmp_path / "snapshots"
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each step that is taken."""
+    taken: list[int] = []
+
+    def counted(*args: Any) -> float:
+        taken.append(1)
+        return train_step(*args)
+
+    monkeypatch.setattr(loop, "train_step", counted)
+    return taken

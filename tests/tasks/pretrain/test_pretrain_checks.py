@@ -14,6 +14,7 @@ DEMO = Made(
     6300,
     5_000_000,
     {
+        "parameters": 5_000_000,
         "epochs": 1.54,
         "validation_bits_per_byte": 1.03,
         "last_loss": 2.4,
@@ -44,7 +45,7 @@ def test_a_model_that_hardly_learnt_is_let_through() -> None:
 
 
 def test_measures_by_hand() -> None:
-    assert measures(DEMO, changed(DEMO, rows_out=4_000_000)) == {
+    assert measures(DEMO, changed(DEMO, parameters=4_000_000)) == {
         "growth": 0.25,
         "validation_bits_per_byte": 1.03,
         "last_loss": 2.4,

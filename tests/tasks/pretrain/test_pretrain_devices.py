@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,21 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from storage.errors import Interrupted, RequestError
+from tasks.lm.loop import carry_out
 from tasks.pretrain.config import PretrainConfig
-from tasks.pretrain.job import PretrainJob, carry_out
-from tasks.pretrain.train import TrainingData, pretrain
-from tasks.progress import report_to
+from tasks.pretrain.train import PretrainJob, TrainingData
+from tasks.progress import reporting_to
 from tests.conftest import ROOT
+from tests.tasks.pretrain.conftest import pretrain
 from tests.tasks.stopping import StopAfter
 
 # A process that trains on two devices for ever, and says when steps are taken.
 PARENT = """
 import sys
-from tasks.pretrain.job import PretrainJob, carry_out
+from tasks.lm.loop import carry_out
+from tasks.pretrain.train import PretrainJob
 from tasks.progress import report_to
+from tests.tasks.pretrain.conftest import pretrain
 from tests.tasks.stopping import StopAfter
 
 class Telling(StopAfter):
@@ -52,11 +54,8 @@ def _on(config: PretrainConfig, devices: int, **knobs: Any) -> PretrainConfig:
 
 
 def _carry_out(job: PretrainJob, reporter: StopAfter) -> dict[str, Any]:
-    def run() -> dict[str, Any]:
-        report_to(reporter)
+    with reporting_to(reporter):
         return carry_out(job)
-
-    return copy_context().run(run)
 
 
 def test_two_devices_train_and_one_goes_on(

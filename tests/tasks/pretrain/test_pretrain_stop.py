@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextvars import copy_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import torch
 
 from storage.errors import Interrupted
-from tasks.pretrain import train as loop
 from tasks.pretrain.config import PretrainConfig
-from tasks.pretrain.train import Trained, TrainingData, pretrain, train_step
-from tasks.progress import report_to
+from tasks.pretrain.train import Pretraining, TrainingData
+from tasks.progress import reporting_to
+from tests.tasks.pretrain.conftest import pretrain
 from tests.tasks.stopping import StopAfter
 
-T = TypeVar("T")
 STEPS = 20
-
-
-def watched(reporter: StopAfter, work: Callable[[], T]) -> T:
-    """Do work whose progress goes to `reporter`."""
-
-    def run() -> T:
-        report_to(reporter)
-        return work()
-
-    return copy_context().run(run)
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry for each step that is taken."""
-    taken: list[int] = []
-
-    def counted(*args: Any) -> float:
-        taken.append(1)
-        return train_step(*args)
-
-    monkeypatch.setattr(loop, "train_step", counted)
-    return taken
 
 
 @pytest.fixture
 def unbroken(
     tiny_pretraining: PretrainConfig, pretrain_data: TrainingData, tmp_path: Path
-) -> Trained:
+) -> Pretraining:
     return pretrain(tiny_pretraining, pretrain_data, tmp_path / "unbroken")
 
 
@@ -58,21 +32,19 @@ def unbroken(
 def test_a_stopped_run_goes_on_from_the_step_it_was_stopped_at(
     tiny_pretraining: PretrainConfig,
     pretrain_data: TrainingData,
-    unbroken: Trained,
+    unbroken: Pretraining,
     calls: list[int],
     scratch: Path,
     label: str,
     count: int,
     done: int,
 ) -> None:
-    def run() -> Trained:
-        return pretrain(tiny_pretraining, pretrain_data, scratch)
-
-    with pytest.raises(Interrupted, match="enough"):
-        watched(StopAfter(label, count), run)
+    with pytest.raises(Interrupted, match="enough"), reporting_to(StopAfter(label, count)):
+        pretrain(tiny_pretraining, pretrain_data, scratch)
     assert len(calls) == done
     reporter = StopAfter()
-    resumed = watched(reporter, run)
+    with reporting_to(reporter):
+        resumed = pretrain(tiny_pretraining, pretrain_data, scratch)
     assert len(calls) == STEPS
     assert reporter.bars[0] == ("pretrain", STEPS * 96, "tokens", done * 96)
     assert any(f"goes on from step {done} of {STEPS}" in text for text in reporter.notes)
@@ -86,15 +58,13 @@ def test_a_stopped_run_goes_on_from_the_step_it_was_stopped_at(
 def test_stopped_again_and_again(
     tiny_pretraining: PretrainConfig,
     pretrain_data: TrainingData,
-    unbroken: Trained,
+    unbroken: Pretraining,
     calls: list[int],
     scratch: Path,
 ) -> None:
     for _ in range(STEPS):  # the last time it is stopped before its evaluation
-        with pytest.raises(Interrupted):
-            watched(
-                StopAfter("pretrain", 1), lambda: pretrain(tiny_pretraining, pretrain_data, scratch)
-            )
+        with pytest.raises(Interrupted), reporting_to(StopAfter("pretrain", 1)):
+            pretrain(tiny_pretraining, pretrain_data, scratch)
     resumed = pretrain(tiny_pretraining, pretrain_data, scratch)
     assert len(calls) == STEPS
     assert resumed.history == unbroken.history
@@ -110,6 +80,6 @@ def test_any_other_end_that_the_bar_brings_keeps_the_step_too(
         def heard(self, label: str, facts: dict[str, Any]) -> None:
             raise Cancelled
 
-    with pytest.raises(Cancelled):
-        watched(Cancelling(), lambda: pretrain(tiny_pretraining, pretrain_data, scratch))
+    with pytest.raises(Cancelled), reporting_to(Cancelling()):
+        pretrain(tiny_pretraining, pretrain_data, scratch)
     assert [file.name for file in scratch.iterdir()] == ["step-000000001.safetensors"]

@@ -1,57 +1,54 @@
-"""Ranks that play a part: `python actors.py PART ADDRESS`. No torch, so they start at once."""
+"""Ranks that play a part: `python actors.py PART ADDRESS`. No torch of their own: see launch.py for
+what they say."""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import time
+from multiprocessing.connection import Client, Connection
 
-from storage.errors import Fault, NothingLeft, UnknownArtifact
-from tasks.lm.distributed.link import Link, describe
-
-
-def _connect() -> Link:
-    connection = socket.socket(socket.AF_UNIX)
-    connection.connect(sys.argv[2])
-    link = Link(connection)
-    link.send("hello", pid=os.getpid())
-    return link
+from storage.errors import Fault, Interrupted, NothingLeft, UnknownArtifact
 
 
-def _wait_for_stop(link: Link) -> None:
-    while True:
-        found = link.receive()
-        if found is None or any(message["kind"] == "stop" for message in found):
-            return
+def _connect() -> Connection:
+    connection: Connection = Client(sys.argv[2], family="AF_UNIX")
+    connection.send(("hello", os.getpid()))
+    return connection
+
+
+def _wait_for_stop(rank: Connection) -> None:
+    try:
+        while rank.recv() != "stop":
+            pass
+    except EOFError:
+        return
 
 
 def play(part: str) -> None:
     """What two ranks say, both from this process."""
     rank0, rank1 = _connect(), _connect()
-    job = rank0.receive()
+    now = time.monotonic()
     match part:
         case "finish":
-            assert job is not None
-            rank0.send("note", text=f"device {job[0]['device']}, job {job[0]['job']}")
-            rank0.send("bar", bar=0, label="count", total=9, unit="sheep", done=1)
-            rank0.send("advance", bar=0, amount=3, facts={"loss": 2.5})
-            rank0.send("retarget", bar=0, total=7)
-            rank0.send("end", bar=0)
-            rank1.send("done", result=None)
-            rank0.send("done", result={"large": "x" * 200_000})
+            job, device = rank0.recv()
+            rank0.send(("note", f"device {device}, job {type(job).__name__}"))
+            rank0.send(("bar", 0, "count", 9, "sheep", 1))
+            rank0.send(("advance", 0, 3, {"loss": 2.5}))
+            rank0.send(("retarget", 0, 7))
+            rank0.send(("end", 0))
+            rank1.send(("done", now, None))
+            rank0.send(("done", now, {"large": "x" * 200_000}))
         case "refuse":  # rank 1 knows why; rank 0 only sees that it is gone
-            now = time.monotonic()
-            rank0.send("broken", text="connection reset", at=now - 1)
+            rank0.send(("broken", now - 1, "connection reset"))
             fault = Fault("a knob", "3", "2", "Lower it.")
-            rank1.send("refused", error=describe(UnknownArtifact([fault, fault])), at=now)
+            rank1.send(("refused", now, UnknownArtifact([fault, fault])))
         case "refuse-twice":
-            now = time.monotonic()
-            rank0.send("refused", error=describe(NothingLeft("later")), at=now)
-            rank1.send("refused", error=describe(NothingLeft("first")), at=now - 1)
+            rank0.send(("refused", now, NothingLeft("later")))
+            rank1.send(("refused", now - 1, NothingLeft("first")))
         case "break":
-            rank1.send("broken", text="MemoryError: 3 GB", at=time.monotonic())
+            rank1.send(("broken", now, "MemoryError: 3 GB"))
             _wait_for_stop(rank0)
         case "die":
             print("the last words")
@@ -61,18 +58,18 @@ def play(part: str) -> None:
             rank1.close()
             _wait_for_stop(rank0)
         case "stopped-from-outside":
-            rank0.send("stopped", message="told by a signal")
-            rank1.send("stopped", message="told by a signal")
+            rank0.send(("stopped", now, Interrupted("told by a signal")))
+            rank1.send(("stopped", now, Interrupted("told by a signal")))
         case "work" | "hang":
-            rank0.send("bar", bar=0, label="count", total=9, unit="sheep", done=0)
-            rank0.send("advance", bar=0, amount=1, facts={})
+            rank0.send(("bar", 0, "count", 9, "sheep", 0))
+            rank0.send(("advance", 0, 1, {}))
             _wait_for_stop(rank0)
             if part == "hang":
                 time.sleep(600)
             print("saving a snapshot", flush=True)
-            rank0.send("advance", bar=0, amount=1, facts={})  # nobody is to be told
-            rank0.send("stopped", message="saved")
-            rank1.send("stopped", message="saved")
+            rank0.send(("advance", 0, 1, {}))  # nobody is to be told
+            rank0.send(("stopped", now, Interrupted("saved")))
+            rank1.send(("stopped", now, Interrupted("saved")))
 
 
 if __name__ == "__main__":

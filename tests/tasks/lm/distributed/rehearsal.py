@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from torch import nn
 
 from storage.errors import TrainingDiverged
 from tasks.lm.distributed import world as world_module
-from tasks.lm.distributed.rank import run_rank
 from tasks.lm.distributed.world import World
 from tasks.lm.models import Qwen3
 from tasks.lm.models.decoder import Decoder
@@ -70,16 +69,17 @@ def _steps(folder: Path, world: World) -> dict[str, Any]:
     }
 
 
-def work(job: str, world: World) -> dict[str, Any]:
-    """What the job names."""
-    order = json.loads(job)
-    if order["part"] == "steps":
-        return _steps(Path(order["folder"]), world)
-    if world.rank == 1:
-        raise TrainingDiverged("seen by rank 1 alone")
-    while True:  # and rank 0 waits in a sum that never comes
-        world.sum(1.0)
+@dataclass(frozen=True)
+class Rehearsal:
+    """A job: what is played, and where its files go."""
 
+    part: str
+    folder: Path
 
-if __name__ == "__main__":
-    run_rank(work)
+    def do_part(self, world: World) -> dict[str, Any]:
+        if self.part == "steps":
+            return _steps(self.folder, world)
+        if world.rank == 1:
+            raise TrainingDiverged("seen by rank 1 alone")
+        while True:  # and rank 0 waits in a sum that never comes
+            world.sum(1.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,18 @@ from storage.errors import Fault, Interrupted, NothingLeft, RunError, UnknownArt
 from tasks.lm.config import ComputeConfig
 from tasks.lm.distributed import launch as module
 from tasks.lm.distributed.launch import launch
-from tasks.progress import report_to
+from tasks.lm.distributed.world import World
+from tasks.progress import reporting_to
 from tests.conftest import ROOT
 from tests.tasks.stopping import StopAfter
 
 Play = Callable[..., Any]
+
+
+class Idle:
+    """A job of which the actors only say the name."""
+
+    def do_part(self, world: World) -> None: ...
 
 
 @pytest.fixture
@@ -31,19 +37,15 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Play:
     monkeypatch.setattr(module, "count_devices", lambda _: 2)
 
     def act(part: str, reporter: StopAfter | None = None) -> Any:
-        def command(size: int, name: str, address: str) -> list[str]:
+        def command(size: int, address: str) -> list[str]:
             return [sys.executable, str(actors), part, address]
 
         monkeypatch.setattr(module, "_command", command)
         before = set(psutil.Process().children(recursive=True))
-
-        def run() -> Any:
-            report_to(reporter or StopAfter())
-            compute = ComputeConfig(device="cpu", devices=2)
-            return launch("a.module", '{"a": 1}', compute, tmp_path / "ranks.log")
-
+        compute = ComputeConfig(device="cpu", devices=2)
         try:
-            return copy_context().run(run)
+            with reporting_to(reporter or StopAfter()):
+                return launch(Idle(), compute, tmp_path / "ranks.log")
         finally:
             assert set(psutil.Process().children(recursive=True)) <= before
 
@@ -54,7 +56,7 @@ def test_what_the_ranks_say_is_shown(play: Play) -> None:
     reporter = StopAfter()
     result = play("finish", reporter)
     assert len(result["large"]) == 200_000
-    assert reporter.notes == ['device cpu, job {"a": 1}']
+    assert reporter.notes == ["device cpu, job Idle"]
     assert reporter.bars == [("count", 9, "sheep", 1)]
     assert reporter.advances == {"count": [{"amount": 3, "loss": 2.5}, {"total": 7}]}
     assert reporter.closed == ["count"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +16,16 @@ from tasks.lm.config import ComputeConfig
 from tasks.lm.distributed import launch as module
 from tasks.lm.distributed.launch import launch
 from tasks.lm.distributed.world import ALONE, World
-from tasks.progress import report_to
+from tasks.progress import reporting_to
 from tests.conftest import ROOT
-from tests.tasks.lm.distributed.rehearsal import small_model, take_steps
+from tests.tasks.lm.distributed.rehearsal import Rehearsal, small_model, take_steps
 from tests.tasks.stopping import StopAfter
-
-MODULE = "tests.tasks.lm.distributed.rehearsal"
 
 
 def _launch(tmp_path: Path, part: str, reporter: StopAfter, device: str = "cpu") -> Any:
     compute = ComputeConfig.model_validate({"device": device, "devices": 2, "threads": 2})
-    job = json.dumps({"part": part, "folder": str(tmp_path)})
-
-    def run() -> Any:
-        report_to(reporter)
-        return launch(MODULE, job, compute, tmp_path / "ranks.log")
-
-    return copy_context().run(run)
+    with reporting_to(reporter):
+        return launch(Rehearsal(part, tmp_path), compute, tmp_path / "ranks.log")
 
 
 @pytest.fixture(autouse=True)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from contextvars import copy_context
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from tasks.lm.tracking import Tracker
 from tasks.lm.tracking import logbook as module
-from tasks.lm.tracking.logbook import Logbook
-from tasks.lm.tracking.run import Entry, TrackedRun
-from tasks.progress import report_to
+from tasks.lm.tracking.logbook import Entry, Logbook, TrackedRun
+from tasks.progress import reporting_to
 from tests.tasks.stopping import StopAfter
 
 
@@ -51,16 +50,12 @@ def _book(*fakes: Fake) -> Logbook:
     return Logbook(trackers, TrackedRun("river", "pretrain-1", None, Path("state")))
 
 
-def _heard(work: Any) -> list[str]:
-    """The notes that are said while `work` runs."""
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """The notes that are said in the block."""
     reporter = StopAfter()
-
-    def run() -> None:
-        report_to(reporter)
-        work()
-
-    copy_context().run(run)
-    return reporter.notes
+    with reporting_to(reporter):
+        yield reporter.notes
 
 
 def test_all_figures_arrive_in_order() -> None:
@@ -87,13 +82,10 @@ def test_a_training_that_stops_is_not_finished() -> None:
 @pytest.mark.parametrize("call", ["open", "log", "close"])
 def test_a_tracker_that_fails_is_named_once_and_left_out(call: str) -> None:
     bad, good = Fake(fails_at=call), Fake()
-
-    def train() -> None:
-        with _book(bad, good) as log:
-            for step in range(1000):
-                log.add(step, loss=1.0)
-
-    (said,) = _heard(train)
+    with _heard() as notes, _book(bad, good) as log:
+        for step in range(1000):
+            log.add(step, loss=1.0)
+    (said,) = notes
     assert said.startswith("fake shows no more of pretrain-1, training goes on without it")
     assert said.endswith("ConnectionError: no answer")
     assert len(good.entries) == 1000
@@ -105,15 +97,12 @@ def test_a_tracker_that_does_not_answer_holds_nothing_up(monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "_FINISH_WITHIN_S", 0.2)
     answer = threading.Event()
     slow = Fake(waits=answer)
-
-    def train() -> None:
-        with _book(slow) as log:
-            for step in range(1000):
-                log.add(step, loss=1.0)
-
     began = time.monotonic()
     try:
-        assert _heard(train) == ["fake took no last figures within 0 s; left behind"]
+        with _heard() as notes, _book(slow) as log:
+            for step in range(1000):
+                log.add(step, loss=1.0)
+        assert notes == ["fake took no last figures within 0 s; left behind"]
         assert time.monotonic() - began < 10
         assert not slow.entries
     finally:

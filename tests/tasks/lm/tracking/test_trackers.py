@@ -14,8 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from storage.errors import RequestError
 from tasks.lm.tracking import MLflow, TensorBoard, Tracker, Trackers, WandB
 from tasks.lm.tracking import logbook as logbook_module
-from tasks.lm.tracking.logbook import check_packages
-from tasks.lm.tracking.run import Entry, TrackedRun
+from tasks.lm.tracking.logbook import Entry, TrackedRun, check_packages
 from tests.tasks.lm.tracking.conftest import Place
 
 # SQLAlchemy's connections of MLflow's client end with the process.
