@@ -175,10 +175,8 @@ def _inputs(
 def _find_equal(store: Store, graph: Graph, name: str, recipe: str) -> Manifest | None:
     """The artifact that an instance would reuse now, made for whichever instance."""
     made: dict[str, Manifest] = {}
-    takedowns = takedown.read(store.backend)
-    for instance in graph:
-        if instance.name not in graph.above([name]):
-            continue
+    takedowns, above = takedown.read(store.backend), graph.above([name])
+    for instance in (one for one in graph if one.name in above):
         try:
             target = Target.of(store, instance, _inputs(store, instance, recipe, made), recipe)
             hit = store.find(instance.stage.name, target.key(takedowns))

@@ -33,7 +33,7 @@ from storage.store import Store
 from storage.takedown import NOTHING
 from storage.workspace import Workspace
 from tasks.checks import Made
-from tasks.config import Config
+from tasks.config import Config, from_identity
 from tasks.progress import note
 from tasks.stage import Rewriting
 
@@ -259,9 +259,9 @@ def config_of(manifest: Manifest) -> Config:
     checks = [{"measure": c.measure, "severity": c.severity, **c.bounds} for c in manifest.checks]
     model = STAGES[manifest.stage].config
     try:
-        return model.model_validate({**manifest.config, **({"checks": checks} if checks else {})})
+        return from_identity(model, manifest.config | ({"checks": checks} if checks else {}))
     except ValidationError:  # a measure that there is no more
-        return model.model_validate(manifest.config)
+        return from_identity(model, manifest.config)
 
 
 def _checks(old: Manifest, made: Made) -> tuple[CheckResult, ...]:

@@ -17,6 +17,7 @@ from tasks.clean.funnel import Drop, Funnel, Step, funnel
 from tasks.clean.histograms import Histogram, histograms
 from tasks.clean.judging import Verdicts
 from tasks.clean.pictures import draw_funnel, draw_histograms
+from tasks.config import from_identity
 from tasks.page import Picture, Section, escape, fence, number, share, table
 
 SIGNALS = "signals/"
@@ -60,7 +61,7 @@ def open_cleaning(artifact: Artifact) -> Cleaning:
         expected = "the signals that a cleaning keeps since version 3 of the stage"
         raise RequestError(Fault(label, "no table of signals", expected, again))
     try:
-        config = CleanConfig.model_validate(_with_paths(artifact.manifest.config))
+        config = from_identity(CleanConfig, _with_paths(artifact.manifest.config))
     except ValidationError as error:
         found = f"a configuration that this phusa cannot read ({error.error_count()} faults)"
         raise RequestError(Fault(label, found, "one of its own", again)) from error
