@@ -67,11 +67,12 @@ def recipe_form(recipe: Recipe, graph: Graph) -> type[Config]:
     for instance in graph:
         if instance.name in STAGES:
             says = instance.stage.says
-            fields[instance.name] = (instance.stage.config, knob(instance.config, says))
+            titled = knob(instance.config, says, title=instance.name)
+            fields[instance.name] = (instance.stage.config, titled)
         else:
             model = further_model(instance.stage, with_stage=False)
             says = f"{instance.stage.name}: {instance.stage.says}"
-            groups[instance.name] = (_hiding(model), Field(description=says))
+            groups[instance.name] = (_hiding(model), Field(title=instance.name, description=says))
     if groups:
         model = create_model("Further", __base__=_Open, __doc__="Further instances.", **groups)
         fields[FURTHER] = (model, Field(description="further instances of the recipe"))

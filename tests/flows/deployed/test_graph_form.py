@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,10 +62,17 @@ def test_it_runs_from_the_custom_run_form(graph: PrefectSite) -> None:
     deployment = graph.deployments()["manual"]["id"]
     with browser() as ui:
         ui.open(f"{graph.url}/v2/deployments/deployment/{deployment}/run")
-        ui.shows("further instances of the recipe", "tokenizer: train a byte-level BPE")
-        ui.click("Submit", until="scheduled to start now")
+        ui.shows("further instances of the recipe", "wordy-pages", "train a byte-level BPE")
         of = {"any_": [deployment]}
-        run = wait_for(lambda: graph.runs(deployment_id=of), 60, "a run of the form")[0]
+
+        def ordered() -> list[dict[str, Any]]:
+            """A form that was just opened may not listen yet."""
+            if not graph.runs(deployment_id=of):
+                ui.click("Submit")
+                time.sleep(5)
+            return graph.runs(deployment_id=of)
+
+        run = wait_for(ordered, 120, "a run of the form")[0]
         graph.wait_until(run["id"], "COMPLETED", seconds=400)
         children = graph.children(run["id"])
         names = {child["name"].partition(" ")[0] for child in children}
