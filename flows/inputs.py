@@ -9,7 +9,7 @@ from storage.errors import Fault, RequestError
 from storage.manifest import Manifest
 from storage.store import Store
 from tasks.config import Config
-from tasks.stage import Port, Stage, label_inputs
+from tasks.stage import Port, Stage
 
 Given = Mapping[str, tuple[Manifest, ...]]
 """Artifacts by the port that they are given to."""
@@ -17,7 +17,12 @@ Given = Mapping[str, tuple[Manifest, ...]]
 
 def record(stage: Stage, given: Given) -> dict[str, Manifest]:
     """Give inputs the names that manifests and fingerprints know them by."""
-    return label_inputs(stage.ports, given)
+    return {
+        key: manifest
+        for port in stage.ports
+        for found in [given.get(port.name, ())]
+        for key, manifest in zip(port.keys(len(found)), found, strict=False)
+    }
 
 
 def resolve(store: Store, port: Port, reference: str, recipe: str, where: str) -> Manifest:

@@ -142,7 +142,7 @@ class PipelineRun:
             sources = instance.sources[port.name]
             of = [s if is_artifact(s) else self._known[s] for s in sources]
             if not port.names:
-                found[port.name] = of if port.how == "many" else (of[0] if of else "")
+                found[port.name] = port.parameter(of)
         return found
 
     def _check_room(self) -> None:

@@ -54,13 +54,8 @@ def build_like(
     """
     stage = STAGES[old.stage]
     options = RunOptions(store=store.address, recipe=old.run.recipe, instance=old.name)
-    sources = {
-        port.name: [inputs[key].label for key in old.inputs if port.holds(key)]
-        for port in stage.ports
-        if not port.names
-    }
     given = {
-        port.name: sources[port.name] if port.how == "many" else next(iter(sources[port.name]), "")
+        port.name: port.parameter([inputs[key].label for key in old.inputs if port.holds(key)])
         for port in stage.ports
         if not port.names
     }

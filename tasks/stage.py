@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -66,6 +66,12 @@ class Port:
         """Say whether a manifest's input of that name was given by this port."""
         stem, _, number = key.rpartition("-")
         return stem == self.key and number.isdigit() if self.how == "many" else key == self.key
+
+    def parameter(self, found: Sequence[Any]) -> Any:
+        """Give what comes by this port as a flow takes it: a list, or the one, "" for none."""
+        if self.how == "many":
+            return list(found)
+        return found[0] if found else ""
 
 
 @dataclass(frozen=True)
@@ -255,15 +261,3 @@ def count_rows(paths: Iterable[Path]) -> int:
     import pyarrow.parquet as pq
 
     return sum(pq.read_metadata(path).num_rows for path in paths)
-
-
-def label_inputs(
-    ports: Iterable[Port], given: Mapping[str, tuple[Manifest, ...]]
-) -> dict[str, Manifest]:
-    """Give inputs the names that manifests and fingerprints record them under."""
-    return {
-        key: manifest
-        for port in ports
-        for found in [given.get(port.name, ())]
-        for key, manifest in zip(port.keys(len(found)), found, strict=False)
-    }
