@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 
@@ -51,6 +52,9 @@ def main() -> None:
     try:
         app()
     except PhusaError as error:
+        if "--json" in sys.argv:
+            print(json.dumps({"error": error.as_json()}, ensure_ascii=False), file=sys.stderr)
+            sys.exit(error.exit_code)
         title = "the request was refused" if isinstance(error, RequestError) else "the run failed"
         console.print(f"[bold red]{title}[/]")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)

@@ -25,29 +25,55 @@ A message states the value found, what was expected, and the remedy.
 from __future__ import annotations
 
 import errno
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-
-
-class PhusaError(Exception):
-    """Base of all errors that phusa raises on purpose; `exit_code` is the process's."""
-
-    exit_code = 1
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with a request: where, what was found, what was expected, how to mend it."""
+    """One thing wrong: where, what was found, what was expected, how to mend it.
+
+    `code` names the kind of fault for programs and tests; the words may change, it does not.
+    """
 
     where: str
     found: str
     expected: str
     remedy: str
+    code: str = "invalid"
 
     def __str__(self) -> str:
         return f"{self.where}: found {self.found}; expected {self.expected}. {self.remedy}"
+
+
+class PhusaError(Exception):
+    """Base of all errors that phusa raises on purpose; `exit_code` is the process's.
+
+    Made of a message, or of faults, from which the message follows.
+    """
+
+    exit_code = 1
+
+    def __init__(self, says: str | Fault | Sequence[Fault]) -> None:
+        faults = (says,) if isinstance(says, Fault) else says
+        self.faults: tuple[Fault, ...] = () if isinstance(faults, str) else tuple(faults)
+        super().__init__(faults if isinstance(faults, str) else "\n".join(map(str, faults)))
+
+    def __reduce__(self) -> tuple[type[PhusaError], tuple[str | tuple[Fault, ...]]]:
+        return type(self), (self.faults or str(self),)
+
+    @property
+    def code(self) -> str:
+        """Name the kind of error for programs: its class, as `gate_failed`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def as_json(self) -> dict[str, object]:
+        """Give the error as commands print it with `--json`."""
+        faults = [asdict(fault) for fault in self.faults]
+        return {"code": self.code, "says": str(self), "faults": faults}
 
 
 class RequestError(PhusaError):
@@ -56,11 +82,7 @@ class RequestError(PhusaError):
     exit_code = 2
 
     def __init__(self, faults: Sequence[Fault] | Fault) -> None:
-        self.faults = (faults,) if isinstance(faults, Fault) else tuple(faults)
-        super().__init__("\n".join(str(fault) for fault in self.faults))
-
-    def __reduce__(self) -> tuple[type[RequestError], tuple[tuple[Fault, ...]]]:
-        return type(self), (self.faults,)
+        super().__init__(faults)
 
 
 class UnknownArtifact(RequestError):
