@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator
 
+from storage.errors import Fault
 from tasks.artifacts.adapter import ADAPTER
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
@@ -16,6 +17,7 @@ from tasks.config import Config, knob
 from tasks.finetune.adapters import Adapter, Lora
 from tasks.finetune.checks import DEFAULTS, FinetuneCheck, measures
 from tasks.finetune.pairs import Definitions, PairSource
+from tasks.foresight import Known
 from tasks.lm.config import ComputeConfig
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
 from tasks.page import Section
@@ -47,6 +49,15 @@ class FinetuneConfig(Config):
     checks: Annotated[tuple[FinetuneCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
     )
+
+    def foreseen(self, known: Known) -> Iterator[Fault]:
+        """Targets that the model lacks."""
+        shape = known.knob("model", "model")
+        lacking = sorted(set(self.adapter.targets).difference(shape.modules)) if shape else []
+        if lacking:
+            expected = f"some of {', '.join(shape.modules)} (a tied model has no lm_head)"
+            where, remedy = "adapter.targets", "Leave them out."
+            yield Fault(where, ", ".join(lacking), expected, remedy, "unknown_targets")
 
 
 def _build(job: Job) -> Outcome:

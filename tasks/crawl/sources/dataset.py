@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.config import knob
-from tasks.crawl.captures import Found
-from tasks.crawl.inputs.listing import Input
+from tasks.crawl.captures import Found, url_below
+from tasks.crawl.inputs.listing import Input, find_inputs
 from tasks.crawl.sources.records import Columns
 
 
@@ -29,6 +29,26 @@ class DatasetSource(Columns):
 
         check_local(self)
         return [Input(Path(self.path).name or self.path, self.path)]
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return (self.path,)
+
+    def _found(self) -> list[Input]:
+        """List the files, where it can be done without `datasets`, a second to import."""
+        folder = Path(self.path).expanduser()
+        if self.data_files and not any("://" in one for one in self.data_files):
+            below = folder if folder.is_dir() else Path()
+            return find_inputs([str(below / one) for one in self.data_files], ("",))
+        if folder.is_dir():
+            return find_inputs([self.path], ("",))
+        self.inputs()
+        return []
+
+    def addresses(self) -> Iterator[str] | None:
+        """Give the URL of the first row; a column's are known when it is read."""
+        name = Path(self.path).name or self.path
+        return None if self.url_column else iter([url_below(self.base_url, f"{name}/0")])
 
     def read(self, file: Input, scratch: Path) -> Iterator[Found]:
         """Yield its pages; raises RequestError for a column that the dataset does not have."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, model_validator
 
+from storage.errors import Fault
 from tasks.config import Config, Pattern, knob
 from tasks.crawl.urls import canonical_url
+from tasks.foresight import Known
 
 Signal = Literal["noindex", "nofollow", "noai", "noarchive", "tdm-reservation", "ai-train=no"]
 _OBEYED: tuple[Signal, ...] = ("noindex", "nofollow", "noai", "tdm-reservation", "ai-train=no")
@@ -171,13 +174,23 @@ class WebSource(Config):
     @model_validator(mode="after")
     def _reachable_by_owners(self) -> WebSource:
         hosts = [urlsplit(canonical_url(seed)).hostname or "" for seed in self.seeds]
-        at_home = self.allow_private_addresses and all(map(_is_local_name, hosts))
+        at_home = all(map(_is_local_name, hosts))
         if self.contact is None and not at_home:
             raise ValueError(
                 "`contact` is missing; expected an e-mail address or URL, because public hosts "
                 "are only crawled by someone whom their owners can reach"
             )
         return self
+
+    def foreseen(self, known: Known) -> Iterator[Fault]:
+        """Seeds that are never fetched."""
+        hosts = [urlsplit(canonical_url(seed)).hostname or "" for seed in self.seeds]
+        here = [host for host in hosts if _is_local_name(host)]
+        if here and not self.allow_private_addresses:
+            where, found = "allow_private_addresses", f"false, and a seed on {here[0]}"
+            expected = "true, for a host of this machine or network"
+            remedy = "Set it if you may crawl that host, or take the seed out."
+            yield Fault(where, found, expected, remedy, "private_address")
 
     @property
     def user_agent(self) -> str:

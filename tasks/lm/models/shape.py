@@ -49,6 +49,20 @@ class DecoderShape(Config):
             )
         return self
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The kinds of modules that an adapter can be put on."""
+        head = () if self.tie_embeddings else ("lm_head",)
+        inside = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+        return (*inside, "embed_tokens", *head)
+
+    def num_parameters(self, vocab_size: int) -> int:
+        """Count the weights; those of the norms, under one in a thousand, are left out."""
+        heads = (2 * self.num_heads + 2 * self.num_kv_heads) * self.head_dim
+        layer = self.hidden_size * (heads + 3 * self.intermediate_size)
+        ends = 1 if self.tie_embeddings else 2
+        return self.num_layers * layer + ends * vocab_size * self.hidden_size
+
     def hf_config(
         self, vocab_size: int, context: int, end_of_text: int, pad: int
     ) -> dict[str, Any]:
