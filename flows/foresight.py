@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,19 +17,25 @@ from pydantic import ValidationError
 from flows.graph import is_artifact
 from flows.inputs import named_by_knobs, resolve
 from flows.plan import Step
+from flows.preflight import estimate
+from flows.recipe import Recipe
+from flows.sizing import this_machine, tokens_per_second
 from flows.stages import STAGES
 from storage.errors import Fault, RequestError
 from storage.manifest import Manifest
 from storage.store import Store
-from tasks.config import foresee, from_identity
-from tasks.foresight import Known
+from tasks.config import foresee, from_identity, identity
+from tasks.foresight import Forecast, Known, Machine, Span, exactly
+from tasks.machine import usable_cores
 
 
 class Foresight:
-    """What is known of the steps of a plan: `known` by instance, and the `faults` of all of them."""
+    """What is known of a plan's steps: `known` by instance, and the `faults` of all of them."""
 
-    def __init__(self, recipe: str, store: Store, steps: Sequence[Step]) -> None:
-        self._recipe, self._store = recipe, store
+    def __init__(self, recipe: Recipe, store: Store, steps: Sequence[Step]) -> None:
+        self._recipe, self._store = recipe.name, store
+        self._machine = Machine(usable_cores(), recipe.workers, training_speed)
+        self.needs = {need.instance: need for need in estimate(store, steps)}
         self.known: dict[str, Known] = {}
         self.faults: list[Fault] = []
         if any(step.action == "run" for step in steps):
@@ -40,14 +47,46 @@ class Foresight:
                 self.faults += self._lacking(step)
 
     def _known(self, step: Step) -> Known:
-        made = step.artifact if step.action in ("reuse", "given") else None
+        knobs, made = dict(step.instance.config), step.artifact
         given = {
             port: tuple(known for source in sources for known in self._source(step, port, source))
             for port, sources in step.instance.sources.items()
         }
-        if made is None:
-            return Known(dict(step.instance.config), given)
-        return Known(_knobs(made), given, made.stats)
+        if made is None or step.action in ("run", "blocked"):
+            known = Known(knobs, given)
+            return replace(known, forecast=self._forecast(step, known))
+        knobs = dict(_knobs(made)) if step.action == "given" else knobs
+        return Known(knobs, given, made.stats, made_already(made, step.stage.output.unit))
+
+    def _forecast(self, step: Step, known: Known) -> Forecast | None:
+        """Expect what the last build with these knobs took; before there is one, what the stage
+        foretells."""
+        last, name = step.artifact, step.instance.name
+        told = step.stage.forecast and step.stage.forecast(known, self._machine)
+        if last is None or name not in self.needs or last.config != identity(step.instance.config):
+            return told
+        need, spread = self.needs[name], Span(0.7, 1.4)
+        growth = spread * (need.kept_bytes / last.num_bytes if last.num_bytes else 1)
+        return Forecast(
+            amount=told.amount if told else growth * last.rows_out,
+            unit=told.unit if told else step.stage.output.unit,
+            text=told.text if told else growth * (last.num_bytes * 4),
+            kept_bytes=growth * last.num_bytes,
+            seconds=growth * last.seconds,
+            memory_bytes=spread * need.memory_bytes,
+        )
+
+    def total(self) -> Forecast | None:
+        """Add up what the run is expected to take, one stage after the other."""
+        found = [one.forecast for one in self.known.values() if one.forecast is not None]
+        running = [one for one in found if one.seconds.high]
+        if not running:
+            return None
+        memory = [one.memory_bytes for one in running]
+        most = Span(max(one.low for one in memory), max(one.high for one in memory))
+        kept = sum((one.kept_bytes for one in running), exactly(0))
+        seconds = sum((one.seconds for one in running), _PREFECT)
+        return Forecast(exactly(len(running)), "instances", exactly(0), kept, seconds, most)
 
     def _source(self, step: Step, port: str, source: str) -> Iterator[Known]:
         if not is_artifact(source):
@@ -57,7 +96,7 @@ class Foresight:
         try:
             assert taken is not None
             made = resolve(self._store, taken, source, self._recipe, where)
-            yield Known(_knobs(made), stats=made.stats)
+            yield Known(_knobs(made), {}, made.stats, made_already(made, taken.type.unit))
         except RequestError as error:
             self.faults += error.faults
 
@@ -69,6 +108,27 @@ class Foresight:
         except RequestError as error:
             return error.faults
         return ()
+
+
+_PREFECT = Span(5, 20)
+"""Seconds of a run that are none of its stages' (docs/benchmarks.md)."""
+_BF16_SHARE, _FP32_SHARE = Span(0.22, 1.1), Span(0.5, 1.3)
+"""What the demo trained at, of the speed by the rules: with bf16 2,860 to 11,184 tokens/s."""
+
+
+def training_speed(parameters: int) -> Span:
+    """Give the tokens that this machine trains on in a second, by the rules of sizing."""
+    machine = this_machine()
+    return (_BF16_SHARE if machine.bf16 else _FP32_SHARE) * tokens_per_second(parameters, machine)
+
+
+def made_already(made: Manifest, unit: str) -> Forecast:
+    """Say what an artifact holds; there is nothing to do. Its text is packed to a quarter."""
+    text = Span(1.3, 5) * made.num_bytes
+    if isinstance(told := made.stats.get("text_bytes"), int):
+        text = exactly(told)
+    none = exactly(0)
+    return Forecast(exactly(made.rows_out), unit, text, exactly(made.num_bytes), none, none)
 
 
 def _knobs(made: Manifest) -> Mapping[str, object]:

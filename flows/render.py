@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from storage.manifest import Manifest
+from tasks.foresight import Forecast, Span
 
 if TYPE_CHECKING:
+    from flows.foresight import Foresight
     from flows.plan import Step
 
 _PLAIN_WIDTH = 120
@@ -40,11 +43,13 @@ def size(num_bytes: int) -> str:
 _ACTION_STYLES = {"reuse": "green", "given": "cyan", "run": "yellow", "blocked": "bold red"}
 
 
-def plan_table(steps: Sequence[Step]) -> Table:
-    """The graph, drawn beside action, why, and what the last such build cost."""
-    heads = ("instance", "action", "why", "last time")
-    table = Table("", *heads, title="plan", title_justify="left", padding=(0, 1))
-    table.columns[0].no_wrap = True
+def plan_table(steps: Sequence[Step], foresight: Foresight) -> Table:
+    """The graph, drawn beside action, why, what the last such build cost, what this one may."""
+    heads = ("instance", "action", "why", "last time", "expected")
+    total = foresight.total()
+    caption = f"about {in_words(total, ' to ', 'up to ')} of memory" if total else None
+    table = Table("", *heads, title="plan", title_justify="left", padding=(0, 1), caption=caption)
+    table.columns[0].no_wrap, table.caption_justify = True, "left"
     lanes = draw_lanes([(s.instance.name, s.instance.upstream) for s in steps])
     for step, lane in zip(steps, lanes, strict=True):
         style = _ACTION_STYLES[step.action]
@@ -52,8 +57,42 @@ def plan_table(steps: Sequence[Step]) -> Table:
         cost = f"{last.seconds:.1f} s, {size(last.num_bytes)}" if last else "-"
         name = step.instance.name
         shown = name if name == step.stage.name else f"{name}\n[dim]{step.stage.name}[/]"
-        table.add_row(lane, shown, f"[{style}]{step.action}[/]", escape(step.reason), cost)
+        told = foresight.known[name].forecast if step.action == "run" else None
+        expected = f"{amount(told)}\n{in_words(told)}" if told and told.seconds.high else "-"
+        action = f"[{style}]{step.action}[/]"
+        table.add_row(lane, shown, action, escape(step.reason), cost, expected)
     return table
+
+
+def in_words(told: Forecast, joint: str = "-", by: str = "") -> str:
+    """`9-20 min, 40-80 MB, 1.1 GB`: time, disk, and memory at most."""
+    time, disk = _spoken(told.seconds, _TIMES, joint), _spoken(told.kept_bytes, _SIZES, joint)
+    memory = _spoken(Span(told.memory_bytes.high, told.memory_bytes.high), _SIZES, joint)
+    return f"{time}, {disk}{by and ' on disk'}, {by}{memory}"
+
+
+def amount(told: Forecast) -> str:
+    """`700 to 1,100 pages`: two digits of what is not known."""
+    low, high = told.amount.low, told.amount.high
+    if low == high:
+        return f"{high:,.0f} {told.unit}"
+    return f"{_two_digits(low):,} to {_two_digits(high):,} {told.unit}"
+
+
+_TIMES = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86_400.0, "d"))
+_SIZES = ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB"))
+
+
+def _spoken(span: Span, units: Sequence[tuple[float, str]], joint: str) -> str:
+    """Say both ends in the greatest unit of which the greater end has one and a half."""
+    scale, unit = next((one for one in reversed(units) if span.high >= 1.5 * one[0]), units[0])
+    ends = [f"{end / scale:.{int(end < 9.95 * scale)}f}" for end in (span.low, span.high)]
+    return f"{joint.join(dict.fromkeys(ends))} {unit}"
+
+
+def _two_digits(number: float) -> int:
+    unit = 10 ** max(0, math.floor(math.log10(max(number, 1))) - 1)
+    return int(round(number / unit) * unit)
 
 
 def draw_lanes(nodes: Sequence[tuple[str, Sequence[str]]]) -> list[str]:

@@ -5,41 +5,52 @@ No Prefect, no torch: a plan asks all of this.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
-
-MB = 1_000_000.0
 
 
 @dataclass(frozen=True)
 class Span:
-    """From the least to the most that is to be expected."""
+    """From the least to the most that is to be expected.
+
+    Factors are taken to be independent: of two that are each within a factor of 2, the product is
+    within 2.7, not within 4.
+    """
 
     low: float
     high: float
-
-    @classmethod
-    def exactly(cls, value: float) -> Span:
-        return cls(value, value)
 
     def __add__(self, other: Span) -> Span:
         return Span(self.low + other.low, self.high + other.high)
 
     def __mul__(self, by: Span | float) -> Span:
-        least, most = (by.low, by.high) if isinstance(by, Span) else (by, by)
-        return Span(self.low * least, self.high * most)
+        if not isinstance(by, Span):
+            return Span(self.low * by, self.high * by)
+        if not self.low * by.low:
+            return Span(0, self.high * by.high)
+        middle = math.sqrt(self.low * self.high * by.low * by.high)
+        wide = math.exp(math.hypot(math.log(self.high / self.low), math.log(by.high / by.low)) / 2)
+        return Span(middle / wide, middle * wide)
 
-    def __truediv__(self, by: Span | float) -> Span:
-        least, most = (by.low, by.high) if isinstance(by, Span) else (by, by)
-        return Span(self.low / most, self.high / least)
+    def __truediv__(self, by: Span) -> Span:
+        return self * Span(1 / by.high, 1 / by.low)
+
+
+def exactly(value: float) -> Span:
+    """Give the span of what is known."""
+    return Span(value, value)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a build is expected to make and to take. `text` is bytes of text in what it makes."""
+    """What a build is expected to take, and the `amount` that it makes of a `unit`.
 
-    rows: Span
+    `text` is how many bytes of text are in that.
+    """
+
+    amount: Span
     unit: str
     text: Span
     kept_bytes: Span
@@ -49,12 +60,12 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Machine:
-    """What work is done on: cores that may be used, GPUs, and how many shards at once."""
+    """What work is done on. `speed` gives the tokens that a model of so many trained parameters
+    learns from in a second."""
 
     cores: int
-    gpus: int
-    has_bf16: bool
-    workers: int = 1
+    workers: int
+    speed: Callable[[int], Span]
 
 
 @dataclass(frozen=True)

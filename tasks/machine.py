@@ -5,9 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 from functools import cache
-from pathlib import Path
-
-from tasks.foresight import Machine
 
 
 def usable_cores() -> int:
@@ -31,17 +28,3 @@ def count_gpus() -> int:
     if without_cuda or driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(found)):
         return 0
     return found.value
-
-
-def has_bf16() -> bool:
-    """Say whether the CPU multiplies bfloat16 natively, as Linux tells it; False elsewhere."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
-    except OSError:
-        return False
-    return not {"avx512_bf16", "amx_tile"}.isdisjoint(flags)
-
-
-def this_machine(workers: int = 1) -> Machine:
-    """Describe the machine of this process."""
-    return Machine(usable_cores(), count_gpus(), has_bf16(), workers)

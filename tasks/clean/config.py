@@ -15,6 +15,7 @@ from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.clean.checks import DEFAULTS, CleanCheck, measures
 from tasks.clean.extractors import Auto, Extractor
 from tasks.clean.filters import Filter, GopherQuality, Length, Repetition
+from tasks.clean.forecast import forecast
 from tasks.clean.language import plain_code, whole_language
 from tasks.clean.pii import BankAccount, Email, IpAddress, NationalId, PaymentCard, Phone, Pii
 from tasks.clean.trims import Trim
@@ -160,6 +161,7 @@ STAGE = Stage(
     output=DOCUMENTS,
     build=_build,
     measures=measures,
+    forecast=forecast,
     ports=(Port("pages", PAGES, recorded_as="crawl"),),
     selects=True,
     leaves_out=True,

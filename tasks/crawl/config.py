@@ -10,6 +10,7 @@ from tasks.artifacts.pages import PAGES
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.crawl.checks import DEFAULTS, CrawlCheck, measures
+from tasks.crawl.forecast import forecast
 from tasks.crawl.sources import Source
 from tasks.stage import Job, Outcome, Rewriting, Stage
 
@@ -54,6 +55,7 @@ STAGE = Stage(
     build=_build,
     measures=measures,
     takes="URLs asked for",
+    forecast=forecast,
     selects=True,
     leaves_out=True,
     rewrite=_rewrite,

@@ -16,6 +16,7 @@ from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, Pattern, knob
 from tasks.dedup.checks import DEFAULTS, DedupCheck, measures
 from tasks.dedup.evaluation import Decontamination
+from tasks.dedup.forecast import forecast
 from tasks.dedup.methods import Exact, Method, MinHash, PairMethod, TextMethod
 from tasks.dedup.shingles import Shingles
 from tasks.page import Section
@@ -165,6 +166,7 @@ STAGE = Stage(
     output=DOCUMENTS,
     build=_build,
     measures=measures,
+    forecast=forecast,
     ports=(
         Port("documents", DOCUMENTS, recorded_as="clean"),
         Port("scores", SCORES, recorded_as="quality", made_with="documents"),

@@ -16,6 +16,7 @@ from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.finetune.adapters import Adapter, Lora
 from tasks.finetune.checks import DEFAULTS, FinetuneCheck, measures
+from tasks.finetune.forecast import forecast
 from tasks.finetune.pairs import Definitions, PairSource
 from tasks.foresight import Known
 from tasks.lm.config import ComputeConfig
@@ -53,9 +54,10 @@ class FinetuneConfig(Config):
     def foreseen(self, known: Known) -> Iterator[Fault]:
         """Targets that the model lacks."""
         shape = known.knob("model", "model")
-        lacking = sorted(set(self.adapter.targets).difference(shape.modules)) if shape else []
+        there = shape.matrices(1) if shape else self.adapter.targets
+        lacking = sorted(set(self.adapter.targets).difference(there))
         if lacking:
-            expected = f"some of {', '.join(shape.modules)} (a tied model has no lm_head)"
+            expected = f"some of {', '.join(there)} (a tied model has no lm_head)"
             where, remedy = "adapter.targets", "Leave them out."
             yield Fault(where, ", ".join(lacking), expected, remedy, "unknown_targets")
 
@@ -86,6 +88,7 @@ STAGE = Stage(
     output=ADAPTER,
     build=_build,
     measures=measures,
+    forecast=forecast,
     ports=(
         Port("documents", DOCUMENTS, recorded_as="dedup"),
         Port("model", MODEL, recorded_as="pretrain"),

@@ -20,6 +20,7 @@ from tasks.lm.models import Model, Qwen3
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
 from tasks.page import Section
 from tasks.pretrain.checks import DEFAULTS, PretrainCheck, measures
+from tasks.pretrain.forecast import forecast
 from tasks.stage import Job, Outcome, Port, Stage
 
 
@@ -82,6 +83,7 @@ STAGE = Stage(
     output=MODEL,
     build=_build,
     measures=measures,
+    forecast=forecast,
     ports=(
         Port("sequences", SEQUENCES, recorded_as="shard", made_with="tokenizer"),
         Port("tokenizer", TOKENIZER),

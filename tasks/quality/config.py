@@ -15,6 +15,7 @@ from tasks.config import Config, knob
 from tasks.page import Section
 from tasks.quality.checks import DEFAULTS, QualityCheck, measures
 from tasks.quality.classifiers import Classifier
+from tasks.quality.forecast import forecast
 from tasks.stage import Job, Outcome, Port, Stage
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -104,6 +105,7 @@ STAGE = Stage(
     output=SCORES,
     build=_build,
     measures=measures,
+    forecast=forecast,
     ports=(Port("documents", DOCUMENTS, recorded_as="clean"),),
     selects=True,
     maps=True,

@@ -12,6 +12,7 @@ from tasks.artifacts.tokenizer import TOKENIZER
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.shard.checks import DEFAULTS, ShardCheck, measures
+from tasks.shard.forecast import forecast
 from tasks.stage import Job, Outcome, Port, Stage
 
 
@@ -46,6 +47,7 @@ STAGE = Stage(
     output=SEQUENCES,
     build=_build,
     measures=measures,
+    forecast=forecast,
     ports=(
         Port("documents", DOCUMENTS, recorded_as="dedup"),
         Port("tokenizer", TOKENIZER),

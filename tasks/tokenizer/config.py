@@ -13,6 +13,7 @@ from tasks.config import Config, knob
 from tasks.lm.tokens import SPECIAL_TOKENS, Split
 from tasks.stage import Job, Outcome, Port, Stage
 from tasks.tokenizer.checks import DEFAULTS, TokenizerCheck, measures
+from tasks.tokenizer.forecast import forecast
 
 SMALLEST_VOCABULARY = 256 + len(SPECIAL_TOKENS)
 
@@ -47,5 +48,6 @@ STAGE = Stage(
     output=TOKENIZER,
     build=_build,
     measures=measures,
+    forecast=forecast,
     ports=(Port("documents", DOCUMENTS, recorded_as="dedup"),),
 )

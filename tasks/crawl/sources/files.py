@@ -13,7 +13,7 @@ from tasks.config import knob
 from tasks.crawl.captures import Found, url_below
 from tasks.crawl.inputs.listing import Input, find_inputs, local_file
 from tasks.crawl.sources.local import HTML_TEXT, Content, LocalSource
-from tasks.foresight import Span
+from tasks.foresight import Span, exactly
 
 BASE_URL = (
     "what a file's path below the folder is put behind to be its URL, the same on every machine: "
@@ -71,7 +71,7 @@ class FilesSource(LocalSource):
         books = sum(file.name.lower().endswith(".epub") for file in files) / len(files)
         plain = sum(file.name.lower().endswith((".txt", ".md")) for file in files) / len(files)
         pages = Span(1 - books, 1 - books) + Span(5, 40) * books
-        body = Span.exactly(num_bytes) * (Span(1 - books, 1 - books) + Span(2, 4) * books)
+        body = exactly(num_bytes) * (Span(1 - books, 1 - books) + Span(2, 4) * books)
         text = body * (Span(0.9, 1) * plain + HTML_TEXT * (1 - plain))
         return Content.of_files(pages * len(files), body, text)
 

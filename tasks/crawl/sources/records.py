@@ -13,7 +13,7 @@ from tasks.crawl.captures import Found, url_below
 from tasks.crawl.inputs.listing import Input, find_inputs, local_file
 from tasks.crawl.sources.files import BASE_PATTERN, BASE_URL
 from tasks.crawl.sources.local import HTML_TEXT, Content, LocalSource
-from tasks.foresight import Span
+from tasks.foresight import Span, exactly
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 
@@ -49,7 +49,7 @@ class Columns(LocalSource):
     def content(self, files: Sequence[Input], num_bytes: float) -> Content:
         """Rows are packed, 2 to 5 times, but for plain JSON lines."""
         plain = sum(file.name.lower().endswith(".jsonl") for file in files) / len(files)
-        body = Span.exactly(num_bytes) * (Span(0.5, 1) * plain + Span(1.5, 5) * (1 - plain))
+        body = exactly(num_bytes) * (Span(0.5, 1) * plain + Span(1.5, 5) * (1 - plain))
         text = body * HTML_TEXT if self.content_type == "text/html" else body
         return Content.of_files(body / Span(800, 20_000), body, text)
 

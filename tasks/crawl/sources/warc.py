@@ -11,7 +11,7 @@ from tasks.crawl.captures import Found
 from tasks.crawl.inputs.listing import Input, find_inputs, local_file
 from tasks.crawl.sources.local import HTML_TEXT, Content, LocalSource
 from tasks.crawl.sources.web import Signal
-from tasks.foresight import Span
+from tasks.foresight import Span, exactly
 
 _SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
 
@@ -53,7 +53,7 @@ class WarcSource(LocalSource):
         packed = sum(file.name.lower().endswith(".gz") for file in files) / len(files)
         texts = sum(".wet" in file.name.lower() for file in files) / len(files)
         ratio = Span(0.8, 1) * (1 - packed) + Span(2.5, 7) * packed
-        body = Span.exactly(num_bytes) * ratio
+        body = exactly(num_bytes) * ratio
         size = Span(20e3, 120e3) * (1 - texts) + Span(2e3, 10e3) * texts
         text = body * (HTML_TEXT * (1 - texts) + Span(0.8, 1) * texts)
         return Content.of_files(body / size, body, text)
