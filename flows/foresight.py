@@ -65,21 +65,22 @@ class Foresight:
         told = step.stage.forecast and step.stage.forecast(known, self._machine)
         if last is None or name not in self.needs or last.config != identity(step.instance.config):
             return told
-        need, spread = self.needs[name], Span(0.7, 1.4)
-        growth = spread * (need.kept_bytes / last.num_bytes if last.num_bytes else 1)
+        need, there = self.needs[name], made_already(last, step.stage.output.unit)
+        growth = _AGAIN * (need.kept_bytes / last.num_bytes if last.num_bytes else 1)
+        counted = told if told and told.unit != there.unit else there
         return Forecast(
-            amount=told.amount if told else growth * last.rows_out,
-            unit=told.unit if told else step.stage.output.unit,
-            text=told.text if told else growth * (last.num_bytes * 4),
+            amount=counted.amount if counted is told else growth * there.amount,
+            unit=counted.unit,
+            text=growth * there.text,
             kept_bytes=growth * last.num_bytes,
             seconds=growth * last.seconds,
-            memory_bytes=spread * need.memory_bytes,
+            memory_bytes=_AGAIN * need.memory_bytes,
         )
 
     def total(self) -> Forecast | None:
         """Add up what the run is expected to take, one stage after the other."""
-        found = [one.forecast for one in self.known.values() if one.forecast is not None]
-        running = [one for one in found if one.seconds.high]
+        found = (one.forecast for one in self.known.values())
+        running = [one for one in found if one is not None and one.seconds.high]
         if not running:
             return None
         memory = [one.memory_bytes for one in running]
@@ -110,6 +111,8 @@ class Foresight:
         return ()
 
 
+_AGAIN = Span(0.7, 1.4)
+"""Of what a build with the same knobs took the last time."""
 _PREFECT = Span(5, 20)
 """Seconds of a run that are none of its stages' (docs/benchmarks.md)."""
 _BF16_SHARE, _FP32_SHARE = Span(0.22, 1.1), Span(0.5, 1.3)
@@ -123,8 +126,9 @@ def training_speed(parameters: int) -> Span:
 
 
 def made_already(made: Manifest, unit: str) -> Forecast:
-    """Say what an artifact holds; there is nothing to do. Its text is packed to a quarter."""
-    text = Span(1.3, 5) * made.num_bytes
+    """Say what an artifact holds; there is nothing to do. Text is packed to a quarter, with the
+    markup around it to much the same."""
+    text = (Span(0.8, 2) if "html_bytes" in made.stats else Span(3, 5)) * made.num_bytes
     if isinstance(told := made.stats.get("text_bytes"), int):
         text = exactly(told)
     none = exactly(0)

@@ -22,5 +22,5 @@ def forecast(known: Known, machine: Machine) -> Forecast | None:
     put_on = [sizes[target] for target in knobs["adapter"].targets if target in sizes]
     adapter = knobs["adapter"].rank * sum(num * (rows + cols) for num, rows, cols in put_on)
     memory = Span(0, 1.3e9) + training_memory(shape, vocab, knobs["batch_tokens"], adapter)
-    kept = exactly(kept_bytes(shape, vocab) + 4 * adapter)
+    kept = exactly(kept_bytes(shape, vocab) + 4 * adapter) + pairs * Span(40, 120)
     return Forecast(pairs, "pairs", taken.text, kept, seconds, memory)
