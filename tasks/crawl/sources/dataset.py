@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -34,8 +35,9 @@ class DatasetSource(Columns):
     def places(self) -> tuple[str, ...]:
         return (self.path,)
 
-    def _found(self) -> list[Input]:
-        """List the files, where it can be done without `datasets`, a second to import."""
+    @cached_property
+    def found(self) -> list[Input]:
+        """The files, where they can be told without `datasets`, a second to import."""
         folder = Path(self.path).expanduser()
         if self.data_files and not any("://" in one for one in self.data_files):
             below = folder if folder.is_dir() else Path()

@@ -61,7 +61,7 @@ class FilesSource(LocalSource):
     def addresses(self) -> Iterator[str] | None:
         """Give each file's URL; a book's chapters are known when it is read."""
         with suppress(RequestError):
-            names = [file.name for file in self._found()]
+            names = [file.name for file in self.found]
             if names and not any(name.lower().endswith(".epub") for name in names):
                 return (url_below(self.base_url, name) for name in names)
         return None

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from storage.errors import Fault, RequestError
@@ -53,7 +54,7 @@ class LocalSource(Config):
     def foreseen(self, known: Known) -> Iterator[Fault]:
         """Files that are not there; of a bucket, reading will tell."""
         try:
-            self._found()
+            _ = self.found
         except RequestError as error:
             for fault in error.faults:
                 knob, _, place = fault.where.removeprefix("crawl.source").partition(": ")
@@ -64,13 +65,14 @@ class LocalSource(Config):
         """Say what the files are expected to give, from their number and a sample of their sizes;
         None for those of a bucket."""
         with suppress(RequestError, OSError):
-            files = self._found()
+            files = self.found
             sample = files[:: max(1, len(files) // _SAMPLE)]
             if sample:
                 total = sum(Path(file.address).stat().st_size for file in sample)
                 return self.content(files, total * len(files) / len(sample))
         return None
 
-    def _found(self) -> list[Input]:
-        """List the files, those of this machine alone."""
+    @cached_property
+    def found(self) -> list[Input]:
+        """The files, those of this machine alone: a walk through a large folder takes a while."""
         return [] if any(place.startswith(S3) for place in self.places) else self.inputs()

@@ -41,7 +41,7 @@ class Columns(LocalSource):
     def addresses(self) -> Iterator[str] | None:
         """Give the URL of each file's first row; a column's are known when it is read."""
         with suppress(RequestError):
-            names = [file.name for file in self._found()]
+            names = [file.name for file in self.found]
             if names and self.url_column is None:
                 return (url_below(self.base_url, f"{name}/0") for name in names)
         return None
