@@ -94,8 +94,8 @@ class Foresight:
             yield from [self.known[source]] if source in self.known else []
             return
         taken, where = step.stage.port(port), f"{step.instance.where}.inputs.{port}"
+        assert taken is not None, "the graph knows no such port"
         try:
-            assert taken is not None
             made = resolve(self._store, taken, source, self._recipe, where)
             yield Known(_knobs(made), {}, made.stats, made_already(made, taken.type.unit))
         except RequestError as error:

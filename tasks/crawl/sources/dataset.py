@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -40,8 +41,9 @@ class DatasetSource(Columns):
         """The files, where they can be told without `datasets`, a second to import."""
         folder = Path(self.path).expanduser()
         if self.data_files and not any("://" in one for one in self.data_files):
-            below = folder if folder.is_dir() else Path()
-            return find_inputs([str(below / one) for one in self.data_files], ("",))
+            below = folder if folder.is_dir() else Path()  # two files may have one name here
+            found = (find_inputs([str(below / one)], ("",)) for one in self.data_files)
+            return list(chain.from_iterable(found))
         if folder.is_dir():
             return find_inputs([self.path], ("",))
         self.inputs()

@@ -67,7 +67,7 @@ class FilesSource(LocalSource):
         return None
 
     def content(self, files: Sequence[Input], num_bytes: float) -> Content:
-        """Of a book each of some ten chapters is a page."""
+        """Expect 5 to 40 chapters in a book, each a page, packed 2 to 4 times."""
         books = sum(file.name.lower().endswith(".epub") for file in files) / len(files)
         plain = sum(file.name.lower().endswith((".txt", ".md")) for file in files) / len(files)
         pages = Span(1 - books, 1 - books) + Span(5, 40) * books

@@ -81,9 +81,10 @@ class Definitions(Config):
         told = [one.addresses() for one in sources if isinstance(one, Addressed)]
         if not told or None in told or len(told) < len(sources):
             return
-        urls = list(chain.from_iterable(urls for urls in told if urls is not None))
-        if not any(re.search(self.subject, url) for url in urls):
-            found = f"{self.subject}, which no URL matches, such as {urls[0] if urls else 'none'}"
+        urls = chain.from_iterable(urls for urls in told if urls is not None)
+        first = next(urls, "")
+        if not any(re.search(self.subject, url) for url in chain([first], urls)):
+            found = f"{self.subject}, which no URL matches, such as {first}"
             expected = "an expression that finds the module's name in the pages' URLs"
             remedy = "Mend it, set the source's base_url, or leave finetune out: `finetune: null`."
             yield Fault("subject", found, expected, remedy, "no_pairs")
