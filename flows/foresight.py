@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,8 +44,10 @@ class Foresight:
         for step in steps:
             known = self.known[step.instance.name] = self._known(step)
             if step.action == "run":
-                self.faults += foresee(step.instance.config, known, step.instance.where)
-                self.faults += self._lacking(step)
+                config, where = step.instance.config, step.instance.where
+                self.faults += foresee(config, known, where)
+                with self._noted():
+                    named_by_knobs(store, step.stage, config, recipe.name, where)
 
     def _known(self, step: Step) -> Known:
         knobs, made = dict(step.instance.config), step.artifact
@@ -67,12 +70,10 @@ class Foresight:
             return told
         need, there = self.needs[name], made_already(last, step.stage.output.unit)
         growth = _AGAIN * (need.kept_bytes / last.num_bytes if last.num_bytes else 1)
-        counted = told if told and told.unit != there.unit else there
-        return Forecast(
-            amount=counted.amount if counted is told else growth * there.amount,
-            unit=counted.unit,
+        return replace(
+            told or replace(there, amount=growth * there.amount),
             text=growth * there.text,
-            kept_bytes=growth * last.num_bytes,
+            kept_bytes=growth * there.kept_bytes,
             seconds=growth * last.seconds,
             memory_bytes=_AGAIN * need.memory_bytes,
         )
@@ -95,20 +96,17 @@ class Foresight:
             return
         taken, where = step.stage.port(port), f"{step.instance.where}.inputs.{port}"
         assert taken is not None, "the graph knows no such port"
-        try:
+        with self._noted():
             made = resolve(self._store, taken, source, self._recipe, where)
             yield Known(_knobs(made), {}, made.stats, made_already(made, taken.type.unit))
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Note which artifacts of the store are named and not there."""
+        try:
+            yield
         except RequestError as error:
             self.faults += error.faults
-
-    def _lacking(self, step: Step) -> Sequence[Fault]:
-        """Artifacts that knobs name and that are not there."""
-        instance, where = step.instance, step.instance.where
-        try:
-            named_by_knobs(self._store, step.stage, instance.config, self._recipe, where)
-        except RequestError as error:
-            return error.faults
-        return ()
 
 
 _AGAIN = Span(0.7, 1.4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -83,9 +82,8 @@ def _in_words(told: Forecast, joint: str = "-", by: str = "") -> str:
 def _amount(told: Forecast) -> str:
     """`700 to 1,100 pages`: two digits of what is not known."""
     low, high = told.amount.low, told.amount.high
-    if low == high:
-        return f"{high:,.0f} {told.unit}"
-    return f"{_two_digits(low):,} to {_two_digits(high):,} {told.unit}"
+    ends = [high] if low == high else [float(f"{end:.2g}") for end in (low, high)]
+    return f"{' to '.join(f'{end:,.0f}' for end in ends)} {told.unit}"
 
 
 _TIMES = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86_400.0, "d"))
@@ -97,11 +95,6 @@ def _spoken(span: Span, units: Sequence[tuple[float, str]], joint: str) -> str:
     scale, unit = next((one for one in reversed(units) if span.high >= one[0]), units[0])
     ends = [f"{end / scale:.{int(end < 9.95 * scale)}f}" for end in (span.low, span.high)]
     return f"{joint.join(dict.fromkeys(ends))} {unit}"
-
-
-def _two_digits(number: float) -> int:
-    unit = 10 ** max(0, math.floor(math.log10(max(number, 1))) - 1)
-    return int(round(number / unit) * unit)
 
 
 def draw_lanes(nodes: Sequence[tuple[str, Sequence[str]]]) -> list[str]:

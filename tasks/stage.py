@@ -227,8 +227,8 @@ class Stage:
         return _source_sha256(self.config.__module__)
 
 
-_LOOKED_AT = ("checks.py", "forecast.py", "page.py", "pictures.py")
-"""Files that judge, foretell and show what a stage makes, and have no part in it."""
+_LOOKED_AT = ("checks.py", "page.py", "pictures.py")
+"""Files that judge and show what a stage made, and have no part in it."""
 
 
 @cache

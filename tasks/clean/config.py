@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks import rates
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.pages import PAGES
@@ -15,7 +16,6 @@ from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.clean.checks import DEFAULTS, CleanCheck, measures
 from tasks.clean.extractors import Auto, Extractor
 from tasks.clean.filters import Filter, GopherQuality, Length, Repetition
-from tasks.clean.forecast import forecast
 from tasks.clean.language import plain_code, whole_language
 from tasks.clean.pii import BankAccount, Email, IpAddress, NationalId, PaymentCard, Phone, Pii
 from tasks.clean.trims import Trim
@@ -161,7 +161,7 @@ STAGE = Stage(
     output=DOCUMENTS,
     build=_build,
     measures=measures,
-    forecast=forecast,
+    forecast=rates.clean,
     ports=(Port("pages", PAGES, recorded_as="crawl"),),
     selects=True,
     leaves_out=True,

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from tasks import rates
 from tasks.artifacts.pages import PAGES
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.crawl.checks import DEFAULTS, CrawlCheck, measures
-from tasks.crawl.forecast import forecast
 from tasks.crawl.sources import Source
 from tasks.stage import Job, Outcome, Rewriting, Stage
 
@@ -55,7 +55,7 @@ STAGE = Stage(
     build=_build,
     measures=measures,
     takes="URLs asked for",
-    forecast=forecast,
+    forecast=rates.crawl,
     selects=True,
     leaves_out=True,
     rewrite=_rewrite,

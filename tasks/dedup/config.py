@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks import rates
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.scores import SCORES
@@ -16,7 +17,6 @@ from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, Pattern, knob
 from tasks.dedup.checks import DEFAULTS, DedupCheck, measures
 from tasks.dedup.evaluation import Decontamination
-from tasks.dedup.forecast import forecast
 from tasks.dedup.methods import Exact, Method, MinHash, PairMethod, TextMethod
 from tasks.dedup.shingles import Shingles
 from tasks.page import Section
@@ -166,7 +166,7 @@ STAGE = Stage(
     output=DOCUMENTS,
     build=_build,
     measures=measures,
-    forecast=forecast,
+    forecast=rates.dedup,
     ports=(
         Port("documents", DOCUMENTS, recorded_as="clean"),
         Port("scores", SCORES, recorded_as="quality", made_with="documents"),

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from storage.errors import Fault
+from tasks import rates
 from tasks.artifacts.adapter import ADAPTER
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
@@ -16,7 +17,6 @@ from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.finetune.adapters import Adapter, Lora
 from tasks.finetune.checks import DEFAULTS, FinetuneCheck, measures
-from tasks.finetune.forecast import forecast
 from tasks.finetune.pairs import Definitions, PairSource
 from tasks.foresight import Known
 from tasks.lm.config import ComputeConfig
@@ -88,7 +88,7 @@ STAGE = Stage(
     output=ADAPTER,
     build=_build,
     measures=measures,
-    forecast=forecast,
+    forecast=rates.finetune,
     ports=(
         Port("documents", DOCUMENTS, recorded_as="dedup"),
         Port("model", MODEL, recorded_as="pretrain"),

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from storage.errors import Fault
+from tasks import rates
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.model import MODEL
 from tasks.artifacts.sequences import SEQUENCES
@@ -20,7 +21,6 @@ from tasks.lm.models import Model, Qwen3
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
 from tasks.page import Section
 from tasks.pretrain.checks import DEFAULTS, PretrainCheck, measures
-from tasks.pretrain.forecast import forecast
 from tasks.stage import Job, Outcome, Port, Stage
 
 
@@ -83,7 +83,7 @@ STAGE = Stage(
     output=MODEL,
     build=_build,
     measures=measures,
-    forecast=forecast,
+    forecast=rates.pretrain,
     ports=(
         Port("sequences", SEQUENCES, recorded_as="shard", made_with="tokenizer"),
         Port("tokenizer", TOKENIZER),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks import rates
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.scores import SCORES
@@ -15,7 +16,6 @@ from tasks.config import Config, knob
 from tasks.page import Section
 from tasks.quality.checks import DEFAULTS, QualityCheck, measures
 from tasks.quality.classifiers import Classifier
-from tasks.quality.forecast import forecast
 from tasks.stage import Job, Outcome, Port, Stage
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -105,7 +105,7 @@ STAGE = Stage(
     output=SCORES,
     build=_build,
     measures=measures,
-    forecast=forecast,
+    forecast=rates.quality,
     ports=(Port("documents", DOCUMENTS, recorded_as="clean"),),
     selects=True,
     maps=True,

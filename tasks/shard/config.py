@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from tasks import rates
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.sequences import SEQUENCES
 from tasks.artifacts.tokenizer import TOKENIZER
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.shard.checks import DEFAULTS, ShardCheck, measures
-from tasks.shard.forecast import forecast
 from tasks.stage import Job, Outcome, Port, Stage
 
 
@@ -47,7 +47,7 @@ STAGE = Stage(
     output=SEQUENCES,
     build=_build,
     measures=measures,
-    forecast=forecast,
+    forecast=rates.shard,
     ports=(
         Port("documents", DOCUMENTS, recorded_as="dedup"),
         Port("tokenizer", TOKENIZER),

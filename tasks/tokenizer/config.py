@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from tasks import rates
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.tokenizer import TOKENIZER
 from tasks.checks import CHECKS_SAY, with_defaults
@@ -13,7 +14,6 @@ from tasks.config import Config, knob
 from tasks.lm.tokens import SPECIAL_TOKENS, Split
 from tasks.stage import Job, Outcome, Port, Stage
 from tasks.tokenizer.checks import DEFAULTS, TokenizerCheck, measures
-from tasks.tokenizer.forecast import forecast
 
 SMALLEST_VOCABULARY = 256 + len(SPECIAL_TOKENS)
 
@@ -48,6 +48,6 @@ STAGE = Stage(
     output=TOKENIZER,
     build=_build,
     measures=measures,
-    forecast=forecast,
+    forecast=rates.tokenizer,
     ports=(Port("documents", DOCUMENTS, recorded_as="dedup"),),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -32,22 +31,15 @@ class DatasetSource(Columns):
         check_local(self)
         return [Input(Path(self.path).name or self.path, self.path)]
 
-    @property
-    def places(self) -> tuple[str, ...]:
-        return (self.path,)
-
     @cached_property
     def found(self) -> list[Input]:
         """The files, where they can be told without `datasets`, a second to import."""
         folder = Path(self.path).expanduser()
-        if self.data_files and not any("://" in one for one in self.data_files):
-            below = folder if folder.is_dir() else Path()  # two files may have one name here
-            found = (find_inputs([str(below / one)], ("",)) for one in self.data_files)
-            return list(chain.from_iterable(found))
-        if folder.is_dir():
+        if not self.data_files and folder.is_dir():
             return find_inputs([self.path], ("",))
-        self.inputs()
-        return []
+        below = folder if folder.is_dir() else Path()  # two files may have one name here
+        local = (str(below / one) for one in self.data_files if "://" not in one)
+        return [file for one in local for file in find_inputs([one], ("",))] or self.inputs()[1:]
 
     def addresses(self) -> Iterator[str] | None:
         """Give the URL of the first row; a column's are known when it is read."""

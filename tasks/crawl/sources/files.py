@@ -54,10 +54,6 @@ class FilesSource(LocalSource):
             raise RequestError(Fault(where, found_, "at least one file", remedy, code))
         return chosen
 
-    @property
-    def places(self) -> tuple[str, ...]:
-        return (self.path,)
-
     def addresses(self) -> Iterator[str] | None:
         """Give each file's URL; a book's chapters are known when it is read."""
         with suppress(RequestError):

@@ -46,11 +46,6 @@ class LocalSource(Config):
     def content(self, files: Sequence[Input], num_bytes: float) -> Content:
         """Say what these files, of so many bytes, are expected to give."""
 
-    @property
-    @abstractmethod
-    def places(self) -> tuple[str, ...]:
-        """Where the files lie, as the recipe says it."""
-
     def foreseen(self, known: Known) -> Iterator[Fault]:
         """Files that are not there; of a bucket, reading will tell."""
         try:
@@ -75,4 +70,5 @@ class LocalSource(Config):
     @cached_property
     def found(self) -> list[Input]:
         """The files, those of this machine alone: a walk through a large folder takes a while."""
-        return [] if any(place.startswith(S3) for place in self.places) else self.inputs()
+        named = self.model_dump_json(include={"path", "paths", "prefix"})
+        return [] if S3 in named else self.inputs()

@@ -70,10 +70,6 @@ class RecordsSource(Columns):
         """List the files, in the order of `paths`; raises RequestError for what is not there."""
         return find_inputs(self.paths, _SUFFIXES)
 
-    @property
-    def places(self) -> tuple[str, ...]:
-        return self.paths
-
     def read(self, file: Input, scratch: Path) -> Iterator[Found]:
         """Yield the pages of one file; raises RequestError for a column that it does not have."""
         from tasks.crawl.inputs.tables import read_table_file

@@ -44,10 +44,6 @@ class WarcSource(LocalSource):
         """List the files, in the order of `paths`; raises RequestError for what is not there."""
         return find_inputs(self.paths, _SUFFIXES, self.prefix)
 
-    @property
-    def places(self) -> tuple[str, ...]:
-        return (*self.paths, self.prefix)
-
     def content(self, files: Sequence[Input], num_bytes: float) -> Content:
         """Expect gzip to have packed it 2.5 to 7 times, pages of 20 to 120 kB, texts of 2 to 10."""
         packed = sum(file.name.lower().endswith(".gz") for file in files) / len(files)
