@@ -25,7 +25,15 @@ _TOKENS_PER_PARAMETER = 2.0
 _TRAINED_BYTES = 16  # of a parameter in fp32: itself, its gradient, two moments
 _LARGEST_DEPTH = 32
 _BYTES_PER_ENTRY = 256
-_BYTES_PER_TOKEN = ((512, 2.0), (1024, 2.6), (2048, 3.2), (4096, 3.75), (8192, 4.2), (32_768, 4.9))
+_BYTES_PER_TOKEN = (
+    (256, 1.0),
+    (512, 2.0),
+    (1024, 2.6),
+    (2048, 3.2),
+    (4096, 3.75),
+    (8192, 4.2),
+    (32_768, 4.9),
+)
 _CORE_FLOPS = {False: 65e9, True: 150e9}  # trained with, by a core; by whether it has bf16 products
 _CPU_SHARE, _GPU_SHARE = 0.54, 0.35
 _GPU_FLOPS = 300e12  # bf16, of an A100, where no probe was made
@@ -67,22 +75,31 @@ def this_machine() -> Machine:
     return Machine(cores or 1, psutil.virtual_memory().total, bf16, gpus)
 
 
-def probed(machine: Machine, seconds: float = 1.5) -> Machine:
-    """Measure one device's large products for some seconds; the best counts, as others work too."""
+def probed(machine: Machine, seconds: float = 1.0) -> Machine:
+    """Measure large products on a GPU or on one core, for some seconds.
+
+    The best of many short ones counts, and cores are asked one at a time: that stays right where
+    other programs run.
+    """
     import torch  # 1 s, and only wanted here
 
     on_gpu = torch.cuda.is_available()
-    size = 8192 if on_gpu else 1024
+    size, threads = 8192 if on_gpu else 512, torch.get_num_threads()
     kind = torch.bfloat16 if machine.bf16 else torch.float32
     a = torch.randn(size, size, device="cuda" if on_gpu else "cpu").to(kind)
     best, end = math.inf, time.monotonic() + seconds
-    while time.monotonic() < end:
-        start = time.perf_counter()
-        (a @ a)[0, 0].item()
-        best = min(best, time.perf_counter() - start)
+    torch.set_num_threads(1)
+    try:
+        while time.monotonic() < end:
+            start = time.perf_counter()
+            (a @ a)[0, 0].item()
+            best = min(best, time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
+    flops = 2 * size**3 / best * (1 if on_gpu else machine.cores)
     memory = torch.cuda.mem_get_info()[1] if on_gpu else machine.memory_bytes
     gpus = torch.cuda.device_count() if on_gpu else 0
-    return replace(machine, memory_bytes=memory, gpus=gpus, flops=2 * size**3 / best)
+    return replace(machine, memory_bytes=memory, gpus=gpus, flops=flops)
 
 
 def tokens_per_second(parameters: int, machine: Machine) -> float:
