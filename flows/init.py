@@ -20,12 +20,12 @@ import yaml
 
 from flows.recipe import check_recipe
 from flows.render import size
-from flows.sizing import Machine, Sizing, model_for
+from flows.sizing import Machine, Sizing, model_for, this_machine
 from flows.survey import Kind, Page, Survey
 from storage.errors import Fault, RequestError
 from tasks.clean.config import STAGE as CLEAN
 from tasks.clean.config import CleanConfig
-from tasks.clean.filters import Bound
+from tasks.clean.filters import Bound, Verdict
 from tasks.clean.judging import Verdicts
 from tasks.crawl.config import STAGE as CRAWL
 from tasks.finetune.config import STAGE as FINETUNE
@@ -36,6 +36,7 @@ from tasks.words import split_words
 
 _SMALLEST_TEXT = 20_000  # bytes: some hundred sequences, and a page to hold out
 _MAX_PAGES = 100_000
+_FASTEST_S = 0.01  # a page of a site that is on this machine
 _TUNING_PAIRS = 200
 _LEFT_AFTER_DEDUP = 0.85  # of the demo's bytes
 _BROKEN = 0.1  # share of pages that a bound may drop before it is moved
@@ -74,9 +75,14 @@ class Plan:
     num_pairs: int
 
     @property
+    def is_slow_bf16(self) -> bool:
+        """Whether training would take bfloat16 by itself, and be slower with it."""
+        return this_machine().bf16 and not self.machine.bf16
+
+    @property
     def tunes(self) -> bool:
         """Whether the pages give enough instruction pairs to tune the model with."""
-        return self.num_pairs >= _TUNING_PAIRS
+        return self.num_pairs > 0
 
 
 def choose(survey: Survey, hours: float, machine: Machine) -> Plan:
@@ -87,8 +93,8 @@ def choose(survey: Survey, hours: float, machine: Machine) -> Plan:
     """
     seen = survey.seen
     clean, fitted = fit(survey)
-    kept = [page for page in survey.pages if _keeps(clean, page)]
-    by_time = int(hours * 3600 / 3 / max(seen.delay_s, 0.01))
+    kept = [page for page in survey.pages if _verdict(clean, page) is None]
+    by_time = int(hours * 3600 / 3 / max(seen.delay_s, _FASTEST_S))
     max_pages = max(10, min(by_time, _MAX_PAGES))
     num_pages = min(seen.num_pages, max_pages) * len(seen.captures)
     num_pages = num_pages // (len(seen.captures) + seen.num_failed) or 1
@@ -97,17 +103,28 @@ def choose(survey: Survey, hours: float, machine: Machine) -> Plan:
     text_bytes = num_pages * share * mean * _LEFT_AFTER_DEDUP
     if text_bytes < _SMALLEST_TEXT:
         found = f"about {size(int(text_bytes))} of text in {num_pages * share:.0f} pages"
-        remedy = "Name a place with more pages; the funnel of what was seen: --json."
+        found += f" ({_dropped(clean, survey)})"
+        remedy = "Name a place with more pages; `phusa clean try` shows what becomes of one."
         expected = f"at least {size(_SMALLEST_TEXT)} to train on"
         raise RequestError(Fault(survey.place, found, expected, remedy, "too_little_text"))
-    num_pairs = int(sum(len(p.prompts) for p in kept) / len(seen.captures) * num_pages)
+    num_pairs = _count_pairs(kept, num_pages / len(seen.captures))
     crawl_hours = num_pages * seen.delay_s / 3600
-    training = (hours - crawl_hours) * (0.65 if num_pairs >= _TUNING_PAIRS else 0.85)
+    training = (hours - crawl_hours) * (0.65 if num_pairs else 0.85)
     sizing = model_for(text_bytes, training, machine)
     return Plan(
         survey, machine, hours, clean, fitted, sizing, max_pages, len(kept), text_bytes,
         crawl_hours, num_pages * share, num_pairs,
     )  # fmt: skip
+
+
+def _count_pairs(kept: list[Page], scale: float) -> int:
+    """Estimate the instruction pairs; 0 if most pages give none, or all give too few to tune with.
+
+    On other pages what looks like a definition is a line of code: `print(x)`.
+    """
+    giving = [page for page in kept if page.prompts]
+    count = int(sum(len(page.prompts) for page in giving) * scale)
+    return count if len(giving) * 2 > len(kept) and count >= _TUNING_PAIRS else 0
 
 
 # --- filters --------------------------------------------------------------------------------------
@@ -187,12 +204,21 @@ def _put(knobs: dict[str, Any], bound: Bound, value: float) -> str:
     return name
 
 
-def _keeps(config: CleanConfig, page: Page) -> bool:
+def _verdict(config: CleanConfig, page: Page) -> Verdict | None:
+    """Say why a page is dropped by a configuration, or None."""
     judged = page.judged
     if judged.signals is None:
-        return False
+        return judged.verdict
     language = judged.candidate.language
-    return Verdicts(config).decide(language, judged.score, judged.signals) is None
+    return Verdicts(config).decide(language, judged.score, judged.signals)
+
+
+def _dropped(config: CleanConfig, survey: Survey) -> str:
+    """Count why pages would be dropped."""
+    verdicts = [_verdict(config, page) for page in survey.pages]
+    reasons = Counter(verdict.reason for verdict in verdicts if verdict)
+    counts = ", ".join(f"{num} {reason}" for reason, num in reasons.most_common())
+    return f"dropped: {counts}" if counts else "none dropped"
 
 
 # --- the recipe -----------------------------------------------------------------------------------
@@ -231,8 +257,9 @@ def summary(plan: Plan) -> dict[str, str]:
         "Pages": f"{seen.quantity}{seen.num_pages:,}{listed}; {len(seen.captures)} were looked at",
         "Kind": ", ".join(f"{num} {kind}" for kind, num in kinds.most_common()),
         "Language": ", ".join(f"{num} {language}" for language, num in spoken.most_common()),
-        "Text": f"{words:,.0f} words and {size(num_bytes)} a page; {plan.num_kept} would be kept: "
-        f"about {size(int(plan.text_bytes))}, {sizing.corpus_tokens:,} tokens",
+        "Text": f"{words:,.0f} words and {size(num_bytes)} a page",
+        "Kept": f"{plan.num_kept}, {_dropped(plan.clean, survey)}; in all about "
+        f"{size(int(plan.text_bytes))}, {sizing.corpus_tokens:,} tokens",
         "Machine": str(plan.machine),
         "Model": f"{sizing.parameters:,} parameters, {sizing.tokens:,} tokens",
         "Time": f"about {_duration(hours)}: crawl {_duration(plan.crawl_hours)}, training "
@@ -266,7 +293,7 @@ _WHY_PROMPTS = {
 
 
 def _prompts(plan: Plan) -> list[str]:
-    pages = [page for page in plan.survey.wanted if _keeps(plan.clean, page)]
+    pages = [page for page in plan.survey.wanted if _verdict(plan.clean, page) is None]
     if plan.tunes:
         return [page.prompts[0] for page in pages if page.prompts][:2]
     texts = [page.judged.candidate.text for page in pages]
@@ -296,7 +323,7 @@ def _crawl(plan: Plan) -> Iterator[Line]:
     for name, value in seen.source.items():
         yield Line(2, name, value, _WHY_SOURCE.get(name, ""))
     if seen.source["kind"] == "web":
-        pace = f"a third of the time at {seen.delay_s:.1f} s a page"
+        pace = f"a third of the time, at {max(seen.delay_s, _FASTEST_S):g} s a page"
         says = pace if plan.max_pages < _MAX_PAGES else "more than there are likely to be"
         yield Line(2, "max_pages", plan.max_pages, says)
 
@@ -341,6 +368,9 @@ def _training(plan: Plan) -> Iterator[Line]:
         yield Line(2, name, getattr(shape, name), why)
     passes = f"{sizing.epochs:.1f} passes over the text"
     yield Line(1, "tokens", sizing.tokens, f"{passes}; {_WHY_TOKENS[sizing.bound]}")
+    if plan.is_slow_bf16:
+        precision = {"precision": "fp32"}
+        yield Line(1, "compute", precision, "measured: faster here than the bf16 that it has")
     step = sizing.batch_sequences * sizing.sequence_length
     says = f"{step:,} tokens a step, {sizing.tokens // step:,} steps"
     yield Line(1, "batch_sequences", sizing.batch_sequences, says)

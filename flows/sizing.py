@@ -13,11 +13,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from tasks.lm.models.shape import DecoderShape
 from tasks.tokenizer.config import SMALLEST_VOCABULARY
+
+if TYPE_CHECKING:
+    import torch
 
 _STEP_TOKENS = 2_048  # at 2.4 M tokens; on a CPU many small steps beat few large ones
 _EPOCHS = 4
@@ -75,31 +79,39 @@ def this_machine() -> Machine:
     return Machine(cores or 1, psutil.virtual_memory().total, bf16, gpus)
 
 
-def probed(machine: Machine, seconds: float = 1.0) -> Machine:
-    """Measure large products on a GPU or on one core, for some seconds.
+def probed(machine: Machine) -> Machine:
+    """Measure large products for a second, and take the arithmetic that is faster.
 
-    The best of many short ones counts, and cores are asked one at a time: that stays right where
-    other programs run.
+    Bfloat16 can be slower than fp32 where the processor says that it has it: half as fast on a
+    virtual Xeon with AVX512-BF16 and no AMX. The best of many short products counts, and cores are
+    asked one at a time: so other programs hardly matter.
     """
     import torch  # 1 s, and only wanted here
 
-    on_gpu = torch.cuda.is_available()
-    size, threads = 8192 if on_gpu else 512, torch.get_num_threads()
-    kind = torch.bfloat16 if machine.bf16 else torch.float32
-    a = torch.randn(size, size, device="cuda" if on_gpu else "cpu").to(kind)
-    best, end = math.inf, time.monotonic() + seconds
+    if torch.cuda.is_available():
+        memory, count = torch.cuda.mem_get_info()[1], torch.cuda.device_count()
+        flops = _product_flops("cuda", torch.bfloat16, 8192)
+        return replace(machine, memory_bytes=memory, bf16=True, gpus=count, flops=flops)
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        while time.monotonic() < end:
-            start = time.perf_counter()
-            (a @ a)[0, 0].item()
-            best = min(best, time.perf_counter() - start)
+        fp32 = _product_flops("cpu", torch.float32, 512)
+        bf16 = _product_flops("cpu", torch.bfloat16, 512) if machine.bf16 else 0.0
     finally:
         torch.set_num_threads(threads)
-    flops = 2 * size**3 / best * (1 if on_gpu else machine.cores)
-    memory = torch.cuda.mem_get_info()[1] if on_gpu else machine.memory_bytes
-    gpus = torch.cuda.device_count() if on_gpu else 0
-    return replace(machine, memory_bytes=memory, gpus=gpus, flops=flops)
+    return replace(machine, bf16=bf16 > fp32, gpus=0, flops=max(bf16, fp32) * machine.cores)
+
+
+def _product_flops(device: str, kind: torch.dtype, size: int) -> float:
+    import torch
+
+    a = torch.randn(size, size, device=device).to(kind)
+    best, end = math.inf, time.monotonic() + 0.5
+    while time.monotonic() < end:
+        start = time.perf_counter()
+        torch.nn.functional.linear(a, a)[0, 0].item()
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
 
 
 def tokens_per_second(parameters: int, machine: Machine) -> float:

@@ -251,14 +251,16 @@ def _at_site(place: str, language: str | None, contact: str | None, num_pages: i
     knobs["seeds"] = [sample.start]
     if sample.include:
         knobs["include"] = list(sample.include)
-    known = sample.listed | sample.linked | {sample.start}
+    num_known, num_asked = len(sample.known), len(sample.pages) + len(sample.rejects)
     parts = urlsplit(sample.start)
     return Seen(
-        name=slug(f"{(parts.hostname or '').removeprefix('www.')}{parts.path.rpartition('/')[0]}"),
+        name=slug(
+            parts.netloc.rpartition("@")[2].removeprefix("www.") + parts.path.rpartition("/")[0]
+        ),
         source=knobs,
         captures=sample.pages,
-        num_pages=len(known),
-        quantity="" if len(sample.pages) + len(sample.rejects) >= len(known) else "at least ",
+        num_pages=sample.estimate() if num_asked < num_known else num_known,
+        quantity="about " if num_asked < num_known else "",
         num_failed=len(sample.rejects),
         num_listed=len(sample.listed),
         delay_s=sample.delay_s,

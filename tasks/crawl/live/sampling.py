@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -34,10 +35,29 @@ class SiteSample:
     rejects: list[RejectedUrl] = field(default_factory=list)
     listed: set[str] = field(default_factory=set)
     """URLs in scope that sitemaps name."""
-    linked: set[str] = field(default_factory=set)
-    """Those that pages name."""
+    links: list[set[str]] = field(default_factory=list)
+    """Those that each page names."""
     delay_s: float = 0.0
     """Seconds between two requests that robots.txt and the host's answers ask for."""
+
+    @property
+    def known(self) -> set[str]:
+        """URLs in scope that were seen."""
+        return {self.start}.union(self.listed, *self.links)
+
+    def estimate(self) -> int:
+        """Estimate how many there are, from how many links of every other page the rest name too.
+
+        Lincoln and Petersen's, with Chapman's correction, of what neither the first page nor
+        sitemaps name. Links of a third of the pages are menus, and tell nothing. 3 times what is
+        known at most: on a page's own links, such as a forum's replies, the halves never agree.
+        """
+        told = {self.start}.union(self.listed, *self.links[:1])
+        counts = Counter(url for links in self.links[1:] for url in links - told)
+        told |= {url for url, num in counts.items() if num * 3 >= max(len(self.links), 6)}
+        first, second = (set().union(*self.links[i::2]) - told for i in (1, 2))
+        found = (len(first) + 1) * (len(second) + 1) // (len(first & second) + 1) - 1
+        return min(max(len(told) + found, len(self.known)), 3 * len(self.known))
 
 
 def sample_site(source: WebSource, num_pages: int, bar: Bar) -> SiteSample:
@@ -64,7 +84,7 @@ async def _sample(source: WebSource, num_pages: int, bar: Bar) -> SiteSample:
             sample.listed |= await _listed(fetcher, reader, scope, first.url)
             asked = {first.url}
             while len(asked) < _TRIES * num_pages and len(sample.pages) < num_pages:
-                waiting = sorted((sample.listed | sample.linked) - asked)
+                waiting = sorted(sample.known - asked)
                 if not waiting:
                     break
                 url = waiting[int(len(asked) * _GOLDEN % 1 * len(waiting))]
@@ -82,7 +102,7 @@ async def _read(fetcher: Fetcher, reader: Reader, url: str, kind: Kind = Kind.PA
 
 
 def _take(sample: SiteSample, reading: Reading, bar: Bar) -> None:
-    sample.linked |= set(reading.links.pages)
+    sample.links.append(set(reading.links.pages))
     if reading.reject is not None:
         sample.rejects.append(reading.reject)
     if reading.capture is not None:
