@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from tasks.lm.models import Llama
 from tasks.lm.models.shape import DecoderShape
 from tasks.tokenizer.config import SMALLEST_VOCABULARY
 
@@ -187,7 +188,7 @@ class Sizing:
     """A vocabulary, a model and how long it is trained."""
 
     vocab_size: int
-    shape: DecoderShape
+    shape: Llama
     sequence_length: int
     batch_sequences: int
     tokens: int
@@ -205,7 +206,7 @@ class Sizing:
         return self.tokens / max(self.corpus_tokens, 1)
 
 
-def shape_of(depth: int) -> DecoderShape:
+def shape_of(depth: int) -> Llama:
     """Make a decoder of so many layers.
 
     64 wide for each layer, heads of 128 (nanochat, `scripts/base_train.py`), three times as wide
@@ -214,7 +215,7 @@ def shape_of(depth: int) -> DecoderShape:
     width = 64 * depth
     head = 128 if width % 128 == 0 and width >= 256 else 64
     heads = width // head
-    return DecoderShape(
+    return Llama(
         num_layers=depth,
         hidden_size=width,
         intermediate_size=3 * width,
