@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -43,16 +42,6 @@ _BROKEN = 0.1  # share of pages that a bound may drop before it is moved
 _FEW = 10  # pages, from which bounds are fitted to them
 _HELD_OUT = 8  # documents
 _WIDTH, _COLUMN = 100, 38
-
-
-@dataclass(frozen=True)
-class Line:
-    """A knob of the recipe, and why it is set so; without a value it begins a group."""
-
-    depth: int
-    key: str
-    value: Any = None
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,9 +139,8 @@ def fit(survey: Survey) -> tuple[CleanConfig, dict[str, str]]:
     for rule in config.filters:
         knobs: dict[str, Any] = dict(rule)
         for bound in rule.bounds():
-            values = sorted(
-                page.judged.signals[bound.signal] for page in pages if page.judged.signals
-            )
+            measured = ((page.judged.signals or {})[bound.signal] for page in pages)
+            values = sorted(value for value in measured if not math.isnan(value))
             moved = _moved(bound, values, survey.kind)
             if moved is not None:
                 num = sum(bound.verdict({bound.signal: value}) is not None for value in values)
@@ -165,7 +153,7 @@ def fit(survey: Survey) -> tuple[CleanConfig, dict[str, str]]:
 def _moved(bound: Bound, values: list[float], kind: Kind) -> float | None:
     """Move a bound to where nine of ten values keep it; None if they do already."""
     is_least = bound.min > -math.inf
-    ordered = [value for value in (values if is_least else values[::-1]) if not math.isnan(value)]
+    ordered = values if is_least else values[::-1]
     edge = ordered[len(ordered) // 10] if ordered else math.nan
     if bound.verdict({bound.signal: edge}) is None:
         return None
@@ -226,8 +214,7 @@ def _dropped(config: CleanConfig, survey: Survey) -> str:
 
 def write_recipe(plan: Plan) -> str:
     """Write the recipe, and see that it is one."""
-    lines = [*_header(plan), *map(_written, _lines(plan))]
-    text = "\n".join(lines) + "\n"
+    text = "\n".join([*_header(plan), *_lines(plan)]) + "\n"
     check_recipe(yaml.safe_load(text), (), Path("recipe"))
     return text
 
@@ -271,25 +258,19 @@ def _duration(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 1 else f"{math.ceil(hours * 60)} min"
 
 
-def _lines(plan: Plan) -> Iterator[Line]:
-    yield Line(0, "name", plan.survey.seen.name, "artifacts of this recipe are known by it")
-    yield Line(0, "workers", min(plan.machine.cores, 16), "one for each core")
-    yield Line(0, "prompts", _prompts(plan), _WHY_PROMPTS[plan.tunes])
+def _lines(plan: Plan) -> Iterator[str]:
+    yield _line(0, "name", plan.survey.seen.name, "artifacts of this recipe are known by it")
+    yield _line(0, "workers", min(plan.machine.cores, 16), "one for each core")
+    yield _line(0, "prompts", _prompts(plan), "shown at the end, answered by the models")
     yield from _crawl(plan)
     yield from _clean(plan)
     yield from _training(plan)
     if plan.tunes:
-        yield Line(0, "")
-        yield Line(0, FINETUNE.name)
-        yield Line(
+        yield ""
+        yield _line(0, FINETUNE.name)
+        yield _line(
             1, "pairs", {"kind": "definitions"}, f"about {plan.num_pairs:,} are on the pages"
         )
-
-
-_WHY_PROMPTS = {
-    True: "shown at the end, answered by the tuned model",
-    False: "shown at the end: how pages begin, for the model to go on",
-}
 
 
 def _prompts(plan: Plan) -> list[str]:
@@ -315,100 +296,76 @@ _WHY_SOURCE = {
 }
 
 
-def _crawl(plan: Plan) -> Iterator[Line]:
+def _crawl(plan: Plan) -> Iterator[str]:
     seen = plan.survey.seen
-    yield Line(0, "")
-    yield Line(0, CRAWL.name)
-    yield Line(1, "source")
+    yield ""
+    yield _line(0, CRAWL.name)
+    yield _line(1, "source")
     for name, value in seen.source.items():
-        yield Line(2, name, value, _WHY_SOURCE.get(name, ""))
+        yield _line(2, name, value, _WHY_SOURCE.get(name, ""))
     if seen.source["kind"] == "web":
         pace = f"a third of the time, at {max(seen.delay_s, _FASTEST_S):g} s a page"
         says = pace if plan.max_pages < _MAX_PAGES else "more than there are likely to be"
-        yield Line(2, "max_pages", plan.max_pages, says)
+        yield _line(2, "max_pages", plan.max_pages, says)
 
 
-def _clean(plan: Plan) -> Iterator[Line]:
+def _clean(plan: Plan) -> Iterator[str]:
     config, survey = plan.clean, plan.survey
-    yield Line(0, "")
-    yield Line(0, CLEAN.name)
-    yield Line(1, "extractor", {"kind": config.extractor.kind}, survey.why_extractor)
-    yield Line(1, "languages", [survey.language], "pages in others are dropped")
+    yield ""
+    yield _line(0, CLEAN.name)
+    yield _line(1, "extractor", {"kind": config.extractor.kind}, survey.why_extractor)
+    yield _line(1, "languages", [survey.language], "pages in others are dropped")
     if why := plan.fitted.get("min_language_score"):
-        yield Line(1, "min_language_score", config.min_language_score, why)
+        yield _line(1, "min_language_score", config.min_language_score, why)
     defaults = f"Gopher's; {plan.num_kept} of {len(survey.pages)} pages pass them and the language"
-    yield Line(1, "filters", None, defaults)
+    yield _line(1, "filters", None, defaults)
     for rule in config.filters:
-        yield Line(2, "- kind", rule.kind)
+        yield _line(2, "- kind", rule.kind)
         changed = rule.model_dump(mode="json", exclude_defaults=True)
         for name, value in changed.items():
             if name != "kind":
-                yield Line(3, name, value, plan.fitted.get(name, ""))
+                yield _line(3, name, value, plan.fitted.get(name, ""))
 
 
-def _training(plan: Plan) -> Iterator[Line]:
+def _training(plan: Plan) -> Iterator[str]:
     sizing, shape = plan.sizing, plan.sizing.shape
-    yield Line(0, "")
-    yield Line(0, TOKENIZER.name)
+    yield ""
+    yield _line(0, TOKENIZER.name)
     entry = f"{plan.text_bytes / sizing.vocab_size:,.0f} bytes of text an entry"
-    yield Line(1, "vocab_size", sizing.vocab_size, f"{entry}; 256 at least")
-    yield Line(0, "")
-    yield Line(0, SHARD.name)
+    yield _line(1, "vocab_size", sizing.vocab_size, f"{entry}; 256 at least")
+    yield ""
+    yield _line(0, SHARD.name)
     length = "better than longer ones for small models" if shape.num_layers < 8 else "more context"
-    yield Line(1, "sequence_length", sizing.sequence_length, length)
+    yield _line(1, "sequence_length", sizing.sequence_length, length)
     share = _HELD_OUT / max(plan.num_documents, 1)
     if share > 0.05:
         says = f"some {_HELD_OUT} of about {plan.num_documents:,.0f} documents; default: 0.05"
-        yield Line(1, "validation_share", round(min(share, 0.5), 2), says)
-    yield Line(0, "")
-    yield Line(0, PRETRAIN.name)
-    yield Line(1, "model", None, f"{sizing.parameters:,} parameters: {_WHY_SIZE[sizing.bound]}")
-    yield Line(2, "kind", "llama", "every inference engine reads it")
-    for name, why in _WHY_SHAPE.items():
-        yield Line(2, name, getattr(shape, name), why)
-    passes = f"{sizing.epochs:.1f} passes over the text"
-    yield Line(1, "tokens", sizing.tokens, f"{passes}; {_WHY_TOKENS[sizing.bound]}")
+        yield _line(1, "validation_share", round(min(share, 0.5), 2), says)
+    yield ""
+    yield _line(0, PRETRAIN.name)
+    by_text = sizing.bound == "text"
+    most = "as many as the text can feed" if by_text else "as many as can be fed in the time"
+    yield _line(1, "model", None, f"{sizing.parameters:,} parameters: {most}")
+    yield _line(2, "kind", "llama", "every inference engine reads it")
+    reasons = {"hidden_size": "64 for each layer", "intermediate_size": "3 times the width"}
+    for name, value in shape.model_dump(exclude_unset=True).items():
+        yield _line(2, name, value, reasons.get(name, ""))
+    more = "more text would help, more hours would not" if by_text else "as many as the time allows"
+    yield _line(1, "tokens", sizing.tokens, f"{sizing.epochs:.1f} passes over the text; {more}")
     if plan.is_slow_bf16:
         precision = {"precision": "fp32"}
-        yield Line(1, "compute", precision, "measured: faster here than the bf16 that it has")
+        yield _line(1, "compute", precision, "measured: faster here than the bf16 that it has")
     step = sizing.batch_sequences * sizing.sequence_length
     says = f"{step:,} tokens a step, {sizing.tokens // step:,} steps"
-    yield Line(1, "batch_sequences", sizing.batch_sequences, says)
+    yield _line(1, "batch_sequences", sizing.batch_sequences, says)
 
 
-_WHY_SIZE = {
-    "text": "as many as the text can feed",
-    "time": "as many as can be fed in the time",
-}
-_WHY_TOKENS = {
-    "text": "more passes gain little: more text would, more hours would not",
-    "time": "what the machine does in the time",
-}
-_WHY_SHAPE = {
-    "num_layers": "",
-    "hidden_size": "64 for each layer",
-    "intermediate_size": "3 times the width",
-    "num_heads": "",
-    "num_kv_heads": "as many as heads: sharing them saves memory in large models alone",
-    "head_dim": "",
-}
-
-
-def _written(line: Line) -> str:
+def _line(depth: int, key: str, value: Any = None, why: str = "") -> str:
     """Write a knob with its reason beside it, or above it where there is no room."""
-    start = "  " * line.depth
-    if not line.key:
-        return ""
-    value = "" if line.value is None else f" {_flow(line.value)}"
-    text = f"{start}{line.key}:{value}"
-    if not line.why:
-        return text
-    beside = f"{text:<{_COLUMN}}  # {line.why}"
-    if len(beside) <= _WIDTH:
-        return beside
-    return "\n".join(
-        [*textwrap.wrap(f"{start}# {line.why}", _WIDTH, subsequent_indent=f"{start}# "), text]
-    )
+    start = "  " * depth
+    text = f"{start}{key}:{'' if value is None else f' {_flow(value)}'}"
+    beside = f"{text:<{_COLUMN}}  # {why}" if why else text
+    return beside if len(beside) <= _WIDTH else f"{start}# {why}\n{text}"
 
 
 def _flow(value: Any) -> str:

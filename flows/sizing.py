@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _STEP_TOKENS = 2_048  # at 2.4 M tokens; on a CPU many small steps beat few large ones
 _EPOCHS = 4
-_TOKENS_PER_PARAMETER = 2.0
+_PARAMETERS_PER_TOKEN = 3.5  # of a text without its repeats
 _TRAINED_BYTES = 16  # of a parameter in fp32: itself, its gradient, two moments
 _LARGEST_DEPTH = 32
 _BYTES_PER_ENTRY = 256
@@ -229,8 +229,9 @@ def model_for(text_bytes: float, hours: float, machine: Machine) -> Sizing:
     """Choose the largest model that sees enough tokens within the hours; the smallest at least.
 
     Tokens: what the machine does in the hours, and at most 4 passes over the text, up to which
-    repeated text is worth almost as much as new (Muennighoff et al., arXiv:2305.16264). Enough:
-    2 tokens a parameter of layers and head.
+    repeated text is worth almost as much as new (Muennighoff et al., arXiv:2305.16264). What is
+    enough says `tokens_needed`; and no model has more than 3.5 parameters for each token of the
+    text, which the demo's has.
     """
     depths = range(1, _LARGEST_DEPTH + 1)
     sizes = (_sized(depth, text_bytes, hours, machine) for depth in depths)
@@ -242,7 +243,7 @@ def _sized(depth: int, text_bytes: float, hours: float, machine: Machine) -> Siz
     """Size the training of a model of so many layers.
 
     A step has 2,048 tokens at 2.4 million, as in the demo, and grows with the 0.383rd power of the
-    tokens (arXiv:2505.13038). Sequences are of 256 tokens, better than 512 at equal tokens in the
+    tokens (arXiv:2505.13738). Sequences are of 256 tokens, better than 512 at equal tokens in the
     demo, and longer for models that have the capacity to use it.
     """
     shape = shape_of(depth)
@@ -266,11 +267,22 @@ def _sized(depth: int, text_bytes: float, hours: float, machine: Machine) -> Siz
     )
 
 
+def tokens_needed(parameters: int) -> float:
+    """Give the tokens that a model with so many parameters in layers and head is worth its size at.
+
+    0.54 a parameter at 4.5 million, which was best within 8 minutes (recipes/demo.yaml), 10.5 at
+    500 million (nanochat's depth 20, Muon as well); between and beyond them a power law, and never
+    under 0.54.
+    """
+    return parameters * max(0.54, 0.54 * (parameters / 4.46e6) ** 0.63)
+
+
 def _is_fed(size: Sizing, machine: Machine) -> bool:
     """Whether a model sees enough tokens, and fits half of the memory with its optimizer."""
     trained = trained_parameters(size.shape, size.vocab_size)
     fits = size.parameters * _TRAINED_BYTES < machine.memory_bytes / 2
-    return fits and size.tokens >= _TOKENS_PER_PARAMETER * trained
+    grounded = trained <= size.corpus_tokens * _PARAMETERS_PER_TOKEN
+    return fits and grounded and size.tokens >= tokens_needed(trained)
 
 
 def _two_digits(number: float) -> int:

@@ -38,6 +38,7 @@ _FORUM = re.compile(
     rb"DiscussionForumPosting|schema\.org/QAPage|viewtopic\.php|showthread\.php"
     rb"|(?i:generator[\"'][^>]{1,40}(?:discourse|phpbb|vbulletin|xenforo|mybb|flarum|nodebb))"
 )
+_THIS_MACHINE = re.compile(r"(?i)https?://(?:localhost|127\.[\d.]+|\[::1\])(?::|/|$)")
 _TABLES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 _WARCS = (".warc", ".warc.gz", ".wet", ".wet.gz", ".paths", ".paths.gz")
 _TEXTS = ("text", "content", "body", "html", "markdown")
@@ -239,8 +240,9 @@ def _at_site(place: str, language: str | None, contact: str | None, num_pages: i
     if contact:
         knobs["contact"] = contact
     if not is_public(place):
-        quick = {"delay_s": 0, "delay_factor": 0}
-        knobs |= {"allow_private_addresses": True, "politeness": quick}
+        knobs["allow_private_addresses"] = True
+    if _THIS_MACHINE.match(place):
+        knobs["politeness"] = {"delay_s": 0, "delay_factor": 0}
     with track("sample", num_pages, "pages") as bar:
         sample = sample_site(_web_source(knobs), num_pages, bar)
         if [reject.reason for reject in sample.rejects] == ["private_address"]:

@@ -174,7 +174,7 @@ def test_bounds_that_most_pages_break_are_moved_and_no_further_than_they_may() -
     assert rules._moved(short, [30.0] + [90.0] * 19, "manual") is None
     assert rules._moved(lines, [0.5] * 20, "reference") == pytest.approx(0.53)
     assert rules._moved(lines, [0.5] * 20, "article") == pytest.approx(0.45)
-    assert rules._moved(lines, [float("nan")] * 20, "article") is None
+    assert rules._moved(lines, [], "article") is None
 
 
 # --- what is refused ------------------------------------------------------------------------------

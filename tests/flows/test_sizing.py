@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from flows.sizing import (
 )
 from tasks.lm.models import Llama
 from tasks.tokenizer.config import SMALLEST_VOCABULARY
+from tests.flows.conftest import ROOT
 
 LAPTOP = Machine(cores=2, memory_bytes=8 << 30, bf16=False)
 GPU = Machine(cores=16, memory_bytes=80 << 30, bf16=True, gpus=1)
@@ -75,6 +77,16 @@ def test_the_demos_machine_trains_the_demos_model_as_fast_as_it_did() -> None:
     trained = trained_parameters(demo, 4096)
     assert tokens_per_second(trained, LAPTOP) == pytest.approx(4_835, rel=0.1)
     assert tokens_per_second(trained, replace(LAPTOP, bf16=True)) == pytest.approx(11_184, rel=0.1)
+
+
+def test_the_demos_text_machine_and_time_give_the_demos_model() -> None:
+    demo = yaml.safe_load((ROOT / "recipes" / "demo.yaml").read_text())
+    size = model_for(4.9e6, 496 / 3600 * 1.05, LAPTOP)
+    assert size.shape == Llama.model_validate(demo["pretrain"]["model"])
+    assert size.vocab_size == demo["tokenizer"]["vocab_size"]
+    assert size.sequence_length == demo["shard"]["sequence_length"]
+    assert size.batch_sequences == demo["pretrain"]["batch_sequences"]
+    assert size.tokens == pytest.approx(demo["pretrain"]["tokens"], rel=0.1)
 
 
 def test_parameters_are_those_of_the_built_model() -> None:
