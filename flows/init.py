@@ -60,6 +60,8 @@ class Plan:
     """Of the sample."""
     text_bytes: float
     crawl_hours: float
+    other_hours: float
+    """Of training, and all that is beside it."""
     num_documents: float
     num_pairs: int
 
@@ -98,11 +100,11 @@ def choose(survey: Survey, hours: float, machine: Machine) -> Plan:
         raise RequestError(Fault(survey.place, found, expected, remedy, "too_little_text"))
     num_pairs = _count_pairs(kept, num_pages / len(seen.captures))
     crawl_hours = num_pages * seen.delay_s / 3600
-    training = (hours - crawl_hours) * (0.65 if num_pairs else 0.85)
-    sizing = model_for(text_bytes, training, machine)
+    training = 0.65 if num_pairs else 0.85
+    sizing = model_for(text_bytes, max(hours - crawl_hours, hours / 2) * training, machine)
     return Plan(
         survey, machine, hours, clean, fitted, sizing, max_pages, len(kept), text_bytes,
-        crawl_hours, num_pages * share, num_pairs,
+        crawl_hours, sizing.seconds / 3600 / training, num_pages * share, num_pairs,
     )  # fmt: skip
 
 
@@ -239,7 +241,6 @@ def summary(plan: Plan) -> dict[str, str]:
     kinds = Counter(page.kind for page in pages)
     listed = f", {seen.num_listed:,} of them in sitemaps" if seen.num_listed else ""
     spoken = Counter(page.judged.candidate.language for page in pages)
-    hours = plan.crawl_hours + sizing.seconds / 3600
     return {
         "Pages": f"{seen.quantity}{seen.num_pages:,}{listed}; {len(seen.captures)} were looked at",
         "Kind": ", ".join(f"{num} {kind}" for kind, num in kinds.most_common()),
@@ -249,13 +250,13 @@ def summary(plan: Plan) -> dict[str, str]:
         f"{size(int(plan.text_bytes))}, {sizing.corpus_tokens:,} tokens",
         "Machine": str(plan.machine),
         "Model": f"{sizing.parameters:,} parameters, {sizing.tokens:,} tokens",
-        "Time": f"about {_duration(hours)}: crawl {_duration(plan.crawl_hours)}, training "
-        f"{_duration(sizing.seconds / 3600)}; of {_duration(plan.hours)}",
+        "Time": f"about {_duration(plan.crawl_hours)} for the pages, {_duration(plan.other_hours)} "
+        f"for all else, of {_duration(plan.hours)}",
     }
 
 
 def _duration(hours: float) -> str:
-    return f"{hours:.1f} h" if hours >= 1 else f"{math.ceil(hours * 60)} min"
+    return f"{hours:.1f} h" if hours >= 1 else f"{max(math.ceil(hours * 60), 1)} min"
 
 
 def _lines(plan: Plan) -> Iterator[str]:

@@ -207,16 +207,16 @@ class Sizing:
 
 
 def shape_of(depth: int) -> Llama:
-    """Make a decoder of so many layers.
+    """Make a decoder of so many layers, and two at least: one copies nothing (arXiv:2209.11895).
 
-    64 wide for each layer, heads of 128 (nanochat, `scripts/base_train.py`), three times as wide
-    inside its feed-forward part, as the demo's.
+    64 wide for each, heads of 128 (nanochat, `scripts/base_train.py`), three times as wide inside
+    its feed-forward part, as the demo's.
     """
     width = 64 * depth
     head = 128 if width % 128 == 0 and width >= 256 else 64
     heads = width // head
     return Llama(
-        num_layers=depth,
+        num_layers=max(depth, 2),
         hidden_size=width,
         intermediate_size=3 * width,
         num_heads=heads,
@@ -274,7 +274,7 @@ def tokens_needed(parameters: int) -> float:
     500 million (nanochat's depth 20, Muon as well); between and beyond them a power law, and never
     under 0.54.
     """
-    return parameters * max(0.54, 0.54 * (parameters / 4.46e6) ** 0.63)
+    return 0.54 * parameters * max(1.0, math.pow(parameters / 4.46e6, 0.63))
 
 
 def _is_fed(size: Sizing, machine: Machine) -> bool:
