@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 import re
 import tempfile
-import time
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from time import monotonic
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -33,7 +32,6 @@ FileSource = FilesSource | RecordsSource | WarcSource
 
 _COUNT_S = 5.0  # for counting the records of files
 _MANY_DEFINITIONS = 3
-_HALF = 0.5
 _FORUM = re.compile(
     rb"DiscussionForumPosting|schema\.org/QAPage|viewtopic\.php|showthread\.php"
     rb"|(?i:generator[\"'][^>]{1,40}(?:discourse|phpbb|vbulletin|xenforo|mybb|flarum|nodebb))"
@@ -173,22 +171,18 @@ def _kept_of_whole(captures: list[Capture], found: list[Extraction | Verdict]) -
 
     Articles are not asked: there `auto` is better (F1 0.977 and 0.916, docs/benchmarks.md).
     """
-    texts = {
-        index: len(one.text)
-        for index, one in enumerate(found)
+    asked = [
+        (capture, len(one.text))
+        for capture, one in zip(captures, found, strict=True)
         if isinstance(one, Extraction) and one.extractor != "plain"
-        if one.extractor != "article" or _is_forum(captures[index])
-    }
-    if len(texts) * 2 < len(captures):
-        return 0.0
-    wholes = _extracted([captures[index] for index in texts], Resiliparse())
-    shares = [
-        num / max(len(whole.text), 1)
-        for num, whole in zip(texts.values(), wholes, strict=True)
-        if isinstance(whole, Extraction)
+        if one.extractor != "article" or _is_forum(capture)
     ]
-    share = median(shares) if shares else 1.0
-    return max(share, 0.01) if share < _HALF else 0.0
+    if len(asked) * 2 < len(captures):
+        return 0.0
+    wholes = _extracted([capture for capture, _ in asked], Resiliparse())
+    texts = (len(one.text) if isinstance(one, Extraction) else 0 for one in wholes)
+    share = median(num / max(whole, 1) for (_, num), whole in zip(asked, texts, strict=True))
+    return max(share, 0.01) if share < 0.5 else 0.0
 
 
 def _is_forum(capture: Capture) -> bool:
@@ -310,25 +304,27 @@ def _in_files(place: str, num_pages: int) -> Seen:
     inputs = source.inputs()
     num_files = min(num_pages, len(inputs))
     chosen = [inputs[number * len(inputs) // num_files] for number in range(num_files)]
-    each, draw, deadline = -(-num_pages // num_files), random.Random(0), time.monotonic() + _COUNT_S
+    each, chance, deadline = -(-num_pages // num_files), random.Random(0), monotonic() + _COUNT_S
     captures: list[Capture] = []
     counted = failed = 0
-    is_late = False
     with tempfile.TemporaryDirectory(prefix="phusa-init-") as scratch:
         for file in chosen:
-            sample = _Reservoir(each, draw)
-            records = source.read(file, Path(scratch))
-            with closing(records):  # type: ignore[type-var]
-                for record in records:
-                    if isinstance(record.what, Capture):
-                        sample.add(record.what)
-                    else:
-                        failed += 1
-                    is_late = time.monotonic() > deadline
-                    if is_late and sample.num_seen >= each:
-                        break
-            captures += sample.kept
-            counted += sample.num_seen
+            kept: list[Capture] = []  # an even sample of the file's: Vitter's algorithm R
+            num = 0
+            for _, what in source.read(file, Path(scratch)):
+                if isinstance(what, RejectedUrl):
+                    failed += 1
+                    continue
+                num += 1
+                if len(kept) < each:
+                    kept.append(what)
+                elif (place_of := chance.randrange(num)) < each:
+                    kept[place_of] = what
+                if num >= each and monotonic() > deadline:
+                    break
+            captures += kept
+            counted += num
+    is_late = monotonic() > deadline
     if not captures:
         found, remedy = f"{failed} records, and no page", "docs/sources.md says what can be read."
         raise RequestError(Fault(place, found, "one page at least", remedy, "no_page"))
@@ -342,22 +338,6 @@ def _in_files(place: str, num_pages: int) -> Seen:
         quantity="at least " if is_late else "about " if num_files < len(inputs) else "",
         num_failed=failed,
     )
-
-
-class _Reservoir:
-    """An even sample of what comes by (Vitter's algorithm R)."""
-
-    def __init__(self, size: int, draw: random.Random) -> None:
-        self._size, self._draw = size, draw
-        self.kept: list[Capture] = []
-        self.num_seen = 0
-
-    def add(self, capture: Capture) -> None:
-        self.num_seen += 1
-        if len(self.kept) < self._size:
-            self.kept.append(capture)
-        elif (place := self._draw.randrange(self.num_seen)) < self._size:
-            self.kept[place] = capture
 
 
 def _file_source(place: str) -> FileSource:
@@ -374,9 +354,8 @@ def _file_source(place: str) -> FileSource:
         found = [source for source, _ in _by_suffix(place)]
         if path.is_dir() or place.startswith("s3://"):
             found.insert(0, FilesSource(path=place))
-    counts = [(len(_inputs(source)), source) for source in found]
-    num_files, best = max(counts, key=lambda one: one[0], default=(0, None))
-    if best is None or not num_files:
+    best = max(found, key=_num_files, default=None)
+    if best is None or not _num_files(best):
         kinds = f".html .htm .xhtml .txt .md .epub {' '.join((*_TABLES, *_WARCS))}"
         there = "no file of a known kind" if path.exists() else "no such file or folder"
         remedy = "Check the spelling; a URL begins with http:// or https://."
@@ -389,11 +368,11 @@ def _by_suffix(place: str) -> list[tuple[FileSource, tuple[str, ...]]]:
     return [(RecordsSource(paths=(place,)), _TABLES), (WarcSource(paths=(place,)), _WARCS)]
 
 
-def _inputs(source: FileSource) -> list[Any]:
+def _num_files(source: FileSource) -> int:
     try:
-        return source.inputs()
+        return len(source.inputs())
     except RequestError:
-        return []
+        return 0
 
 
 def _with_columns(source: RecordsSource) -> RecordsSource:
@@ -407,8 +386,8 @@ def _with_columns(source: RecordsSource) -> RecordsSource:
     if not row:
         found, remedy = "no row with a column of text", "docs/sources.md says what can be read."
         raise RequestError(Fault(file.address, found, "one at least", remedy, "no_text_column"))
-    named = [name for name in _TEXTS if name in row]
-    text = named[0] if named else max(row, key=lambda name: len(row[name]))
+    longest = max(row, key=lambda name: len(row[name]))
+    text = next((name for name in _TEXTS if name in row), longest)
     url = next((name for name in _URLS if row.get(name, "").startswith("http")), None)
     is_html = row[text].lstrip().startswith("<")
     kind: Any = "text/html" if is_html else "text/plain"
