@@ -6,6 +6,8 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,10 @@ import yaml
 
 from flows import init as rules
 from flows import sizing, survey
+from tasks.clean.extractors import Auto, Extraction, Extractor
 from tasks.clean.filters import Bound
+from tasks.crawl.captures import Capture
+from tasks.crawl.live.sampling import SiteSample
 from tests.flows.conftest import Cli
 from tests.site import TinySite
 from tests.tasks.clean.test_earlier import InProcess
@@ -175,6 +180,35 @@ def test_bounds_that_most_pages_break_are_moved_and_no_further_than_they_may() -
     assert rules._moved(lines, [0.5] * 20, "reference") == pytest.approx(0.53)
     assert rules._moved(lines, [0.5] * 20, "article") == pytest.approx(0.45)
     assert rules._moved(lines, [], "article") is None
+
+
+def test_links_that_half_the_pages_share_tell_how_many_there_are() -> None:
+    chance = random.Random(1)
+    urls = [f"http://a/{i}" for i in range(600)]
+    links = [{"http://a/menu", *chance.sample(urls, 15)} for _ in range(21)]
+    sample = SiteSample("http://a/", links=links)
+    assert 400 < sample.estimate() < 800 and len(sample.known) < 300
+    whole = SiteSample("http://a/", links=[set(urls), *links[1:]])
+    assert whole.estimate() == len(whole.known) == 602
+    apart = SiteSample(
+        "http://a/", links=[{f"http://a/{i}/{j}" for j in range(9)} for i in range(20)]
+    )
+    assert apart.estimate() == 3 * len(apart.known)
+
+
+def test_an_extractor_that_takes_too_little_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def extracted(captures: list[Capture], extractor: Extractor) -> list[Extraction]:
+        text, way = (
+            ("all of it" * 9, "") if extractor.kind == "resiliparse" else ("all", "reference")
+        )
+        return [Extraction("", text, way) for _ in captures]
+
+    monkeypatch.setattr(survey, "_extracted", extracted)
+    pages = [Capture(f"http://a/{i}", b"<p>", "text/html", "", datetime.now(UTC)) for i in range(4)]
+    found = extracted(pages, Auto())
+    assert survey._kept_of_whole(pages, found) == pytest.approx(3 / 81)
+    articles = [replace(one, extractor="article") for one in found]
+    assert survey._kept_of_whole(pages, articles) == 0
 
 
 # --- what is refused ------------------------------------------------------------------------------
