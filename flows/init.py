@@ -6,6 +6,7 @@ The other rules are here, one function each.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter
@@ -38,7 +39,6 @@ _MAX_PAGES = 100_000
 _FASTEST_S = 0.01  # a page of a site that is on this machine
 _TUNING_PAIRS = 200
 _LEFT_AFTER_DEDUP = 0.85  # of the demo's bytes
-_BROKEN = 0.1  # share of pages that a bound may drop before it is moved
 _FEW = 10  # pages, from which bounds are fitted to them
 _HELD_OUT = 8  # documents
 _WIDTH, _COLUMN = 100, 38
@@ -59,10 +59,13 @@ class Plan:
     num_kept: int
     """Of the sample."""
     text_bytes: float
+    """To train on."""
     crawl_hours: float
     other_hours: float
     """Of training, and all that is beside it."""
     num_documents: float
+    held_out: float
+    """Share of the documents."""
     num_pairs: int
 
     @property
@@ -89,11 +92,12 @@ def choose(survey: Survey, hours: float, machine: Machine) -> Plan:
     max_pages = max(10, min(by_time, _MAX_PAGES))
     num_pages = min(seen.num_pages, max_pages) * len(seen.captures)
     num_pages = num_pages // (len(seen.captures) + seen.num_failed) or 1
-    share = len(kept) / len(seen.captures)
+    num_documents = num_pages * len(kept) / len(seen.captures)
+    held_out = round(min(max(_HELD_OUT / max(num_documents, 1), 0.05), 0.5), 2)
     mean = sum(page.num_bytes for page in kept) / max(len(kept), 1)
-    text_bytes = num_pages * share * mean * _LEFT_AFTER_DEDUP
+    text_bytes = num_documents * mean * _LEFT_AFTER_DEDUP * (1 - held_out)
     if text_bytes < _SMALLEST_TEXT:
-        found = f"about {size(int(text_bytes))} of text in {num_pages * share:.0f} pages"
+        found = f"about {size(int(text_bytes))} of text in {num_documents:.0f} pages"
         found += f" ({_dropped(clean, survey)})"
         remedy = "Name a place with more pages; `phusa clean try` shows what becomes of one."
         expected = f"at least {size(_SMALLEST_TEXT)} to train on"
@@ -104,7 +108,7 @@ def choose(survey: Survey, hours: float, machine: Machine) -> Plan:
     sizing = model_for(text_bytes, max(hours - crawl_hours, hours / 2) * training, machine)
     return Plan(
         survey, machine, hours, clean, fitted, sizing, max_pages, len(kept), text_bytes,
-        crawl_hours, sizing.seconds / 3600 / training, num_pages * share, num_pairs,
+        crawl_hours, sizing.seconds / 3600 / training, num_documents, held_out, num_pairs,
     )  # fmt: skip
 
 
@@ -338,10 +342,9 @@ def _training(plan: Plan) -> Iterator[str]:
     yield _line(0, SHARD.name)
     length = "better than longer ones for small models" if shape.num_layers < 8 else "more context"
     yield _line(1, "sequence_length", sizing.sequence_length, length)
-    share = _HELD_OUT / max(plan.num_documents, 1)
-    if share > 0.05:
+    if plan.held_out > 0.05:
         says = f"some {_HELD_OUT} of about {plan.num_documents:,.0f} documents; default: 0.05"
-        yield _line(1, "validation_share", round(min(share, 0.5), 2), says)
+        yield _line(1, "validation_share", plan.held_out, says)
     yield ""
     yield _line(0, PRETRAIN.name)
     by_text = sizing.bound == "text"
@@ -374,4 +377,5 @@ def _flow(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000:
         return f"{value:_}"
     text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1 << 20)
-    return text.removesuffix("...\n").strip()
+    text = text.removesuffix("...\n").strip()
+    return json.dumps(value) if "\n" in text else text

@@ -166,7 +166,9 @@ def test_the_columns_of_a_table_are_found(cli: Cli, tmp_path: Path, suffix: str)
 def test_what_pages_say_stays_text(cli: Cli, folder: Path, tmp_path: Path) -> None:
     for path in folder.iterdir():
         path.write_text(f"x: [bold] # \x1b[31m 'a\"b {path.stem} {path.read_text()}")
+    folder = folder.rename(folder.parent / "a\n  b: [c] #")
     recipe, text, _ = written(cli, tmp_path / "r.yaml", folder)
+    assert recipe["crawl"]["source"]["path"] == str(folder)
     assert "\x1b" not in text and all("[bold]" in prompt for prompt in recipe["prompts"])
 
 
