@@ -13,6 +13,7 @@ from flows.commands.clean import clean_app
 from flows.commands.dedup import dedup_app
 from flows.commands.diff import diff
 from flows.commands.forget import forget
+from flows.commands.init import init
 from flows.commands.keeping import gc, verify
 from flows.commands.operations import doctor, up
 from flows.commands.release import export, promote, rollback, sample
@@ -27,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
     help="From a crawl of the web to a trained, fine-tuned, versioned language model.",
 )
+app.command()(init)
 app.command()(run)
 app.command("plan")(plan_)
 app.command()(artifacts)

@@ -13,19 +13,23 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
+from tasks.lm.models import Llama
 from tasks.lm.models.shape import DecoderShape
 from tasks.tokenizer.config import SMALLEST_VOCABULARY
 
+if TYPE_CHECKING:
+    import torch
+
 _STEP_TOKENS = 2_048  # at 2.4 M tokens; on a CPU many small steps beat few large ones
 _EPOCHS = 4
-_TOKENS_PER_PARAMETER = 2.0
+_PARAMETERS_PER_TOKEN = 3.5  # of a text without its repeats
 _TRAINED_BYTES = 16  # of a parameter in fp32: itself, its gradient, two moments
 _LARGEST_DEPTH = 32
 _BYTES_PER_ENTRY = 256
-_BYTES_PER_TOKEN = ((512, 2.0), (1024, 2.6), (2048, 3.2), (4096, 3.75), (8192, 4.2), (32_768, 4.9))
 _CORE_FLOPS = {False: 65e9, True: 150e9}  # trained with, by a core; by whether it has bf16 products
 _CPU_SHARE, _GPU_SHARE = 0.54, 0.35
 _GPU_FLOPS = 300e12  # bf16, of an A100, where no probe was made
@@ -67,22 +71,39 @@ def this_machine() -> Machine:
     return Machine(cores or 1, psutil.virtual_memory().total, bf16, gpus)
 
 
-def probed(machine: Machine, seconds: float = 1.5) -> Machine:
-    """Measure one device's large products for some seconds; the best counts, as others work too."""
+def probed(machine: Machine) -> Machine:
+    """Measure large products for a second, and take the arithmetic that is faster.
+
+    Bfloat16 can be slower than fp32 where the processor says that it has it: half as fast on a
+    virtual Xeon with AVX512-BF16 and no AMX. The best of many short products counts, and cores are
+    asked one at a time: so other programs hardly matter.
+    """
     import torch  # 1 s, and only wanted here
 
-    on_gpu = torch.cuda.is_available()
-    size = 8192 if on_gpu else 1024
-    kind = torch.bfloat16 if machine.bf16 else torch.float32
-    a = torch.randn(size, size, device="cuda" if on_gpu else "cpu").to(kind)
-    best, end = math.inf, time.monotonic() + seconds
+    if torch.cuda.is_available():
+        memory, count = torch.cuda.mem_get_info()[1], torch.cuda.device_count()
+        flops = _product_flops("cuda", torch.bfloat16, 8192)
+        return replace(machine, memory_bytes=memory, bf16=True, gpus=count, flops=flops)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        fp32 = _product_flops("cpu", torch.float32, 512)
+        bf16 = _product_flops("cpu", torch.bfloat16, 512) if machine.bf16 else 0.0
+    finally:
+        torch.set_num_threads(threads)
+    return replace(machine, bf16=bf16 > fp32, gpus=0, flops=max(bf16, fp32) * machine.cores)
+
+
+def _product_flops(device: str, kind: torch.dtype, size: int) -> float:
+    import torch
+
+    a = torch.randn(size, size, device=device).to(kind)
+    best, end = math.inf, time.monotonic() + 0.5
     while time.monotonic() < end:
         start = time.perf_counter()
-        (a @ a)[0, 0].item()
+        torch.nn.functional.linear(a, a)[0, 0].item()
         best = min(best, time.perf_counter() - start)
-    memory = torch.cuda.mem_get_info()[1] if on_gpu else machine.memory_bytes
-    gpus = torch.cuda.device_count() if on_gpu else 0
-    return replace(machine, memory_bytes=memory, gpus=gpus, flops=2 * size**3 / best)
+    return 2 * size**3 / best
 
 
 def tokens_per_second(parameters: int, machine: Machine) -> float:
@@ -119,17 +140,13 @@ def all_parameters(shape: DecoderShape, vocab_size: int) -> int:
 
 
 def bytes_per_token(vocab_size: int) -> float:
-    """Estimate the bytes of UTF-8 in a token.
+    """Estimate the bytes of UTF-8 in a token of byte-level BPE.
 
-    Measured on manuals of 1.4 to 1.7 MB in English, Vietnamese and Japanese, which differ by under
-    a tenth up to 4,096 entries: byte-level BPE, trained on them. Between the measured sizes by the
-    logarithm.
+    A curve through what was measured on manuals of 1.4 to 1.7 MB in English, Vietnamese and
+    Japanese, on which it was trained: 2.0, 2.6, 3.3, 3.9 and 4.3 at 512, 1,024, 2,048, 4,096 and
+    8,192 entries, the languages within a tenth up to 4,096.
     """
-    points = [(math.log2(size), num) for size, num in _BYTES_PER_TOKEN]
-    at = min(max(math.log2(vocab_size), points[0][0]), points[-1][0])
-    below = max(i for i, (x, _) in enumerate(points[:-1]) if x <= at)
-    (x0, y0), (x1, y1) = points[below], points[below + 1]
-    return y0 + (y1 - y0) * (at - x0) / (x1 - x0)
+    return 5.3 - 4.3 * math.exp(-0.27 * (math.log2(vocab_size) - 8))
 
 
 def corpus_tokens(text_bytes: float, vocab_size: int) -> int:
@@ -158,7 +175,7 @@ class Sizing:
     """A vocabulary, a model and how long it is trained."""
 
     vocab_size: int
-    shape: DecoderShape
+    shape: Llama
     sequence_length: int
     batch_sequences: int
     tokens: int
@@ -176,17 +193,17 @@ class Sizing:
         return self.tokens / max(self.corpus_tokens, 1)
 
 
-def shape_of(depth: int) -> DecoderShape:
-    """Make a decoder of so many layers.
+def shape_of(depth: int) -> Llama:
+    """Make a decoder of so many layers, and two at least: one copies nothing (arXiv:2209.11895).
 
-    64 wide for each layer, heads of 128 (nanochat, `scripts/base_train.py`), three times as wide
-    inside its feed-forward part, as the demo's.
+    64 wide for each, heads of 128 (nanochat, `scripts/base_train.py`), three times as wide inside
+    its feed-forward part, as the demo's.
     """
     width = 64 * depth
     head = 128 if width % 128 == 0 and width >= 256 else 64
     heads = width // head
-    return DecoderShape(
-        num_layers=depth,
+    return Llama(
+        num_layers=max(depth, 2),
         hidden_size=width,
         intermediate_size=3 * width,
         num_heads=heads,
@@ -199,8 +216,10 @@ def model_for(text_bytes: float, hours: float, machine: Machine) -> Sizing:
     """Choose the largest model that sees enough tokens within the hours; the smallest at least.
 
     Tokens: what the machine does in the hours, and at most 4 passes over the text, up to which
-    repeated text is worth almost as much as new (Muennighoff et al., arXiv:2305.16264). Enough:
-    2 tokens a parameter of layers and head.
+    repeated text is worth almost as much as new (Muennighoff et al., arXiv:2305.16264); on 0.13
+    million tokens of a Vietnamese manual 16 were worse (1.700 and 1.669 bits a byte). What is
+    enough says `tokens_needed`; and no model has more than 3.5 parameters for each token of the
+    text, which the demo's has.
     """
     depths = range(1, _LARGEST_DEPTH + 1)
     sizes = (_sized(depth, text_bytes, hours, machine) for depth in depths)
@@ -212,7 +231,7 @@ def _sized(depth: int, text_bytes: float, hours: float, machine: Machine) -> Siz
     """Size the training of a model of so many layers.
 
     A step has 2,048 tokens at 2.4 million, as in the demo, and grows with the 0.383rd power of the
-    tokens (arXiv:2505.13038). Sequences are of 256 tokens, better than 512 at equal tokens in the
+    tokens (arXiv:2505.13738). Sequences are of 256 tokens, better than 512 at equal tokens in the
     demo, and longer for models that have the capacity to use it.
     """
     shape = shape_of(depth)
@@ -236,11 +255,22 @@ def _sized(depth: int, text_bytes: float, hours: float, machine: Machine) -> Siz
     )
 
 
+def tokens_needed(parameters: int) -> float:
+    """Give the tokens that a model with so many parameters in layers and head is worth its size at.
+
+    0.54 a parameter at 4.5 million, which was best within 8 minutes (recipes/demo.yaml), 10.5 at
+    500 million (nanochat's depth 20, Muon as well); between and beyond them a power law, and never
+    under 0.54.
+    """
+    return 0.54 * parameters * max(1.0, math.pow(parameters / 4.46e6, 0.63))
+
+
 def _is_fed(size: Sizing, machine: Machine) -> bool:
     """Whether a model sees enough tokens, and fits half of the memory with its optimizer."""
     trained = trained_parameters(size.shape, size.vocab_size)
     fits = size.parameters * _TRAINED_BYTES < machine.memory_bytes / 2
-    return fits and size.tokens >= _TOKENS_PER_PARAMETER * trained
+    grounded = trained <= size.corpus_tokens * _PARAMETERS_PER_TOKEN
+    return fits and grounded and size.tokens >= tokens_needed(trained)
 
 
 def _two_digits(number: float) -> int:

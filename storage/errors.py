@@ -30,6 +30,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class PhusaError(Exception):
         self.faults: tuple[Fault, ...] = () if isinstance(faults, str) else tuple(faults)
         super().__init__(faults if isinstance(faults, str) else "\n".join(map(str, faults)))
 
-    def __reduce__(self) -> tuple[type[PhusaError], tuple[str | tuple[Fault, ...]]]:
-        return type(self), (self.faults or str(self),)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.faults or str(self),), self.__dict__  # with what was noted on it
 
     @property
     def code(self) -> str:
