@@ -18,6 +18,8 @@ from flows.sizing import Machine
 from flows.stages import STAGES
 from storage.errors import Fault, RequestError
 from storage.store import Store
+from tasks.config import models_in
+from tasks.crawl.config import CrawlConfig
 from tasks.foresight import Forecast, Span, exactly
 from tasks.lm.models import Llama
 from tests.conftest import ROOT
@@ -471,3 +473,10 @@ def test_a_plan_tells_a_range(tmp_path: Path, cli: Cli) -> None:
     said = cli(*words).out
     assert "2,398,208 tokens" in said and "4,096 entries" in said
     assert "about " in said and "on disk, up to" in said
+
+
+def test_every_source_tells_what_it_is_expected_to_give() -> None:
+    sources = list(models_in(CrawlConfig.model_fields["source"].annotation))
+    assert len(sources) >= 5
+    assert [one.__name__ for one in sources if not hasattr(one, "expected")] == []
+    assert [name for name, stage in STAGES.items() if stage.forecast is None] == []
