@@ -29,6 +29,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelling
 
 from flows.parameters import INPUTS, RunOptions, StageInputs, StageResult
+from flows.run_names import in_pipeline
 from flows.stage_run import StageRun
 from flows.stages import STAGES
 from storage.errors import Fault, RequestError, WorkerRunFailed
@@ -138,7 +139,7 @@ def _place(client: SyncPrefectClient, order: _Order) -> FlowRun:
             "options": order.options.model_dump(mode="json"),
             "inputs": order.inputs.model_dump(mode="json"),
         },
-        flow_run_name=f"{order.options.instance or order.name} for {order.options.recipe}",
+        flow_run_name=in_pipeline(order.name, order.options),
         tags=["phusa", order.tag],
         idempotency_key=f"{order.tag}-{attempt}",
         timeout=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -11,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, cast
 
 from prefect import Flow, flow
-from prefect.runtime import deployment
+from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 from pydantic import Field, create_model
 
@@ -23,7 +24,8 @@ from flows.plan import Chosen, Selection, plan
 from flows.preflight import check_room
 from flows.promotion import promote_together
 from flows.recipe import RECIPE, Recipe
-from flows.run_page import publish_summary
+from flows.run_names import pipeline_name
+from flows.run_page import log, log_failed, log_made, publish_summary
 from flows.stage_flows import FLOWS
 from flows.stage_run import StageRun
 from flows.stopping import StoppableReporter, StopRequest, stopping_tasks
@@ -56,6 +58,8 @@ class PipelineRun:
         if is_deployed():
             self._check_room()
         given = chosen.resolve(self.store, self._recipe.name)
+        for name, manifest in given.items():
+            log(f"{name}: not run here, {manifest.label} is taken from the store")
         self._known: dict[str, StageResult | str] = {n: m.label for n, m in given.items()}
         stop = StopRequest()
         with reporting_to(StoppableReporter(stop, reporter_in_hand())):
@@ -63,6 +67,9 @@ class PipelineRun:
         order = list(chosen.running)
         self.made.sort(key=lambda result: order.index(result.instance))
         skipped = [n for n in order if n not in self._known and n not in self.failed]
+        for name in skipped if self.failed else ():
+            lacks = [source for source in chosen.graph[name].upstream if source not in self._known]
+            log(f"{name}: blocked, not run: there is no {', no '.join(lacks)}", logging.WARNING)
         if self.failed and skipped:
             note(f"not run, for what they are made from failed: {', '.join(skipped)}")
         errors = list(self.failed.values())
@@ -101,10 +108,12 @@ class PipelineRun:
     def _settle(self, name: str, done: Future[StageResult]) -> None:
         error = done.exception()
         if error is None:
-            self._known[name] = done.result()
-            self.made.append(done.result())
+            result = self._known[name] = done.result()
+            self.made.append(result)
+            log_made(self.store, result)
         elif isinstance(error, Exception):
             self.failed[name] = error
+            log_failed(name, error)
             note(f"{name}: failed ({type(error).__name__})")
         else:
             raise error
@@ -190,13 +199,13 @@ def make_pipeline(form: type[Any] = RECIPE, names: Sequence[str] = ()) -> Pipeli
 
     def pipeline(
         *,
+        recipe: Recipe,
         only: str = "",
         from_stage: str = "",
         to_stage: str = "",
         force: tuple[str, ...] = (),
         inputs: Any = None,
         promote: str = "",
-        recipe: Recipe,
         store: str,
     ) -> list[StageResult]:
         """Run the chosen instances of a recipe; returns their results.
@@ -206,6 +215,7 @@ def make_pipeline(form: type[Any] = RECIPE, names: Sequence[str] = ()) -> Pipeli
         runs in this process.
 
         Args:
+            recipe: every knob of every instance
             only: run this instance alone, from its latest inputs
             from_stage: run this instance and all that is made from it
             to_stage: run this instance and all that it is made from
@@ -213,7 +223,6 @@ def make_pipeline(form: type[Any] = RECIPE, names: Sequence[str] = ()) -> Pipeli
             inputs: artifacts to use instead of running their instances
             promote: an alias, such as prod, that everything made here is given at the end, if all
                 of it is sound and no worse than what the alias means now
-            recipe: every knob of every instance
             store: the artifact store: a folder, or s3://bucket/prefix
         """
         before = earlier_run()
@@ -222,14 +231,7 @@ def make_pipeline(form: type[Any] = RECIPE, names: Sequence[str] = ()) -> Pipeli
                 message=f"skipped: {before.name}, begun earlier, still goes on"
             )
             return cast("list[StageResult]", skipped)  # Prefect takes it as the state of this run
-        given = {name: of for name, of in dict(inputs or {}).items() if of}
-        selection = Selection(
-            only=tuple(only.split()),
-            from_=tuple(from_stage.split()),
-            to=tuple(to_stage.split()),
-            force=tuple(force),
-            inputs=given,
-        )
+        selection = _selection(only, from_stage, to_stage, force, inputs)
         return _carry_out(PipelineRun(recipe, Store(store), selection), recipe, promote)
 
     types = _types(form, names)
@@ -242,9 +244,27 @@ def make_pipeline(form: type[Any] = RECIPE, names: Sequence[str] = ()) -> Pipeli
         return_annotation=list[StageResult],
     )
     made: Pipeline = flow(
-        name="pipeline", flow_run_name="{recipe.name}", on_cancellation=[cancel_children]
+        name="pipeline", flow_run_name=_run_name, on_cancellation=[cancel_children]
     )(pipeline)
     return made
+
+
+def _selection(
+    only: str, from_stage: str, to_stage: str, force: Sequence[str], inputs: Any
+) -> Selection:
+    return Selection(
+        only=tuple(only.split()),
+        from_=tuple(from_stage.split()),
+        to=tuple(to_stage.split()),
+        force=tuple(force),
+        inputs={name: of for name, of in dict(inputs or {}).items() if of},
+    )
+
+
+def _run_name() -> str:
+    asked = flow_run.parameters
+    chosen = ("only", "from_stage", "to_stage", "force", "inputs")
+    return pipeline_name(asked["recipe"].name, _selection(*(asked[name] for name in chosen)))
 
 
 def _types(form: type[Any], names: Sequence[str]) -> dict[str, Any]:
@@ -253,13 +273,13 @@ def _types(form: type[Any], names: Sequence[str]) -> dict[str, Any]:
     known: Any = Literal[tuple(names)] if names else str
     given: Any = _instead_model(names) if names else dict[str, str]
     return {
+        "recipe": form,
         "only": one,
         "from_stage": one,
         "to_stage": one,
         "force": tuple[known, ...],
         "inputs": given,
         "promote": str,
-        "recipe": form,
         "store": str,
     }
 

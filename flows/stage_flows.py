@@ -8,6 +8,7 @@ from typing import Any
 from prefect import Flow, flow
 
 from flows.parameters import INPUTS, RunOptions, StageInputs, StageResult
+from flows.run_names import stage_name
 from flows.stage_run import run_stage
 from flows.stages import STAGES
 from tasks.config import Config
@@ -17,7 +18,7 @@ from tasks.stage import Stage
 def make_flow(stage: Stage) -> Flow[Any, StageResult]:
     """Make a stage's flow. Prefect reads its form from the signature that it is given."""
 
-    def run(*, options: RunOptions, inputs: StageInputs, config: Config) -> StageResult:
+    def run(*, config: Config, inputs: StageInputs, options: RunOptions) -> StageResult:
         return run_stage(stage, config, inputs, options)
 
     def parameter(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> Any:
@@ -29,28 +30,21 @@ def make_flow(stage: Stage) -> Flow[Any, StageResult]:
     run.__name__ = run.__qualname__ = stage.name
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
-            parameter("options", RunOptions),
-            parameter("inputs", form, form()),
             parameter("config", stage.config),
+            parameter("inputs", form, form()),
+            parameter("options", RunOptions),
         ],
         return_annotation=StageResult,
     )
-    run.__annotations__ = {"options": RunOptions, "inputs": form, "config": stage.config}
+    run.__annotations__ = {"config": stage.config, "inputs": form, "options": RunOptions}
     run.__doc__ = (
         f"{stage.says[0].upper()}{stage.says[1:]}.\n\nArgs:\n"
-        "    options: where it runs, and whether it is built again\n"
-        "    inputs: the artifacts that it is made from\n"
         "    config: the stage's knobs, as the recipe sets them\n"
+        "    inputs: the artifacts that it is made from\n"
+        "    options: where it runs, and whether it is built again\n"
     )
-    made: Flow[Any, StageResult] = flow(name=stage.name, flow_run_name=_run_name)(run)
+    made: Flow[Any, StageResult] = flow(name=stage.name, flow_run_name=stage_name)(run)
     return made
-
-
-def _run_name() -> str:
-    from prefect.runtime import flow_run
-
-    options, stage = flow_run.parameters["options"], flow_run.flow_name
-    return f"{options.instance or stage} for {options.recipe}"
 
 
 FLOWS: dict[str, Flow[Any, StageResult]] = {s.name: make_flow(s) for s in STAGES.values()}

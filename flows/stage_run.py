@@ -18,7 +18,7 @@ from flows.parameters import RunOptions, StageInputs, StageResult, whole_referen
 from flows.plan import Decision, Target, decide, last_made
 from flows.prefect_progress import PrefectReporter
 from flows.resources import MemoryPeak, folder_bytes
-from flows.run_page import publish_page
+from flows.run_page import log_made, publish_page
 from flows.runners import Threads, submitting_to
 from flows.stages import open_artifact
 from flows.stopping import StoppableReporter, StopRequest, stopping_tasks
@@ -140,7 +140,9 @@ class StageRun:
     def _conclude(self, manifest: Manifest, reason: str, *, reused: bool) -> StageResult:
         """Show the artifact on the run's page and hand it on."""
         self._publish(manifest, "reused" if reused else "built", reason)
-        return self._result(manifest, reason, reused=reused)
+        result = self._result(manifest, reason, reused=reused)
+        log_made(self._store, result)
+        return result
 
     def _publish(self, manifest: Manifest, action: str, reason: str) -> None:
         prompts = self._options.prompts

@@ -122,10 +122,11 @@ def _headline(manifest: Manifest) -> str:
 def _counts(manifest: Manifest) -> str:
     stage = STAGES.get(manifest.stage)
     word = "of" if stage and stage.selects else "from"
-    return f"{type_of(manifest).amount(manifest)} {word} {_rows_in(manifest)}"
+    return f"{type_of(manifest).amount(manifest)} {word} {rows_in(manifest)}"
 
 
-def _rows_in(manifest: Manifest) -> str:
+def rows_in(manifest: Manifest) -> str:
+    """Count what went in, in the stage's unit."""
     stage = STAGES.get(manifest.stage)
     return f"{manifest.rows_in:,} {stage.unit_in if stage else 'rows'}"
 
@@ -169,7 +170,7 @@ def count_rows(manifest: Manifest) -> list[dict[str, Any]]:
     stage = STAGES.get(manifest.stage)
     whole = manifest.rows_in if stage and stage.selects else 0
     amount, _, unit = type_of(manifest).amount(manifest).partition(" ")
-    asked, _, unit_in = _rows_in(manifest).partition(" ")
+    asked, _, unit_in = rows_in(manifest).partition(" ")
     rows = [
         {"what": f"in: {unit_in}", "rows": asked, "share": ""},
         {"what": f"out: {unit}", "rows": amount, "share": _share(manifest.rows_out, whole)},
@@ -228,7 +229,7 @@ def _files(artifact: Artifact) -> str:
 def _facts(manifest: Manifest) -> dict[str, str]:
     run, commit = manifest.run, manifest.code.git_commit
     facts = {
-        "rows in": _rows_in(manifest),
+        "rows in": rows_in(manifest),
         "rows out": type_of(manifest).amount(manifest),
         "size": size(manifest.num_bytes),
         "time to build": f"{manifest.seconds:.1f} s",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -10,11 +11,13 @@ from prefect.artifacts import MarkdownArtifact, TableArtifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import flow_run
 
 from flows.parameters import StageResult
 from flows.promotion import Promoted
 from flows.render import size
+from flows.run_page.log import log
 from flows.run_page.page import at_no_risk, commands, drops, or_why_not, run_link
 from flows.stages import STAGES, open_artifact, type_of
 from storage.manifest import Manifest
@@ -24,6 +27,12 @@ from tasks.stage import Stage
 
 Made = Sequence[tuple[StageResult, Manifest]]
 """What instances ended with, and its manifest."""
+
+
+_WHERE = (
+    "Artifacts tab: what to do next, scores and tables. Subflow Runs tab: the stages' own runs, "
+    "each with its page among its artifacts."
+)
 
 
 def publish_summary(
@@ -47,6 +56,7 @@ def publish_summary(
         if made:
             rows = [_row(result, manifest) for result, manifest in made]
             TableArtifact(key="stages", description=_headline(made, None), table=rows).create()
+        log(f"{says}\n  {_WHERE}", logging.ERROR if failure else logging.INFO)
 
 
 def _headline(made: Made, failure: Exception | None) -> str:
@@ -77,7 +87,7 @@ def _page(
 def _stage_runs() -> dict[str, FlowRun]:
     """Find the runs that this pipeline's run has started, by instance; none if nobody says.
 
-    Known by their names (`INSTANCE for RECIPE`), which spares a question for each run's flow.
+    Known by what they were asked: a name can be changed in the UI.
     """
     found: dict[str, FlowRun] = {}
     mine = flow_run.get_id()
@@ -86,8 +96,9 @@ def _stage_runs() -> dict[str, FlowRun]:
     with at_no_risk("the links to the stages' runs"):
         parent = FlowRunFilterParentFlowRunId(any_=[UUID(mine)])
         asked = FlowRunFilter(parent_flow_run_id=parent)
-        for run in get_client(sync_client=True).read_flow_runs(flow_run_filter=asked):
-            found[run.name.partition(" ")[0]] = run
+        oldest = FlowRunSort.EXPECTED_START_TIME_ASC  # after a retry the newest run counts
+        for run in get_client(sync_client=True).read_flow_runs(flow_run_filter=asked, sort=oldest):
+            found[run.parameters["options"]["instance"]] = run
     return found
 
 

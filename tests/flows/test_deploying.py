@@ -20,7 +20,7 @@ from flows.stages import STAGES
 from tests.conftest import ROOT
 from tests.flows.test_recipe import CRAWL
 
-ORDER = ["only", "from_stage", "to_stage", "force", "inputs", "promote", "recipe", "store"]
+ORDER = ["recipe", "only", "from_stage", "to_stage", "force", "inputs", "promote", "store"]
 FURTHER = {
     "words-2": {"stage": "tokenizer", "vocab_size": 400},
     "pages-2": {"stage": "shard", "inputs": {"tokenizer": "words-2"}},

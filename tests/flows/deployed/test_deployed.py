@@ -80,7 +80,7 @@ def test_overlapping_schedules_stand_back(nightly: list[dict[str, Any]]) -> None
     skipped = [run for run in nightly if run["state"]["type"] == "CANCELLED"]
     assert skipped
     for run in skipped:
-        assert run["state"]["message"].startswith("skipped: tiny, begun earlier")
+        assert run["state"]["message"].startswith("skipped: tiny: all (schedule), begun earlier")
 
 
 def test_one_stage_again(prefect: PrefectSite, store: Store) -> None:
@@ -148,7 +148,7 @@ def test_the_run_form_has_the_knobs_of_the_recipe(prefect: PrefectSite, recipe_p
     assert found["nightly"]["parameters"]["recipe"]["crawl"]["max_age_h"] == 20
     form = found["manual"]["parameter_openapi_schema"]
     order = sorted(form["properties"], key=lambda name: form["properties"][name]["position"])
-    asked = ["only", "from_stage", "to_stage", "force", "inputs", "promote", "recipe", "store"]
+    asked = ["recipe", "only", "from_stage", "to_stage", "force", "inputs", "promote", "store"]
     assert order == asked
     assert all(form["properties"][name]["description"] for name in order)
     for one in ("only", "from_stage", "to_stage"):

@@ -51,8 +51,8 @@ def river(store: Store, action: str) -> tuple[dict[str, str], float]:
     took: list[float] = []
 
     def stage_run(name: str) -> StageResult:
-        @flow(name=name, flow_run_name=f"{name} for tiny")
-        def stage() -> None:
+        @flow(name=name)
+        def stage(options: dict[str, str]) -> None:
             runs[name] = str(flow_run.get_id())
             began = time.monotonic()
             publish_page(
@@ -60,7 +60,7 @@ def river(store: Store, action: str) -> tuple[dict[str, str], float]:
             )
             took.append(time.monotonic() - began)
 
-        stage()
+        stage({"instance": name})
         return result(store.resolve(name), reused=action == "reused")
 
     @flow(name="pipeline", flow_run_name="tiny")
