@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
@@ -23,7 +24,8 @@ def stage_name() -> str:
     """Name the stage's run in hand: `clean for mine`, and alone also what was chosen, and how."""
     stage, options = flow_run.flow_name, flow_run.parameters["options"]
     called = in_pipeline(stage, options)
-    if flow_run.parent_flow_run_id is not None:
+    run = _run()
+    if run is not None and run.parent_task_run_id is not None:
         return called
     inputs = flow_run.parameters["inputs"]
     usual = INPUTS[stage]().sources()
@@ -38,13 +40,17 @@ def in_pipeline(stage: str, options: RunOptions) -> str:
     return f"{options.instance or stage} for {options.recipe}"
 
 
+def _run() -> FlowRun | None:
+    context = FlowRunContext.get()
+    return None if context is None else context.flow_run
+
+
 def _trigger() -> str:
     """Say what began the run in hand.
 
     By its parameters: what the UI writes into the first state of a custom run is the user's.
     """
-    context = FlowRunContext.get()
-    run = None if context is None else context.flow_run
+    run = _run()
     if run is None or run.deployment_id is None:
         return "command line"
     if run.auto_scheduled:

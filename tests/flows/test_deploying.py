@@ -86,8 +86,8 @@ def test_the_form_of_a_pipeline(path: Path) -> None:
 def test_the_form_of_a_stage(name: str) -> None:
     stage, flow = STAGES[name], FLOWS[name]
     schema = parameter_schema(flow)
-    assert list(schema.properties) == ["options", "inputs", "config"]
-    assert schema.required == ["options", "config"]
+    assert list(schema.properties) == ["config", "inputs", "options"]
+    assert schema.required == ["config", "options"]
     assert {p.name for p in stage.ports if not p.names} == set(INPUTS[name].model_fields)
     assert stage.config.__name__ in schema.definitions
     assert flow.name == flow.fn.__name__ == name

@@ -15,6 +15,7 @@ from selenium.common.exceptions import (
     StaleElementReferenceException,
 )
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -54,6 +55,29 @@ class Browser:
             return bool(shown) and not until
 
         self._wait.until(clicked, f"nothing to click says {text!r}, or no {until!r}")
+
+    def choose(self, item: str) -> None:
+        """Choose an item of the page's own menu, the three dots."""
+        path = "//button[@aria-haspopup='menu']"
+
+        def opened(driver: webdriver.Chrome) -> bool:
+            if driver.find_elements(By.XPATH, "//*[@role='menu']"):
+                return True
+            dots = [e for e in driver.find_elements(By.XPATH, path) if e.is_displayed()]
+            if dots:
+                dots[-1].click()
+            return False
+
+        self._wait.until(opened, "no menu opens")
+        self.click(item, within="menu")
+
+    def fill(self, says: str, value: str) -> None:
+        """Write a value into the field of a form that a description says this of."""
+        path = f"//*[contains(text(), '{says}')]/following::input[1]"
+        field = self._wait.until(lambda driver: driver.find_element(By.XPATH, path))
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(value)
+        self._wait.until(lambda _: field.get_attribute("value") == value)
 
     def shows(self, *texts: str) -> str:
         """Wait until the page shows all of these; returns its text."""
