@@ -15,7 +15,6 @@ from tests.flows.run_page.conftest import RUN, Shown
 from tests.flows.run_page.test_run_summary import result
 from tests.flows.sealed import seal
 
-
 Lines = list[tuple[int, str]]
 
 
