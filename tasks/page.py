@@ -50,12 +50,12 @@ class Section:
     pictures: tuple[Picture, ...] = ()
 
 
-def data_url(png: bytes) -> str:
-    """Give a PNG as the address of an image.
+def data_url(image: bytes, kind: str = "image/png") -> str:
+    """Give a picture as the address of an image.
 
     The server keeps no files, and the UI must show the picture to whoever reads it.
     """
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+    return f"data:{kind};base64," + base64.b64encode(image).decode()
 
 
 def new_figure(

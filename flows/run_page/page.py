@@ -1,7 +1,7 @@
 """The page of one stage's run: what it ended with, why, and where that came from.
 
 What is shown of an artifact is asked of its type and its stage; one of which nothing is known here
-has a page, too. The UI draws ```mermaid blocks, links included.
+has a page, too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from prefect.artifacts import ImageArtifact, MarkdownArtifact, TableArtifact
 
 from flows.render import HOST_COLUMNS, host_rows, size
+from flows.run_page.drawing import graph_url
 from flows.stages import STAGES, open_artifact, type_of
 from storage.lineage import Node, ancestors
 from storage.manifest import Manifest
@@ -296,18 +297,11 @@ def lineage(store: Store, manifest: Manifest) -> str:
 
 
 def _lineage_picture(found: Ancestry, here: Manifest) -> str:
-    names = {label: f"n{index}" for index, label in enumerate(found)}
-    lines = ["flowchart TB"]
-    for label, manifest in found.items():
-        name, _, version = label.partition("@")
-        lines.append(f'  {names[label]}["{name}<br/>{version[:15]}"]')
-        for reference in manifest.inputs.values() if manifest else ():
-            lines.append(f"  {names[reference.label]} --> {names[label]}")
-        if manifest and manifest.run.flow_run_id:
-            lines.append(f'  click {names[label]} href "{run_path(manifest.run.flow_run_id)}"')
-    lines.append(f"  style {names[here.label]} stroke:#2563eb,stroke-width:3px")
-    body = "\n".join(lines)
-    return f"```mermaid\n{body}\n```"
+    nodes = {
+        label: [of.label for of in manifest.inputs.values()] if manifest else []
+        for label, manifest in found.items()
+    }
+    return f"![the artifacts as a graph, the earliest first]({graph_url(nodes, here.label)})"
 
 
 def _lineage_table(found: Ancestry) -> str:

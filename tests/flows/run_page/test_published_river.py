@@ -91,7 +91,7 @@ def test_every_stage_shows_its_page(store: Store) -> None:
         assert {"table", "markdown"} <= {one.type for one in kept[name].values()}
         assert {name, f"{name}-rows"} <= set(kept[name]), kept[name]
         page = kept[name][name].data
-        assert page.startswith(f"## {name}: built") and "```mermaid" in page
+        assert page.startswith(f"## {name}: built") and "(data:image/svg+xml;base64," in page
         assert "could not be made" not in page, page
     picture = kept["pretrain"]["pretrain-loss"]
     assert picture.type == "image"
