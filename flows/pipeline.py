@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, cast
 
 from prefect import Flow, flow
-from prefect.runtime import deployment, flow_run
+from prefect.runtime import deployment
 from prefect.states import Cancelled
 from pydantic import Field, create_model
 
@@ -231,7 +231,7 @@ def make_pipeline(form: type[Any] = RECIPE, names: Sequence[str] = ()) -> Pipeli
                 message=f"skipped: {before.name}, begun earlier, still goes on"
             )
             return cast("list[StageResult]", skipped)  # Prefect takes it as the state of this run
-        selection = _selection(only, from_stage, to_stage, force, inputs)
+        selection = _chosen(only, from_stage, to_stage, force, inputs)
         return _carry_out(PipelineRun(recipe, Store(store), selection), recipe, promote)
 
     types = _types(form, names)
@@ -244,13 +244,15 @@ def make_pipeline(form: type[Any] = RECIPE, names: Sequence[str] = ()) -> Pipeli
         return_annotation=list[StageResult],
     )
     made: Pipeline = flow(
-        name="pipeline", flow_run_name=_run_name, on_cancellation=[cancel_children]
+        name="pipeline",
+        flow_run_name=lambda: pipeline_name(lambda asked: _chosen(**asked)),
+        on_cancellation=[cancel_children],
     )(pipeline)
     return made
 
 
-def _selection(
-    only: str, from_stage: str, to_stage: str, force: Sequence[str], inputs: Any
+def _chosen(
+    only: str, from_stage: str, to_stage: str, force: Sequence[str], inputs: Any, **_: Any
 ) -> Selection:
     return Selection(
         only=tuple(only.split()),
@@ -259,12 +261,6 @@ def _selection(
         force=tuple(force),
         inputs={name: of for name, of in dict(inputs or {}).items() if of},
     )
-
-
-def _run_name() -> str:
-    asked = flow_run.parameters
-    chosen = ("only", "from_stage", "to_stage", "force", "inputs")
-    return pipeline_name(asked["recipe"].name, _selection(*(asked[name] for name in chosen)))
 
 
 def _types(form: type[Any], names: Sequence[str]) -> dict[str, Any]:

@@ -11,57 +11,67 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
-from flows.parameters import INPUTS, RunOptions
-from flows.plan import Selection
-from flows.run_names import pipeline_name, stage_name
+from flows.pipeline import pipeline
 from flows.stage_flows import FLOWS
 
-USUAL = {"recipe": {"dedup": {"threshold": 0.8}}}
+USUAL: dict[str, Any] = {"recipe": {"name": "mine", "workers": 2}, "store": "somewhere"}
 
 
-def context(asked: dict[str, Any], stage: str = "dedup", **says: Any) -> FlowRunContext:
-    run = FlowRun(flow_id=uuid4(), **says)
-    return FlowRunContext.model_construct(flow=FLOWS[stage], flow_run=run, parameters=asked)
+def context(flow: Any, asked: dict[str, Any], **begun: Any) -> FlowRunContext:
+    """A run in hand that was asked this, as Prefect makes its context."""
+    parameters = flow.validate_parameters(asked)
+    run = FlowRun(flow_id=uuid4(), **begun)
+    return FlowRunContext.model_construct(flow=flow, flow_run=run, parameters=parameters)
+
+
+def name_of(flow: Any) -> str:
+    found: str = flow.flow_run_name()
+    return found
 
 
 @pytest.mark.parametrize(
-    ("selection", "says"),
+    ("chosen", "says"),
     [
-        (Selection(), "all"),
-        (Selection(force=("crawl", "dedup")), "all, force crawl dedup"),
-        (Selection(only=("dedup",), inputs={"clean": "@prod"}), "only dedup, clean=@prod"),
-        (Selection(from_=("clean",), to=("shard",)), "from clean, to shard"),
+        ({}, "all"),
+        ({"force": ["crawl", "dedup"]}, "all, force crawl dedup"),
+        ({"only": "dedup", "inputs": {"clean": "@prod", "crawl": ""}}, "only dedup, clean=@prod"),
+        ({"from_stage": "clean", "to_stage": "shard"}, "from clean, to shard"),
     ],
 )
-def test_a_pipeline_says_what_was_chosen(selection: Selection, says: str) -> None:
-    assert pipeline_name("mine", selection) == f"mine: {says} (command line)"
+def test_a_pipeline_says_what_was_chosen(chosen: dict[str, Any], says: str) -> None:
+    with context(pipeline, USUAL | chosen):
+        assert name_of(pipeline) == f"mine: {says} (command line)"
+
+
+FILLED_FORM = {"only": "", "force": [], "inputs": {"clean": ""}, "promote": ""}
 
 
 @pytest.mark.parametrize(
-    ("begun", "says"),
+    ("changed", "begun", "says"),
     [
-        ({}, "command line"),
-        ({"deployment_id": uuid4(), "auto_scheduled": True}, "schedule"),
-        ({"deployment_id": uuid4(), "parameters": USUAL}, "quick run"),
-        ({"deployment_id": uuid4(), "parameters": {**USUAL, "only": "dedup"}}, "custom run"),
+        ({}, {"deployment_id": uuid4(), "auto_scheduled": True}, "schedule"),
+        ({}, {"deployment_id": uuid4()}, "quick run"),
+        (FILLED_FORM, {"deployment_id": uuid4()}, "quick run"),
+        ({"promote": "prod"}, {"deployment_id": uuid4()}, "custom run"),
+        ({"recipe": {"name": "mine", "workers": 3}}, {"deployment_id": uuid4()}, "custom run"),
     ],
 )
 def test_a_run_says_what_began_it(
-    begun: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+    changed: dict[str, Any], begun: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = SimpleNamespace(read_deployment=lambda _: SimpleNamespace(parameters=USUAL))
     monkeypatch.setattr("flows.run_names.get_client", lambda **_: nullcontext(asked))
-    with context({}, **begun):
-        assert pipeline_name("mine", Selection()) == f"mine: all ({says})"
+    with context(pipeline, USUAL | changed, **begun):
+        assert name_of(pipeline) == f"mine: all ({says})"
 
 
 def test_a_stage_alone_says_what_was_chosen_and_one_in_a_pipeline_does_not() -> None:
-    options = RunOptions(store="store", recipe="mine", instance="strict", force=True)
-    asked = {"options": options, "inputs": INPUTS["dedup"].model_validate({"documents": "@prod"})}
-    with context(asked):
-        assert stage_name() == "strict for mine, force, documents=@prod (command line)"
-    with context(asked, parent_task_run_id=uuid4()):
-        assert stage_name() == "strict for mine"
-    plain = {"options": RunOptions(store="s", recipe="mine"), "inputs": INPUTS["dedup"]()}
-    with context(plain):
-        assert stage_name() == "dedup for mine (command line)"
+    dedup = FLOWS["dedup"]
+    options = {"store": "somewhere", "recipe": "mine", "instance": "strict", "force": True}
+    asked = {"config": {}, "options": options, "inputs": {"documents": "@prod"}}
+    with context(dedup, asked):
+        assert name_of(dedup) == "strict for mine, force, documents=@prod (command line)"
+    with context(dedup, asked, parent_task_run_id=uuid4()):
+        assert name_of(dedup) == "strict for mine"
+    with context(dedup, {"config": {}, "options": {"store": "somewhere", "recipe": "mine"}}):
+        assert name_of(dedup) == "dedup for mine (command line)"
