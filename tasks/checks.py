@@ -107,7 +107,8 @@ class Check(Config):
         if not self.bounds:
             raise ValueError("a check without a bound; expected min, max, max_rise or max_fall")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min:g} is above max {self.max:g}; expected a value to pass")
+            found = f"min {self.min:g} is above max {self.max:g}"
+            raise ValueError(f"{found}; expected bounds that a value can pass")
         if self.about[self.measure].compares and {"max_rise", "max_fall"} & set(self.bounds):
             raise ValueError(
                 f"`{self.measure}` is itself a comparison with the last version; expected min "
