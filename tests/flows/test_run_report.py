@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from flows.ending import Ending
 from flows.recipe import RECIPE
 from flows.run_report import print_report
 from storage.manifest import Manifest
@@ -49,7 +50,7 @@ def report(root: Path, made: Sequence[Manifest], prompts: Sequence[str] = PROMPT
     stream = io.StringIO()
     recipe = RECIPE.model_validate({"name": "tiny", "prompts": prompts})
     results = [result(manifest) for manifest in made]
-    print_report(Console(file=stream, width=160), recipe, Store(root), results)
+    print_report(Console(file=stream, width=160), recipe, Store(root), Ending(results))
     return stream.getvalue().splitlines()
 
 
