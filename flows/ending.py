@@ -90,25 +90,20 @@ def next_commands(store: Store, ending: Ending, promoted: Collection[str] = ()) 
     `promoted` are the labels of what an alias means already.
     """
     made = [open_artifact(store, store.manifest(one.name, one.version)) for one in ending.made]
-    if ending.failed:
-        gated = (n for n, error in ending.failed.items() if isinstance(error, GateFailed))
-        return [*(f"phusa show {n}" for n in gated), *_each(made, look_at_drops)]
     models = [one for one in made if one.type.form == "model"]
-    if models:
-        return _each(models, lambda model: _use(model, promoted))
-    return [f"phusa show {made[-1].label}", *_each(made, look_at_drops)] if made else []
-
-
-def _each(artifacts: Sequence[Artifact], say: Any) -> list[str]:
-    return list(dict.fromkeys(line for one in artifacts for line in say(one)))
-
-
-def _use(model: Artifact, promoted: Collection[str]) -> Iterator[str]:
-    label = model.label
-    yield f'phusa sample {label} "{"QUESTION" if model.type.chats else "PROMPT"}"'
-    if label not in promoted:
-        yield f"phusa promote {label} prod"
-    yield f"phusa export {label} ./{model.manifest.name}"
+    lines = [f"phusa show {n}" for n, e in ending.failed.items() if isinstance(e, GateFailed)]
+    if not (models or ending.failed):
+        lines += [f"phusa show {one.label}" for one in made[-1:]]
+    if ending.failed or not models:
+        lines += [line for one in made for line in look_at_drops(one)]
+    for model in models:
+        asked = "QUESTION" if model.type.chats else "PROMPT"
+        lines.append(f'phusa sample {model.label} "{asked}"')
+        if not ending.failed:
+            new = model.label not in promoted
+            lines += [f"phusa promote {model.label} prod"] if new else []
+            lines.append(f"phusa export {model.label} ./{model.manifest.name}")
+    return list(dict.fromkeys(lines))
 
 
 def look_at_drops(artifact: Artifact) -> Iterator[str]:

@@ -66,10 +66,10 @@ class PipelineRun:
         order = list(chosen.running)
         self.made.sort(key=lambda result: order.index(result.instance))
         for name in (n for n in order if n not in self._known and n not in self.failed):
-            lacking = [n for n in self.failed if n in chosen.graph.above([name])]
-            why = "the run was stopped" if self._is_stopped() else f"{', '.join(lacking)} failed"
-            self.not_run[name] = f"not run: {why}"
-            note(f"{name}: {self.not_run[name]}")
+            lacking = ", ".join(n for n in self.failed if n in chosen.graph.above([name]))
+            self.not_run[name] = "stopped" if self._is_stopped() else f"{lacking} failed"
+        if self.not_run:
+            note(f"not run, for what they are made from failed: {', '.join(self.not_run)}")
         errors = list(self.failed.values())
         if len(errors) > 1 and not self._is_stopped():
             raise BranchesFailed(

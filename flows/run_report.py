@@ -38,14 +38,16 @@ def print_report(
     rows = ending.rows(store)
     if rows:
         console.print(_stages(ending, rows))
-        say(console, _unmade(ending))
+        for name, error in ending.failed.items():  # in a line: the whole error comes last of all
+            first = (str(error).splitlines() or [""])[0]
+            say(console, [f"{name}: {type(error).__name__}: {first}"])
         say(console, _dropped(rows))
     lines = next_commands(store, ending)
     if lines:
         console.print("\nwhat to do next", style="italic")
         exported = [] if store.address == Store(".phusa").address else [export(store.address)]
         say(console, [f"  {line}" for line in (*exported, *lines)])
-    if ending.failed:
+    if ending.failed and not ending.is_stopped:
         say(console, [f"\n{GO_ON}"])
     if as_json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -68,16 +70,9 @@ def _stages(ending: Ending, rows: Sequence[dict[str, Any]]) -> Table:
         )
     for name in ending.failed:
         table.add_row(name, *[""] * 6, "[red]stopped[/]" if ending.is_stopped else "[red]failed[/]")
-    for name in ending.not_run:
-        table.add_row(name, *[""] * 6, "[dim]not run[/]")
+    for name, why in ending.not_run.items():
+        table.add_row(name, *[""] * 6, f"[dim]not run: {why}[/]")
     return table
-
-
-def _unmade(ending: Ending) -> Iterator[str]:
-    """Say why instances were not made, each in a line: the whole error comes last of all."""
-    for name, error in ending.failed.items():
-        yield f"{name}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-    yield from (f"{name}: {why}" for name, why in ending.not_run.items())
 
 
 def _dropped(rows: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -108,7 +108,8 @@ def _stages(made: Made, runs: dict[str, FlowRun], ending: Ending) -> str:
         link = run_link(result.instance, str(run.id) if run else manifest.run.flow_run_id)
         row = _row(result, manifest)
         rows.append((link, code(result.version[:15]), *(str(row[name]) for name in _SHOWN)))
-    unmade = {**dict.fromkeys(ending.failed, "failed"), **ending.not_run}
+    unmade = dict.fromkeys(ending.failed, "failed")
+    unmade |= {name: f"not run: {why}" for name, why in ending.not_run.items()}
     rows += [(escape(name), "", escape(why), *[""] * 5) for name, why in unmade.items()]
     return table(header, rows) if rows else ""
 
