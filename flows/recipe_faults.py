@@ -100,10 +100,8 @@ class _Spot:
             self.schema = {"$ref": tags[part]} if part in tags else next(fitting, here)
             return
         if part == "[key]":
-            self.schema = {
-                "type": "string",
-                "pattern": next(iter(self.around["patternProperties"])),
-            }
+            pattern = next(iter(self.around.get("patternProperties", {})), "")
+            self.schema = {"type": "string", "pattern": pattern}
             return
         self.around, self.place = here, (*self.place, part)
         if isinstance(part, int):
@@ -170,17 +168,14 @@ def _fault(spot: _Spot, details: ErrorDetails, prefix: str) -> Fault:
 
 def _untold(spot: _Spot, value: Any, where: str) -> Fault:
     """Tell of a mapping whose `kind` (or `stage`) is none that there is, or is not said."""
-    tag, mapping = spot.schema["discriminator"].values()
-    tag, kinds = (tag, mapping) if isinstance(tag, str) else (mapping, tag)
+    tag = spot.schema["discriminator"]["propertyName"]
+    kinds: Schema = spot.schema["discriminator"]["mapping"]
     where, expected = f"{where}.{tag}", _one_of(sorted(kinds))
     if tag in value:
         remedy = suggestion(str(value[tag]), kinds, spot.about)
         return Fault(where, _short(value[tag]), expected, remedy, "unknown_kind")
-    likely = [
-        name
-        for name, ref in kinds.items()
-        if value and value.keys() <= _resolved(spot.root, {"$ref": ref})["properties"].keys()
-    ]
+    knobs = {kind: _resolved(spot.root, {"$ref": ref}) for kind, ref in kinds.items()}
+    likely = [k for k, of in knobs.items() if value and value.keys() <= of["properties"].keys()]
     remedy = f"Add `{tag}: {likely[0] if len(likely) == 1 else '…'}`."
     return Fault(where, "nothing", expected, remedy, "missing")
 
