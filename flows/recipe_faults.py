@@ -245,6 +245,6 @@ def _bounds(schema: Schema) -> str:
 def _short(value: object) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except TypeError:
+    except (TypeError, ValueError):  # a date; a mapping in itself
         text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
