@@ -5,7 +5,9 @@ The recipe and the command are as they are typed; the answer is read as programs
 
 from __future__ import annotations
 
+import gc
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +114,7 @@ def changed(knobs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project with a store in it: a cleaning that is prod, and a model whose check failed."""
     check = CheckResult(
         measure="loss", value=1, last=None, bounds={}, severity="warn", passed=False, says="loss. x"
@@ -121,7 +123,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     seal(root, "clean", "20261121-030405-000-aaaa", {"a": b"x"})
     seal(root, "pretrain", "20261121-030405-000-bbbb", {"a": b"x"}, checks=(check,))
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    gc.enable()  # `phusa artifacts` ends with its process, and leaves it off
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.says)
