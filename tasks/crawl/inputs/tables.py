@@ -11,7 +11,7 @@ import io
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -43,6 +43,7 @@ _BATCH_ROWS = 64
 _BUFFER_BYTES = 1 << 14  # what is lost before the place where a file is torn
 _PACKINGS = {".gz": "gzip", ".zst": "zstd"}
 _DAMAGE = (pa.ArrowException, OSError, EOFError)
+_LONGEST_ROW = 64 << 20  # bytes; only looked at
 _UNDATED = datetime.fromtimestamp(0, UTC)
 _LOCAL = "a dataset on this machine"
 _DOWNLOAD = "Download it first: `hf download --repo-type dataset NAME --local-dir FOLDER`."
@@ -146,6 +147,18 @@ def _opened(path: Path, packing: str | None) -> IO[bytes]:
     )
 
 
+def first_row(path: Path) -> Row:
+    """Read the first row of a table; empty if it has none, or is damaged there."""
+    with suppress(*_DAMAGE, ValueError, RecursionError):
+        if path.name.lower().endswith(".parquet"):
+            with pq.ParquetFile(path) as table:
+                return next((b.to_pylist()[0] for b in table.iter_batches(1)), {})
+        with _opened(path, _PACKINGS.get(path.suffix.lower())) as lines:
+            row = json.loads(lines.readline(_LONGEST_ROW))
+            return row if isinstance(row, dict) else {}
+    return {}
+
+
 def _json_row(line: bytes, number: int, reader: _RowReader) -> Found:
     try:
         row = json.loads(line)
@@ -163,14 +176,18 @@ def check_local(source: DatasetSource) -> None:
     folder = Path(source.path).expanduser()
     if not folder.exists() and source.path not in FORMATS:
         found = f"{source.path}: no folder here, and no format"
-        raise RequestError(Fault("crawl.source.path", found, _LOCAL, _DOWNLOAD))
+        raise RequestError(Fault("crawl.source.path", found, _LOCAL, _DOWNLOAD, "missing_folder"))
     if source.path in FORMATS and not folder.exists() and not source.data_files:
         remedy = f"Name the files that are {source.path}."
-        raise RequestError(Fault("crawl.source.data_files", "nothing", "files or globs", remedy))
+        raise RequestError(
+            Fault("crawl.source.data_files", "nothing", "files or globs", remedy, "missing_file")
+        )
     remote = [one for one in (*source.data_files, *_card_files(folder)) if "://" in one]
     if remote:
         found = ", ".join(remote[:5])
-        raise RequestError(Fault("crawl.source.data_files", found, _LOCAL, _DOWNLOAD))
+        raise RequestError(
+            Fault("crawl.source.data_files", found, _LOCAL, _DOWNLOAD, "remote_data")
+        )
 
 
 def _card_files(folder: Path) -> Iterator[str]:

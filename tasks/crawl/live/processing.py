@@ -306,21 +306,25 @@ async def _fetch(source: WebSource, url: str) -> Capture | RejectedUrl:
     reader = Reader(source, Scope((url,), (), ()))
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         async with open_client(source) as client:
-            fetcher = Fetcher(client, source, db)
-            for hop in range(MAX_REDIRECTS + 1):
-                fetched = await fetcher.fetch(url)
-                if isinstance(fetched, RejectedUrl):
-                    return fetched
-                if fetched.response.status != 200:
-                    reading = redirect(url, fetched.response.header("location"))
-                    if not reading.links.pages:
-                        assert reading.reject is not None
-                        return reading.reject
-                    (url,) = reading.links.pages
-                    continue
-                # Of depth 1: at 0 a sitemap or feed would be read for its links.
-                reading = reader.read(Queued(seq=hop, url=url, depth=1), fetched)
-                found = reading.capture or reading.reject
-                assert found is not None, "a response of status 200 is one or the other"
-                return found
+            fetched = await landed(Fetcher(client, source, db), url)
+    if isinstance(fetched, RejectedUrl):
+        return fetched
+    # Of depth 1: at 0 a sitemap or feed would be read for its links.
+    reading = reader.read(Queued(seq=0, url=url, depth=1), fetched)
+    found = reading.capture or reading.reject
+    assert found is not None, "a response of status 200 is one or the other"
+    return found
+
+
+async def landed(fetcher: Fetcher, url: str) -> Fetched | RejectedUrl:
+    """Fetch what is at `url` or where it redirects to, or why there is nothing."""
+    for _ in range(MAX_REDIRECTS + 1):
+        fetched = await fetcher.fetch(url)
+        if isinstance(fetched, RejectedUrl) or fetched.response.status == 200:
+            return fetched
+        reading = redirect(url, fetched.response.header("location"))
+        if not reading.links.pages:
+            assert reading.reject is not None
+            return reading.reject
+        (url,) = reading.links.pages
     return RejectedUrl(url, "redirected", f"over {MAX_REDIRECTS} times in a row", "200")
