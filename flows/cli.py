@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -24,28 +26,38 @@ from storage.errors import PhusaError, RequestError
 
 app = typer.Typer(
     no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="markdown",
     add_completion=False,
     help="From a crawl of the web to a trained, fine-tuned, versioned language model.",
 )
-app.command()(init)
-app.command()(run)
-app.command("plan")(plan_)
-app.command()(artifacts)
-app.command()(show)
-app.command()(sample)
-app.command()(trace)
-app.add_typer(clean_app)
-app.add_typer(dedup_app)
-app.command()(diff)
-app.command()(verify)
-app.command()(promote)
-app.command()(rollback)
-app.command()(gc)
-app.command()(forget)
-app.command()(export)
-app.command()(up)
-app.command()(doctor)
+
+
+def _offer(panel: str, *commands: Callable[..., None] | typer.Typer) -> None:
+    """List commands in the help, in a panel of what they are for, under their functions' names."""
+    for command in commands:
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, rich_help_panel=panel)
+        else:
+            name = command.__name__.rstrip("_")
+            app.command(name, rich_help_panel=panel)(command)
+
+
+_offer("Make a model", init, plan_, run)
+_offer("Look at what there is", artifacts, show, sample, trace, diff, clean_app, dedup_app)
+_offer("Trust it and keep it", verify, promote, rollback, export, forget, gc)
+_offer("Operate", up, doctor)
+
+
+@app.callback()
+def _phusa(
+    version: Annotated[bool, typer.Option("--version", help="say which phusa this is")] = False,
+) -> None:
+    if version:
+        from flows.version import versions  # metadata of packages: only wanted here
+
+        print(versions())
+        raise typer.Exit
 
 
 def main() -> None:

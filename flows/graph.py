@@ -10,7 +10,6 @@ line.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -19,7 +18,7 @@ from pydantic import ValidationError
 
 from flows.recipe import FURTHER, Recipe
 from flows.stages import STAGES
-from storage.errors import Fault, RequestError
+from storage.errors import Fault, RequestError, suggestion
 from tasks.config import Config
 from tasks.stage import Port, Stage
 
@@ -85,11 +84,8 @@ class Graph:
             meant = {name for name in self.instances if fnmatchcase(name, pattern)}
             found |= meant
             if not meant:
-                faults.append(
-                    Fault(
-                        option, f"unknown instance `{pattern}`", *_one_of(pattern, self.instances)
-                    )
-                )
+                says = f"unknown instance `{pattern}`"
+                faults.append(Fault(option, says, *_one_of(pattern, self.instances)))
         return found, faults
 
 
@@ -103,11 +99,12 @@ def _reached(names: Iterable[str], step: Callable[[str], Iterable[str]]) -> set[
     return found
 
 
-def _one_of(found: str, known: Iterable[str]) -> tuple[str, str]:
+def _one_of(found: str, known: Iterable[str]) -> tuple[str, str, str]:
+    """What was expected where a name is not one of those known, the remedy, and the code."""
     names = list(known)
-    close = difflib.get_close_matches(found, names, n=1)
-    remedy = f"Did you mean `{close[0]}`?" if close else "Name an instance of the recipe."
-    return f"one of {', '.join(names) or 'none, for the recipe has no instance'}", remedy
+    remedy = suggestion(found, names, "Name an instance of the recipe.")
+    expected = f"one of {', '.join(names) or 'none, for the recipe has no instance'}"
+    return expected, remedy, "unknown_instance"
 
 
 def graph_of(recipe: Recipe) -> Graph:
@@ -115,7 +112,8 @@ def graph_of(recipe: Recipe) -> Graph:
     builder = _Builder(recipe)
     if not builder.found and not builder.faults:
         remedy = "Begin with `crawl: …`, as recipes/demo.yaml does."
-        raise RequestError(Fault(recipe.name, "no stage", f"one of {', '.join(STAGES)}", remedy))
+        expected = f"one of {', '.join(STAGES)}"
+        raise RequestError(Fault(recipe.name, "no stage", expected, remedy, "no_stage"))
     builder.connect()
     if builder.faults:
         raise RequestError(builder.faults)
@@ -136,7 +134,7 @@ class _Builder:
                 found = f"an instance of {stage.name} with the name of a stage"
                 remedy = "Give it another name, or set its knobs at the top of the recipe."
                 where = f"{FURTHER}.{name}"
-                self.faults.append(Fault(where, found, "a name of its own", remedy))
+                self.faults.append(Fault(where, found, "a name of its own", remedy, "taken_name"))
                 continue
             self.found[name] = instance
 
@@ -179,11 +177,12 @@ class _Builder:
             if port is None:
                 known = ", ".join(p.name for p in ports) or "none: it takes nothing"
                 found = f"a port that {instance.stage.name} does not have"
-                self.faults.append(Fault(where, found, f"one of {known}", "Mend its name."))
+                remedy = suggestion(name, (p.name for p in ports), "Mend its name.")
+                self.faults.append(Fault(where, found, f"one of {known}", remedy, "unknown_port"))
                 continue
             if port.how != "many" and len(sources) != 1:
                 found, expected = f"{len(sources)} of them", f"one {port.type.name}"
-                self.faults.append(Fault(where, found, expected, "Name one."))
+                self.faults.append(Fault(where, found, expected, "Name one.", "not_one_input"))
             for source in sources:
                 self._check_source(where, port, source)
 
@@ -196,15 +195,15 @@ class _Builder:
             if source not in self.found:
                 return
         if source not in self.found:
-            expected, remedy = _one_of(source, self.found)
-            self.faults.append(Fault(where, f"`{source}`, which is not there", expected, remedy))
+            says = f"`{source}`, which is not there"
+            self.faults.append(Fault(where, says, *_one_of(source, self.found)))
             return
         made = self.found[source].stage.output
         if not made.serves(port.type):
             able = [i.name for i in self.found.values() if i.stage.output.serves(port.type)]
             remedy = f"Name one that makes {port.type.name}: {', '.join(able) or 'none does yet'}."
             found = f"`{source}`, which makes {made.name}"
-            self.faults.append(Fault(where, found, port.type.name, remedy))
+            self.faults.append(Fault(where, found, port.type.name, remedy, "wrong_artifact"))
 
     def _check_cycles(self) -> None:
         done = set[str]()
@@ -215,7 +214,8 @@ class _Builder:
                 where = f"{self.found[name].where}.inputs"
                 remedy = "Let one of them take something else."
                 found = f"a cycle: {' ← '.join(circle)}"
-                self.faults.append(Fault(where, found, "nothing made from itself", remedy))
+                expected = "nothing made from itself"
+                self.faults.append(Fault(where, found, expected, remedy, "cycle"))
                 done.update(circle)
             elif name not in done:
                 for source in self.found[name].upstream:
@@ -248,10 +248,10 @@ class _Builder:
             found = f"nothing, where {' and '.join(nearest)} could be meant"
             expected = f"the name of one that makes {port.type.name}"
             remedy = f"Name it under {FURTHER}: inputs: {{{port.name}: {nearest[0]}}}."
-            self.faults.append(Fault(where, found, expected, remedy))
+            self.faults.append(Fault(where, found, expected, remedy, "ambiguous_input"))
         elif not self.faults:
             remedy = "Name an artifact: NAME@VERSION."
-            self.faults.append(Fault(where, "nothing", f"a {port.type.name}", remedy))
+            self.faults.append(Fault(where, "nothing", f"a {port.type.name}", remedy, "missing"))
         return None
 
     def _candidates(self, instance: Instance, port: Port) -> list[str]:
@@ -292,7 +292,7 @@ class _Builder:
                     expected = f"{port.type.name} made from the {port.made_with} given with it"
                     where = f"{instance.where}.inputs.{port.name}"
                     remedy = f"Name both under {FURTHER}, inputs, or leave {port.made_with} out."
-                    self.faults.append(Fault(where, found, expected, remedy))
+                    self.faults.append(Fault(where, found, expected, remedy, "made_apart"))
 
     def _usual(self, stage: Stage, port: Port) -> Stage | None:
         """The last stage before this one that makes what the port takes."""
@@ -331,7 +331,7 @@ class _Builder:
             needs = f"a `{stage.name}`, which {needed_by} needs"
             knobs = ", ".join(f"{stage.name}.{knob}" for knob in lacking)
             remedy = f"Add `{stage.name}: {{{lacking[0]}: …}}` ({knobs} has no default)."
-            fault = Fault(stage.name, "nothing", needs, remedy)
+            fault = Fault(stage.name, "nothing", needs, remedy, "missing")
             if fault not in self.faults:
                 self.faults.append(fault)
             return

@@ -34,7 +34,7 @@ def resolve(store: Store, port: Port, reference: str, recipe: str, where: str) -
     if not type_of(manifest).serves(port.type):
         found = f"{manifest.label}, which is {type_of(manifest).name}"
         remedy = f"`phusa artifacts` lists all; name one that is {port.type.name}."
-        raise RequestError(Fault(where, found, port.type.name, remedy))
+        raise RequestError(Fault(where, found, port.type.name, remedy, "wrong_artifact"))
     return manifest
 
 
@@ -70,13 +70,14 @@ def _named(
     if reference == recipe:
         remedy = f"Give each increment a name of its own: --set name=crawl-2 --set {where}=…"
         found, expected = f"{reference}, this recipe itself", "the name of an earlier recipe"
-        raise RequestError(Fault(where, found, expected, remedy))
+        raise RequestError(Fault(where, found, expected, remedy, "itself"))
     if "@" not in reference:
         return store.resolve(stage.name, reference)
     manifest = store.resolve(reference)
     if manifest.stage != stage.name:
         remedy = f"Name a {stage.name} artifact, or a recipe."
-        raise RequestError(Fault(where, reference, f"{stage.name}@VERSION", remedy))
+        expected = f"{stage.name}@VERSION"
+        raise RequestError(Fault(where, reference, expected, remedy, "wrong_artifact"))
     return manifest
 
 

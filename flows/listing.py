@@ -46,7 +46,7 @@ class Described:
 def list_artifacts(store: Store, name: str | None = None, *, gone: bool = False) -> list[Listed]:
     """List what there is of that name, or of all, by name, then oldest first.
 
-    Files are not looked at.
+    Files are not looked at. Raises UnknownArtifact if there never was one of that name.
     """
     register = store.aliases.read()
     found = list(_sealed(store, register, name))
@@ -55,6 +55,8 @@ def list_artifacts(store: Store, name: str | None = None, *, gone: bool = False)
     found += map(_in_quarantine, held)
     if gone:
         found += _gone(store, name)
+    if name is not None and not found and name not in store.names():
+        store.resolve(name)  # raises, with the name that may be meant
     return sorted(found, key=lambda one: (one.name, one.version))
 
 

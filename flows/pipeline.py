@@ -16,6 +16,7 @@ from prefect.runtime import deployment
 from prefect.states import Cancelled
 from pydantic import Field, create_model
 
+from flows.ending import Ending
 from flows.gpu_pool import build_on_gpu_worker, cancel_children
 from flows.graph import Instance, graph_of, is_artifact
 from flows.overlap import earlier_run
@@ -40,11 +41,13 @@ _TRAINING = threading.Lock()
 
 
 class PipelineRun:
-    """One run of a recipe: what was chosen, what was made so far, and what failed."""
+    """One run of a recipe: what was chosen, what was made so far, what failed, and what was not
+    run for that."""
 
     def __init__(self, recipe: Recipe, store: Store, selection: Selection) -> None:
         self.store, self.made = store, list[StageResult]()
         self.failed: dict[str, Exception] = {}
+        self.not_run: dict[str, str] = {}
         self._recipe, self._selection = recipe, selection
 
     def carry_out(self) -> None:
@@ -66,12 +69,12 @@ class PipelineRun:
             self._run_all(chosen, stop)
         order = list(chosen.running)
         self.made.sort(key=lambda result: order.index(result.instance))
-        skipped = [n for n in order if n not in self._known and n not in self.failed]
-        for name in skipped if self.failed else ():
-            lacks = [source for source in chosen.graph[name].upstream if source not in self._known]
-            log(f"{name}: blocked, not run: there is no {', no '.join(lacks)}", logging.WARNING)
-        if self.failed and skipped:
-            note(f"not run, for what they are made from failed: {', '.join(skipped)}")
+        for name in (n for n in order if n not in self._known and n not in self.failed):
+            lacking = ", ".join(n for n in self.failed if n in chosen.graph.above([name]))
+            self.not_run[name] = "stopped" if self._is_stopped() else f"{lacking} failed"
+            log(f"{name}: blocked, not run: {self.not_run[name]}", logging.WARNING)
+        if self.not_run:
+            note(f"not run, for what they are made from failed: {', '.join(self.not_run)}")
         errors = list(self.failed.values())
         if len(errors) > 1 and not self._is_stopped():
             raise BranchesFailed(
@@ -175,20 +178,14 @@ def is_deployed() -> bool:
     return deployment.id is not None
 
 
-def made_before(error: BaseException) -> list[StageResult]:
-    """Give what a pipeline had made before it ended with this error."""
-    found: list[StageResult] = getattr(error, "made_before", [])
-    return found
-
-
 def _carry_out(run: PipelineRun, recipe: Recipe, promote: str) -> list[StageResult]:
     """Run, promote, and put the summary on the run's page, whatever came of it."""
     try:
         run.carry_out()
         moved = promote_together(run.store, [result.label for result in run.made], promote)
     except Exception as error:
+        error.ending = Ending(run.made, run.failed, run.not_run)  # type: ignore[attr-defined]
         publish_summary(run.store, recipe.name, run.made, failure=error)
-        error.made_before = run.made  # type: ignore[attr-defined]
         raise
     publish_summary(run.store, recipe.name, run.made, moved=moved)
     return run.made

@@ -64,7 +64,7 @@ class Selection:
         if self.only and (self.from_ or self.to):
             other = "--from" if self.from_ else "--to"
             faults.append(
-                Fault(f"--only, {other}", "both", "at most one", "Leave one of them out.")
+                Fault(f"--only, {other}", "both", "at most one", "Leave one out.", "excluded")
             )
         running = graph.above((i.name for i in graph if i.is_named), given) - given.keys()
         if self.only:
@@ -78,7 +78,7 @@ class Selection:
         if idle and not faults:
             found = f"{', '.join(f'`{name}`' for name in idle)}, which does not run here"
             expected = f"one of {', '.join(names) or 'no instance'}"
-            faults.append(Fault("--force", found, expected, "Leave it out."))
+            faults.append(Fault("--force", found, expected, "Leave it out.", "idle_force"))
         if faults:
             raise RequestError(faults)
         return Chosen(graph, tuple(names), frozenset(meant["force"]), given)
@@ -134,7 +134,8 @@ def _newest(store: Store, instance: Instance, recipe: str) -> Manifest:
     if found.stage != instance.stage.name:
         where, what = f"store {store.address}", f"{found.label}, which {found.stage} made"
         remedy = f"`phusa run RECIPE --to {instance.name}` makes one; or name it with --input."
-        raise RequestError(Fault(where, what, f"an artifact of {instance.stage.name}", remedy))
+        expected = f"an artifact of {instance.stage.name}"
+        raise RequestError(Fault(where, what, expected, remedy, "wrong_artifact"))
     return found
 
 
@@ -155,7 +156,8 @@ def _given(store: Store, instance: Instance, reference: str) -> Manifest:
     if not type_of(found).serves(wanted):
         what = f"{found.label}, which is {type_of(found).name}"
         remedy = f"Name an artifact that is {wanted.name}: `phusa artifacts` lists all."
-        raise RequestError(Fault(f"--input {instance.name}", what, wanted.name, remedy))
+        where = f"--input {instance.name}"
+        raise RequestError(Fault(where, what, wanted.name, remedy, "wrong_artifact"))
     return found
 
 

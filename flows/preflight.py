@@ -90,6 +90,7 @@ def check_room(store: Store, steps: Sequence[Step]) -> None:
                     f"{size(free)} free",
                     f"{size(largest.memory_bytes)}, as {largest.basis} took for inputs of its size",
                     "Close other programs or take a larger machine; --no-preflight runs anyway.",
+                    "no_memory",
                 )
             )
     if faults:
@@ -114,4 +115,5 @@ def _disk_fault(store: Store, needs: Sequence[Need]) -> Fault | None:
         f"{size(free)} free",
         f"{size(most)} ({stages}, as the last such builds took)",
         "Free some (`phusa gc`), or choose another store; --no-preflight runs anyway.",
+        "no_disk",
     )

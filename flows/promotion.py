@@ -113,6 +113,7 @@ def _unsound(store: Store, manifest: Manifest) -> list[Fault]:
             f"a check that does not hold: {check.says.partition('. ')[0]}",
             "all its checks to hold",
             _OVERRIDE,
+            "check_failed",
         )
         for check in manifest.checks
         if not check.passed
@@ -123,6 +124,7 @@ def _unsound(store: Store, manifest: Manifest) -> list[Fault]:
             f"a mark that it has seen content that was taken down, {mark.rule}",
             "one that has not",
             "Run the recipe again and promote what it makes. " + _OVERRIDE,
+            "taken_down",
         )
         for mark in takedown.marks(store.backend, manifest)
     ]
@@ -149,7 +151,7 @@ def _compare(
         return [], notes
     found = f"{score} {_text(new)}"
     expected = f"at most {_text(old)}, as {holder.label} has, which is `{alias}` now"
-    return [Fault(manifest.label, found, expected, _OVERRIDE)], notes
+    return [Fault(manifest.label, found, expected, _OVERRIDE, "worse_score")], notes
 
 
 def _score(manifest: Manifest, name: str) -> float:

@@ -7,24 +7,22 @@ any work, and said with where, what was found, what was expected and the remedy.
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, cast
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, create_model, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, create_model, model_validator
 
+from flows.recipe_faults import NAME, faults_of
 from flows.runners import Runner, Threads
 from flows.stages import STAGES
-from storage.errors import Fault, RequestError
-from tasks.config import Config, kind_of, knob, models_in
+from storage.errors import Fault, RequestError, suggestion
+from tasks.config import Config, knob
 from tasks.stage import Stage
 
-NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 FURTHER = "stages"
 """The key under which further instances stand."""
 
@@ -147,11 +145,16 @@ def expand_likes(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
         other, where = own["like"], f"{FURTHER}.{name}.like"
         if other in seen or other == name:
             chain = " → ".join((*seen, name, str(other)))
-            faults.append(Fault(where, chain, "an instance that is not like it", "Mend one."))
+            expected = "an instance that is not like it"
+            faults.append(Fault(where, chain, expected, "Mend one.", "cycle"))
             return None
         if other not in further and other not in STAGES:
             known = [n for n in (*further, *(s for s in STAGES if raw.get(s))) if n != name]
-            faults.append(Fault(where, repr(other), *_one_of(str(other), known)))
+            expected, remedy = (
+                f"one of {', '.join(known)}",
+                suggestion(str(other), known, "Mend it."),
+            )
+            faults.append(Fault(where, repr(other), expected, remedy, "unknown_instance"))
             return None
         base = expand(str(other), (*seen, name))
         rest = {key: value for key, value in own.items() if key != "like"}
@@ -194,11 +197,11 @@ def check_recipe(raw: dict[str, Any], overrides: Sequence[str], path: Path) -> R
     """Check a mapping that was read from `path`, with overrides; as `load_recipe`."""
     faults = [fault for override in overrides for fault in _apply(raw, override)]
     expanded, unlike = expand_likes(raw)
-    faults += [Fault(f"{path}: {f.where}", f.found, f.expected, f.remedy) for f in unlike]
+    faults += [replace(f, where=f"{path}: {f.where}") for f in unlike]
     try:
         recipe = RECIPE.model_validate(expanded)
     except ValidationError as error:
-        faults += [_fault(path, details, expanded) for details in error.errors()]
+        faults += faults_of(RECIPE, error, expanded, f"{path}: ")
     if faults:
         raise RequestError(faults)
     return recipe
@@ -210,7 +213,9 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         found = ", ".join(str(p) for p in sorted(path.parent.glob("*.yaml"))) or "no recipe there"
         raise RequestError(
-            Fault(str(path), "no such file", "a recipe (YAML)", f"In that folder: {found}.")
+            Fault(
+                str(path), "no such file", "a recipe (YAML)", f"In that folder: {found}.", "no_file"
+            )
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         text = " ".join(str(error).split())
@@ -253,6 +258,7 @@ def _apply(raw: dict[str, Any], override: str) -> list[Fault]:
         "PATH=VALUE, such as dedup.threshold=0.8",
         "Name a knob by its path in the recipe (docs/recipes.md), beginning with the name of an "
         "instance; list items go by their index.",
+        "wrong_form",
     )
     first, *rest = path.split(".")
     if not equals or not all((first, *rest)):
@@ -262,7 +268,8 @@ def _apply(raw: dict[str, Any], override: str) -> list[Fault]:
         known = ", ".join(
             (*(s for s in STAGES if raw.get(s) is not None), *(raw.get(FURTHER) or {}))
         )
-        return [Fault("--set", repr(override), f"an instance of {known}", fault.remedy)]
+        expected = f"an instance of {known}"
+        return [Fault("--set", repr(override), expected, fault.remedy, "unknown_instance")]
     try:
         value = yaml.safe_load(text)
         for start in starts:
@@ -294,62 +301,3 @@ def _put(node: Any, path: Sequence[str], value: Any) -> None:
         node[int(last)] = value
     else:
         node[last] = value
-
-
-# --- faults ---------------------------------------------------------------------------------------
-
-
-def _fault(path: Path, details: ErrorDetails, raw: Mapping[str, Any]) -> Fault:
-    place = [str(part) for part in details["loc"]]
-    if place[:1] == [FURTHER] and len(place) > 2 and place[2] in STAGES:
-        del place[2]  # the tag of the union: the stage
-    where = f"{path}: {'.'.join(place) or 'recipe'}"
-    found = _short(details["input"])
-    if details["type"] == "extra_forbidden":
-        known = _known_keys(details["loc"][:-1])
-        return Fault(where, f"unknown key `{place[-1]}`", *_one_of(place[-1], known))
-    if details["type"] == "missing":
-        return Fault(where, "nothing", "a value: this knob has no default", "Add it.")
-    if details["type"].startswith("union_tag") and place[:1] == [FURTHER] and len(place) == 2:
-        known = list(STAGES)
-        return Fault(f"{where}.stage", found, f"one of {', '.join(known)}", "Name its stage.")
-    expected = details["msg"][0].lower() + details["msg"][1:]
-    return Fault(where, found, expected, "docs/recipes.md describes this knob.")
-
-
-def _one_of(found: str, known: Iterable[str]) -> tuple[str, str]:
-    """What was expected and the remedy, where a name is not one of those that are known."""
-    names = list(known)
-    close = difflib.get_close_matches(found, names, n=1)
-    remedy = f"Did you mean `{close[0]}`?" if close else "Remove it."
-    return f"one of {', '.join(names)}", remedy
-
-
-def _known_keys(place: Sequence[str | int]) -> list[str]:
-    """The knobs that the model at `place` has; members of a union are told apart by their tag."""
-    models: list[type[BaseModel]] = [RECIPE]
-    for part in place:
-        children = [c for m in models for c in _models_at(m, part)]
-        if children:
-            models = children
-        elif isinstance(part, str):  # the tag of a union's member, or an instance's name
-            models = [m for m in models if part in (kind_of(m), _stage_of(m))] or models
-    return sorted({name for model in models for name in model.model_fields})
-
-
-def _models_at(model: type[BaseModel], part: str | int) -> list[type[BaseModel]]:
-    field = model.model_fields.get(str(part))
-    return [] if field is None else list(models_in(field.annotation))
-
-
-def _stage_of(model: type[BaseModel]) -> object:
-    field = model.model_fields.get("stage")
-    return None if field is None else field.annotation.__args__[0]  # type: ignore[union-attr]
-
-
-def _short(value: object) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except TypeError:
-        text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

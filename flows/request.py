@@ -88,6 +88,6 @@ def _given(inputs: Sequence[str]) -> dict[str, str]:
         if not version:
             expected = "INSTANCE=VERSION, such as tokenizer=latest"
             remedy = "`phusa plan` lists the instances of a recipe."
-            raise RequestError(Fault("--input", repr(item), expected, remedy))
+            raise RequestError(Fault("--input", repr(item), expected, remedy, "wrong_form"))
         given[name] = version
     return given

@@ -9,15 +9,15 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from rich.console import Console
 
 from flows.console import console_reporter, stopped_by_ctrl_c
+from flows.ending import Ending
 from flows.parameters import INPUTS, RunOptions, StageResult
-from flows.pipeline import made_before, pipeline
+from flows.pipeline import pipeline
 from flows.plan import Selection
 from flows.recipe import Recipe
 from flows.run_report import print_report
 from flows.stage_flows import FLOWS
 from flows.stages import STAGES
 from flows.stopping import StoppableReporter
-from storage.errors import Interrupted
 from storage.manifest import Manifest
 from storage.store import Store
 from tasks.config import Config
@@ -25,7 +25,7 @@ from tasks.progress import report_to
 
 
 def run_pipeline(
-    console: Console, recipe: Recipe, store: Store, selection: Selection
+    console: Console, recipe: Recipe, store: Store, selection: Selection, *, as_json: bool = False
 ) -> list[StageResult]:
     """Run the chosen instances and print what came of them, also of a run that fails."""
     try:
@@ -40,11 +40,9 @@ def run_pipeline(
                 store=store.address,
             )
     except Exception as error:
-        made = made_before(error)
-        if made and not isinstance(error, Interrupted):  # who stops a run does not wait for answers
-            print_report(console, recipe, store, made)
+        print_report(console, recipe, store, Ending.of(error), as_json=as_json)
         raise
-    print_report(console, recipe, store, results)
+    print_report(console, recipe, store, Ending(results), as_json=as_json)
     return results
 
 

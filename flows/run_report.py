@@ -1,17 +1,19 @@
-"""What a run ends with: how good the models are, what they say, and what was built or reused."""
+"""What the console shows of how a run ended: scores, samples, what became of each instance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from flows.parameters import StageResult
+from flows.ending import GO_ON, Ending, export, next_commands
 from flows.recipe import Recipe
-from flows.render import size
+from flows.render import say, size
 from flows.stages import open_artifact, type_of
 from storage.store import Store
 from tasks.artifacts.artifact import Artifact
@@ -19,41 +21,71 @@ from tasks.artifacts.model import MODEL
 
 
 def print_report(
-    console: Console, recipe: Recipe, store: Store, results: Sequence[StageResult]
+    console: Console, recipe: Recipe, store: Store, ending: Ending, *, as_json: bool = False
 ) -> None:
-    """Print scores of the models, their answers to the recipe's prompts, and the table of stages.
+    """Print scores of the models, their answers to the recipe's prompts, what became of each
+    instance, and what to do next; `as_json`: the rows, to stdout, besides.
 
-    `results` are those of a run so far: on a failure not all of the recipe's.
+    Who has stopped a run does not wait for answers.
     """
-    manifests = [store.manifest(result.name, result.version) for result in results]
+    manifests = [store.manifest(result.name, result.version) for result in ending.made]
     # Equal instances share an artifact, and a base model may be there that this run did not make.
     made = {m.label: open_artifact(store, m) for m in manifests if type_of(m).serves(MODEL)}
     models = {of.label: of for one in made.values() for of in (*one.inputs(MODEL), one)}
     _print_scores(console, made.values())
-    if recipe.prompts and models:
+    if recipe.prompts and models and not ending.is_stopped:
         _print_samples(console, recipe.prompts, list(models.values()))
-    table = Table(
-        "instance",
-        Column("version", no_wrap=True),
-        "rows in",
-        "rows out",
-        "bytes",
-        "seconds",
-        "",
-        title="stages",
-        title_justify="left",
-    )
-    for result, manifest in zip(results, manifests, strict=True):
+    rows = ending.rows(store)
+    if rows:
+        console.print(_stages(ending, rows))
+        for name, error in ending.failed.items():  # in a line: the whole error comes last of all
+            first = (str(error).splitlines() or [""])[0]
+            say(console, [f"{name}: {type(error).__name__}: {first}"])
+        say(console, _dropped(rows))
+    lines = next_commands(store, ending)
+    if lines:
+        console.print("\nwhat to do next", style="italic")
+        exported = [] if store.address == Store(".phusa").address else [export(store.address)]
+        say(console, [f"  {line}" for line in (*exported, *lines)])
+    if ending.failed and not ending.is_stopped:
+        say(console, [f"\n{GO_ON}"])
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+
+
+def _stages(ending: Ending, rows: Sequence[dict[str, Any]]) -> Table:
+    heads = ("rows in", "rows out", "dropped", "bytes", "seconds", "")
+    version = Column("version", no_wrap=True)
+    table = Table("instance", version, *heads, title="stages", title_justify="left")
+    for result, row in zip(ending.made, rows, strict=False):
         table.add_row(
             result.instance,
             result.version if result.name == result.instance else result.label,
             f"{result.rows_in:,}",
-            type_of(manifest).amount(manifest),
+            row["amount"],
+            f"{sum(row['dropped'].values()):,}" if row["dropped"] else "",
             size(result.num_bytes),
             f"{result.seconds:.1f}",
             "[green]reused[/]" if result.reused else "[yellow]built[/]",
         )
-    console.print(table)
+    for name in ending.failed:
+        table.add_row(name, *[""] * 6, "[red]stopped[/]" if ending.is_stopped else "[red]failed[/]")
+    for name, why in ending.not_run.items():
+        table.add_row(name, *[""] * 6, f"[dim]not run: {why}[/]")
+    return table
+
+
+def _dropped(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Say for which reasons instances dropped most."""
+    for row in (row for row in rows if row.get("dropped")):
+        reasons = [f"{count:,} {reason}" for reason, count in row["dropped"].items()]
+        more = [f"{len(reasons) - _REASONS} more reasons"] if len(reasons) > _REASONS else []
+        total = sum(row["dropped"].values())
+        shown = ", ".join((*reasons[:_REASONS], *more))
+        yield f"{row['instance']} dropped {total:,} of {row['rows_in']:,}: {shown}"
+
+
+_REASONS = 5
 
 
 def _print_scores(console: Console, models: Iterable[Artifact]) -> None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 
 from prefect.runtime import flow_run
 
@@ -23,6 +20,7 @@ from flows.runners import Threads, submitting_to
 from flows.stages import open_artifact
 from flows.stopping import StoppableReporter, StopRequest, stopping_tasks
 from flows.takedown import note_late_takedowns
+from flows.version import git_commit
 from storage import takedown
 from storage.errors import PhusaError, full_disk_named
 from storage.manifest import CheckResult, CodeRef, InputRef, Manifest, RunRef
@@ -213,7 +211,7 @@ class StageRun:
             code=CodeRef(
                 stage_version=stage.version,
                 source_sha256=stage.source_sha256,
-                git_commit=_git_commit(),
+                git_commit=git_commit(),
             ),
             run=RunRef(
                 recipe=self._options.recipe,
@@ -233,20 +231,3 @@ class StageRun:
             reason=reason,
             **{field: getattr(manifest, field) for field in same},
         )
-
-
-@cache
-def _git_commit() -> str | None:
-    """The commit of the code that runs, or None outside a checkout."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

@@ -24,10 +24,11 @@ A message states the value found, what was expected, and the remedy.
 
 from __future__ import annotations
 
+import difflib
 import errno
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -48,6 +49,13 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.where}: found {self.found}; expected {self.expected}. {self.remedy}"
+
+
+def suggestion(found: str, known: Iterable[object], otherwise: str) -> str:
+    """Ask back with the known name that is nearest, as a remedy; `otherwise` if none is near."""
+    names = {str(name).lower(): str(name) for name in known}
+    near = difflib.get_close_matches(found.lower(), names, n=1)
+    return f"Did you mean `{names[near[0]]}`?" if near else otherwise
 
 
 class PhusaError(Exception):

@@ -22,7 +22,14 @@ from storage import layout, lease
 from storage.aliases import Aliases
 from storage.backends import Backend, open_backend
 from storage.cache import Cache, cache_root, touch
-from storage.errors import DamagedArtifact, Fault, PhusaError, RequestError, UnknownArtifact
+from storage.errors import (
+    DamagedArtifact,
+    Fault,
+    PhusaError,
+    RequestError,
+    UnknownArtifact,
+    suggestion,
+)
 from storage.files import write_whole
 from storage.manifest import Manifest
 from storage.workspace import Workspace
@@ -264,6 +271,7 @@ class Store:
                     "inputs that stay",
                     "When gc is done (`phusa gc --yes` ends one that was killed), run the recipe "
                     "again without --only or --from: it builds them anew.",
+                    "collected",
                 )
             )
 
@@ -282,14 +290,26 @@ class Store:
         expected = f"one that the store holds ({known})"
         made_by = f" made by recipe {recipe!r}" if recipe else ""
         found = f"no artifact {name}@{version}{made_by}"
+        code, remedy = (
+            "unknown_artifact",
+            "`phusa artifacts` lists them; `phusa run RECIPE` makes them.",
+        )
+        if not versions:
+            remedy = suggestion(name, names, remedy)
+        elif version[0].isalpha() and version != "latest":
+            code, remedy = "unknown_alias", suggestion(version, aliases, remedy)
+        elif version != "latest":
+            code, remedy = "unknown_version", suggestion(version, versions[::-1], remedy)
         if several:
+            code = "ambiguous_version"
             found = f"{len(several)} versions that begin so: {', '.join(several[-5:])}"
             expected = "one unique beginning of a version"
         elif self.backend.read(layout.tombstone_key(name, version)) is not None:
-            found = f"{name}@{version} was collected by gc or taken down"
+            found, code = f"{name}@{version} was collected by gc or taken down", "collected"
         return Fault(
             where=f"store {self.address}",
             found=found,
             expected=expected,
-            remedy="`phusa artifacts` lists them; `phusa run RECIPE` makes them.",
+            remedy=remedy,
+            code=code,
         )

@@ -105,13 +105,14 @@ class Check(Config):
     @model_validator(mode="after")
     def _asks_something(self) -> Self:
         if not self.bounds:
-            raise ValueError("a check needs a bound: min, max, max_rise or max_fall")
+            raise ValueError("a check without a bound; expected min, max, max_rise or max_fall")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min:g} is above max {self.max:g}: no value would pass")
+            found = f"min {self.min:g} is above max {self.max:g}"
+            raise ValueError(f"{found}; expected bounds that a value can pass")
         if self.about[self.measure].compares and {"max_rise", "max_fall"} & set(self.bounds):
             raise ValueError(
-                f"`{self.measure}` is itself a comparison with the last version: bound it with "
-                "min and max"
+                f"`{self.measure}` is itself a comparison with the last version; expected min "
+                "and max"
             )
         return self
 

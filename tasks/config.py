@@ -17,11 +17,25 @@ from storage.errors import Fault
 from tasks.foresight import Known
 
 
+class Misfit(ValueError):
+    """A value that a rule of ours refuses, said with its code for programs, and the remedy.
+
+    `at` is the knob that is to blame, where the rule is one of a group.
+    """
+
+    def __init__(
+        self, found: str, expected: str, remedy: str = "", *, code: str, at: str = ""
+    ) -> None:
+        super().__init__(f"{found}; expected {expected}")
+        self.remedy, self.code, self.at = remedy, code, at
+
+
 def _compilable(pattern: str) -> str:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"not a regular expression ({error})") from error
+        expected = f"a regular expression ({error})"
+        raise Misfit(repr(pattern), expected, code="not_a_pattern") from error
     return pattern
 
 

@@ -45,7 +45,8 @@ def forget(
     if (target is None) != list_ or (list_ and (purge or why is not None)):
         found = "--list with something else" if list_ else "nothing"
         example = 'Example: phusa forget https://example.org/page.html --why "the owner asked"'
-        raise RequestError(Fault("forget", found, "what to forget, or --list alone", example))
+        expected = "what to forget, or --list alone"
+        raise RequestError(Fault("forget", found, expected, example, "wrong_options"))
     from flows.takedown.record import forget as record  # pyarrow: 0.2 s, only wanted here
     from flows.takedown.record import list_takedowns
 

@@ -56,10 +56,12 @@ def run(
     force: ForceOption = None,
     input_: InputOption = None,
     preflight: PreflightOption = True,
+    as_json: JsonOption = False,
 ) -> None:
     """Run a recipe: reuse what is there, build what is not.
 
-    Example: `phusa run recipes/demo.yaml --set dedup.threshold=0.7 --from dedup`
+    Example: `phusa run recipes/demo.yaml --set dedup.threshold=0.7 --from dedup`. With --json, a
+    row for each instance is printed at the end, and progress goes to stderr.
     """
     from flows.request import read_request  # all stages' knobs: 0.3 s, and only wanted here
 
@@ -68,12 +70,12 @@ def run(
     )
     if preflight:
         asked.require_possible()
-    console = make_console()
+    console = make_console(stderr=as_json)
     started = time.monotonic()
     settle_prefect()
     from flows.run import run_pipeline  # Prefect: 1.3 s, and only wanted here
 
-    run_pipeline(console, asked.recipe, asked.store, asked.selection)
+    run_pipeline(console, asked.recipe, asked.store, asked.selection, as_json=as_json)
     console.print(
         f"done in {time.monotonic() - started:.1f} s; artifacts in {asked.store.address}",
         highlight=False,

@@ -35,9 +35,8 @@ def trace(
     """
     if (target is None) == (model is None):
         given = "neither" if target is None else "both"
-        raise RequestError(
-            Fault("trace", given, "a URL, or --model", "Example: phusa trace --model finetune")
-        )
+        example = "Example: phusa trace --model finetune"
+        raise RequestError(Fault("trace", given, "a URL, or --model", example, "wrong_options"))
     from flows.trace.model import show_model, trace_model  # pyarrow: 0.2 s, only wanted here
     from flows.trace.page import show_trace
     from flows.trace.page import trace as follow

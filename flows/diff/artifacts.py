@@ -121,6 +121,7 @@ def diff(store: Store, old: Manifest, new: Manifest, num_examples: int = 5) -> D
                 f"{old.label} and {new.label}",
                 "two versions of one artifact, or of two that the same stage made",
                 f"Compare {old.label} with another version: `phusa artifacts {old.name}`.",
+                "different_stages",
             )
         )
     files = tuple(_diff_files(old, new))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import yaml
 from huggingface_hub import CardData, DatasetCardData, EvalResult, ModelCardData
 
-from flows.export.provenance import Provenance, provenance, public
+from flows.export.provenance import Provenance, example, provenance, public
 from flows.stages import STAGES, type_of
 from storage import takedown
 from storage.manifest import Manifest
@@ -121,7 +121,9 @@ def _loading(facts: Provenance, folder: str) -> str:
     first = f"folder = {where}  # this folder, or the name of its repository on the Hub"
     parts = ["## Load it"]
     if kind.load:
-        parts.append(_python(kind.load, first))
+        said = json.dumps(example(facts), ensure_ascii=False)
+        prompt = f"\nprompt = {said}" if kind.form == "model" else ""
+        parts.append(_python(kind.load, first + prompt))
         for table in tables:
             parts += [f"Beside it lie {table.says}:", _load_files(table, facts.artifact.manifest)]
     elif tables:

@@ -58,13 +58,15 @@ def _check_forgotten(store: Store, manifest: Manifest) -> None:
     if held:
         remedy = "Run its stage again, which leaves it out, or `phusa forget` it with --purge."
         found = f"content that was taken down: {', '.join(held.rules)}"
-        raise RequestError(Fault(manifest.label, found, "an artifact without it", remedy))
+        expected = "an artifact without it"
+        raise RequestError(Fault(manifest.label, found, expected, remedy, "taken_down"))
 
 
 def _check_free(target: Path) -> None:
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         found = "a folder with files in it" if target.is_dir() else "a file"
-        raise RequestError(Fault(str(target), found, _FREE, "Choose another, or remove it."))
+        remedy = "Choose another, or remove it."
+        raise RequestError(Fault(str(target), found, _FREE, remedy, "not_empty"))
 
 
 @contextmanager
@@ -77,7 +79,7 @@ def _appearing(target: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             found, remedy = "another export at work", "Wait for it, or choose another folder."
-            raise RequestError(Fault(str(target), found, _FREE, remedy)) from None
+            raise RequestError(Fault(str(target), found, _FREE, remedy, "not_empty")) from None
         try:
             _clear(folder)
             yield folder
@@ -97,9 +99,10 @@ def _open(folder: Path, target: Path) -> int:
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
+        found, expected = str(error.strerror), "a folder that can be made"
         remedy = "Choose another place."
-        where, found = str(target), str(error.strerror)
-        raise RequestError(Fault(where, found, "a folder that can be made", remedy)) from error
+        fault = Fault(str(target), found, expected, remedy, "unusable_folder")
+        raise RequestError(fault) from error
 
 
 def _clear(folder: Path) -> None:

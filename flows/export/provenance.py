@@ -13,11 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.stages import open_artifact, type_of
+from storage import takedown
 from storage.lineage import Node, ancestors
 from storage.manifest import Manifest
+from storage.parquet import find_rows
 from storage.store import Store
-from tasks.artifacts.artifact import Artifact, Table
+from tasks.artifacts.adapter import PAIRS
+from tasks.artifacts.artifact import TRAIN, Artifact, Table
 from tasks.artifacts.documents import DOCUMENTS
+from tasks.artifacts.sequences import SEQUENCES, documents_in
 
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY = re.compile(
@@ -73,6 +77,32 @@ def provenance(store: Store, manifest: Manifest) -> Provenance:
         _most_first(languages),
         _most_first(hosts),
     )
+
+
+def example(facts: Provenance) -> str:
+    """Give a prompt in the model's own language: of a tuned one a question, of a base the first
+    words of a document, both held out of training. Empty where the text is away, or taken down.
+    """
+    of = facts.artifact
+    if of.type.chats:
+        asked = of.first_rows(PAIRS.splits["validation"], ["prompt"], 1)
+        return str(asked[0]["prompt"]) if asked else ""
+    shard = next(of.inputs(SEQUENCES), None)
+    if shard is None or not facts.hosts:  # what counts hosts has read the text
+        return ""
+    texts = open_artifact(of.store, facts.text).files(DOCUMENTS.tables[0].splits[TRAIN])
+    columns = ("url", "document_id", "language", "text")
+    held_out = documents_in(shard.files("validation/"))[:_ASKED]
+    forgotten = takedown.read(of.store.backend).forgotten
+    for row in find_rows(texts, "document_id", held_out, columns):
+        is_main = row["language"] == facts.main_languages()[0]
+        if is_main and not forgotten.covers(row["url"], row["document_id"]):
+            return re.sub(r"[`\x00-\x1f]", "", " ".join(row["text"].split()[:_WORDS]))[:_LETTERS]
+    return ""
+
+
+_ASKED = 100  # documents
+_WORDS, _LETTERS = 4, 40  # the second for languages that put no space between words
 
 
 def public(value: Any, knob: str = "") -> Any:

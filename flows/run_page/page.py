@@ -6,13 +6,13 @@ has a page, too.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from prefect.artifacts import ImageArtifact, MarkdownArtifact, TableArtifact
 
+from flows.ending import drops, export, look_at_drops
 from flows.render import HOST_COLUMNS, host_rows, size
 from flows.run_page.drawing import graph_url
 from flows.stages import STAGES, open_artifact, type_of
@@ -190,15 +190,6 @@ def _share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else ""
 
 
-def drops(manifest: Manifest) -> dict[str, int]:
-    """Count rows that were dropped by reason, the most frequent first.
-
-    Rows that are missing without a reason are named too: that would be a bug of the stage.
-    """
-    stage = STAGES.get(manifest.stage)
-    return stage.dropped(manifest) if stage else {}
-
-
 def _stat(manifest: Manifest, name: str) -> int:
     value = manifest.stats.get(name)
     return value if isinstance(value, int) else 0
@@ -257,17 +248,12 @@ def _commands(artifact: Artifact) -> str:
         lines += [f"phusa trace --model {label}", f'phusa sample {label} "PROMPT"']
     else:
         lines.append("phusa trace URL_OR_DOCUMENT_ID")
-    if artifact.has("signals/"):
-        lines.append(f"phusa clean funnel {label} --by language")
-    if artifact.has("duplicates.parquet"):
-        lines.append(f"phusa dedup top --of {label}")
-    return commands(store.address, lines)
+    return commands(store.address, [*lines, *look_at_drops(artifact)])
 
 
 def commands(store_address: str, lines: Sequence[str]) -> str:
     """Write commands to be pasted into a shell, on lines that fit the page."""
-    export = f"export PHUSA_STORE={shlex.quote(store_address)}"
-    return "\n".join(["```sh", export, *lines, "```"])
+    return "\n".join(["```sh", export(store_address), *lines, "```"])
 
 
 # --- where it came from ---------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from contextlib import suppress
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
+from flows.ending import drops
 from flows.parameters import StageResult
-from flows.run_page.page import at_no_risk, drops, rows_in
+from flows.run_page.page import at_no_risk, rows_in
 from flows.stages import type_of
 from storage.errors import GateFailed
 from storage.store import Store

@@ -14,10 +14,11 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import flow_run
 
+from flows.ending import GO_ON, Ending, drops, next_commands
 from flows.parameters import StageResult
 from flows.promotion import Promoted
 from flows.render import size
-from flows.run_page.page import at_no_risk, commands, drops, or_why_not, run_link
+from flows.run_page.page import at_no_risk, commands, or_why_not, run_link
 from flows.run_page.run_log import log
 from flows.stages import STAGES, open_artifact, type_of
 from storage.manifest import Manifest
@@ -76,7 +77,7 @@ def _page(
     state = "failed" if failure else "done"
     sections = {
         f"{recipe}: {state}": _failed(failure, runs) if failure else _headline(made, None),
-        "Stages": _stages(made, runs),
+        "Stages": _stages(made, runs, Ending.of(failure) if failure else Ending()),
         "Held-out scores": or_why_not(lambda: _scores(store, made)),
         "Aliases": _aliases(moved, failure),
         "What to do next": _next(store, made, failure, moved),
@@ -110,14 +111,17 @@ def _failed(failure: Exception, runs: dict[str, FlowRun]) -> str:
     return f"**{escape(type(failure).__name__)}**{where}:\n\n{fence(str(failure))}"
 
 
-def _stages(made: Made, runs: dict[str, FlowRun]) -> str:
+def _stages(made: Made, runs: dict[str, FlowRun], ending: Ending) -> str:
     header = ("stage", "version", "", "in", "out", "dropped", "seconds", "size")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for result, manifest in made:
         run = runs.get(result.instance)
         link = run_link(result.instance, str(run.id) if run else manifest.run.flow_run_id)
         row = _row(result, manifest)
         rows.append((link, code(result.version[:15]), *(str(row[name]) for name in _SHOWN)))
+    unmade = dict.fromkeys(ending.failed, "failed")
+    unmade |= {name: f"not run: {why}" for name, why in ending.not_run.items()}
+    rows += [(escape(name), "", escape(why), *[""] * 5) for name, why in unmade.items()]
     return table(header, rows) if rows else ""
 
 
@@ -181,14 +185,7 @@ def _aliases(moved: Sequence[Promoted], failure: Exception | None) -> str:
 
 
 def _next(store: Store, made: Made, failure: Exception | None, moved: Sequence[Promoted]) -> str:
-    if failure:
-        return (
-            "Do what the message above says, then start the same run again: what is sealed is "
-            "reused, and unfinished work goes on where it stopped."
-        )
-    promoted = {one.label for one in moved}
-    models = [manifest.label for _, manifest in made if type_of(manifest).form == "model"]
-    lines = [f'phusa sample {label} "PROMPT"' for label in models[-1:]]
-    lines += [f"phusa promote {label} prod" for label in models if label not in promoted]
-    lines += [f"phusa show {manifest.label}" for _, manifest in made[-1:] if not models]
-    return commands(store.address, lines) if lines else ""
+    ending = Ending.of(failure) if failure else Ending([result for result, _ in made])
+    lines = next_commands(store, ending, {one.label for one in moved})
+    shown = commands(store.address, lines) if lines else ""
+    return f"{GO_ON}\n\n{shown}".rstrip() if failure else shown

@@ -325,7 +325,8 @@ class ArtifactType:
     A model that `chats` answers questions; another continues text.
 
     `loader` is the function that loads an exported folder, and `load` Python that does so and looks
-    into it: imports, an empty line, the rest, which finds it in `folder`. Where `load` is empty,
+    into it: imports, an empty line, the rest, which finds it in `folder` and, for a model, what to
+    say to it in `prompt`. Where `load` is empty,
     `datasets` loads the tables. `notes` are sentences for people who load it, by the path or folder
     that has to be there.
     """

@@ -83,7 +83,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)
-start = tokenizer(tokenizer.bos_token + "The", return_tensors="pt")
+start = tokenizer(tokenizer.bos_token + prompt, return_tensors="pt")
 made = model.generate(**start, max_new_tokens=32, do_sample=True, temperature=0.7)
 print(tokenizer.decode(made[0], skip_special_tokens=True))"""
     notes: ClassVar[Mapping[str, str]] = {

@@ -105,12 +105,18 @@ class Sequences(ArtifactType):
 
     def named(self, artifact: Artifact) -> Iterable[str]:
         """Name all documents."""
-        import pyarrow.compute as pc
+        return documents_in(artifact.files("train/") + artifact.files("validation/"))
 
-        from storage.parquet import read_columns
 
-        table = read_columns(artifact.files("train/") + artifact.files("validation/"), ["spans"])
-        return list(pc.unique(_flat(table)[1].field("document_id")).to_pylist())
+def documents_in(paths: Sequence[Path]) -> list[str]:
+    """Name the documents that files of sequences hold some of."""
+    import pyarrow.compute as pc
+
+    from storage.parquet import read_columns
+
+    return list(
+        pc.unique(_flat(read_columns(paths, ["spans"]))[1].field("document_id")).to_pylist()
+    )
 
 
 def find_sequences(files: Files, ids: Collection[str]) -> SequencesFinding:

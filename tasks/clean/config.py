@@ -47,7 +47,8 @@ class Replacement(Config):
         try:
             re.sub(self.pattern, self.text, "")
         except (re.error, IndexError) as error:
-            raise ValueError(f"`text` does not fit `pattern` ({error})") from error
+            says = f"`text` does not fit `pattern`; expected groups that it has ({error})"
+            raise ValueError(says) from error
         return self
 
 

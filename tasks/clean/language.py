@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
+from tasks.languages import refused_language
+
 # On 4 205 translated pages (tests/tasks/clean/test_language_pages.py) the first 2 000 characters
 # give 97.3 % of the languages right, eight pieces of 500 from the whole page 98.6 %, sixteen no
 # more: many a page begins in one language and goes on in another.
@@ -84,10 +86,8 @@ def plain_code(tag: str) -> str:
             "or bs; expected sr, or those three"
         )
     if code not in CODES:
-        raise ValueError(
-            f"{tag!r} is no language that fastText's lid.176 knows; expected ISO 639 codes such "
-            "as en, vi, pt-BR"
-        )
+        expected = "an ISO 639 code that fastText's lid.176 knows, such as en, vi or pt-BR"
+        raise refused_language(tag, expected)
     return code
 
 

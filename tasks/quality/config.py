@@ -13,6 +13,7 @@ from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.scores import SCORES
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
+from tasks.languages import LanguageTag
 from tasks.page import Section
 from tasks.quality.checks import DEFAULTS, QualityCheck, measures
 from tasks.quality.classifiers import Classifier
@@ -45,7 +46,7 @@ class QualityConfig(Config):
         le=1,
         source="DCLM kept 0.1, arXiv:2406.11794 §4.4",
     )
-    thresholds: dict[str, Probability] = knob(
+    thresholds: dict[LanguageTag, Probability] = knob(
         {},
         "by ISO 639 code of a document's language, what takes the place of `threshold`, such as "
         "{vi: 0.3}: examples in few languages score the others lower",

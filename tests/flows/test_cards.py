@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
@@ -14,9 +16,12 @@ from huggingface_hub import DatasetCard, ModelCard
 from flows.export.cards import card, listed, size_category
 from flows.export.provenance import provenance, public
 from flows.stages import STAGES, type_of
+from flows.takedown.record import forget
 from storage.manifest import CheckResult, Manifest
+from storage.parquet import find_rows
 from storage.records import DOCUMENT, REJECT
 from storage.store import Store
+from tasks.artifacts.sequences import documents_in
 from tests.flows.sealed import HOST, seal
 
 
@@ -46,8 +51,42 @@ def test_model_cards_are_what_the_hub_reads(cards: dict[str, str], store: Store)
         assert result.metric_type == "bits_per_byte"
         assert result.metric_value == store.resolve(name).stats[stat]
         assert data.license is None and data.base_model is None
-    assert 'tokenizer(tokenizer.bos_token + "The"' in cards["pretrain"]  # as it was trained
+    assert "tokenizer(tokenizer.bos_token + prompt" in cards["pretrain"]  # as it was trained
     assert ModelCard(cards["tokenizer"]).data.eval_results is None
+
+
+def test_the_example_speaks_the_models_language(cards: dict[str, str], store: Store) -> None:
+    """A base goes on with words of a document that was held out, a tuned one is asked a question
+    that was; `prompt` is what the lines that load the model say to it."""
+    texts = store.files(store.resolve("dedup"), "documents/")
+    held_out = documents_in(store.files(store.resolve("shard"), "validation/"))
+    found = find_rows(texts, "document_id", held_out, ("text",))
+    firsts = {json.dumps(" ".join(row["text"].split()[:4])[:40]) for row in found}
+    assert re.findall(r"^prompt = (.*)$", cards["pretrain"], re.M)[0] in firsts
+    (pairs,) = store.files(store.resolve("finetune"), "pairs/validation.parquet")
+    asked = pq.read_table(pairs)["prompt"].to_pylist()
+    assert f"prompt = {json.dumps(asked[0])}" in cards["finetune"]
+    assert "prompt =" not in cards["tokenizer"]
+
+
+def test_an_example_in_vietnamese_and_none_of_what_was_taken_down(tmp_path: Path) -> None:
+    rows = [
+        document(1, language="en", text="One in a minority language"),
+        document(2, language="vi", text="`Taken` down", url="https://gone.example.org/"),
+        document(3, language="vi", text="Hạt gạo `làng` ta có vị phù sa"),
+    ]
+    clean = seal(tmp_path, "clean", "20261121-02", documents(*rows))
+    span = pa.struct([("document_id", pa.string()), ("start", pa.int32()), ("end", pa.int32())])
+    spans = [[{"document_id": str(n), "start": 0, "end": 1}] for n in (1, 2, 3)]
+    files: dict[str, pa.Table | bytes] = {
+        "validation/a.parquet": pa.table({"spans": pa.array(spans, pa.list_(span))})
+    }
+    shard = seal(tmp_path, "shard", "20261121-03", files, inputs=(clean,))
+    base = seal(tmp_path, "pretrain", "20261121-04", {"config.json": b"{}"}, inputs=(shard,))
+    store = Store(tmp_path)
+    assert 'prompt = "Taken down"' in card(store, base, "out")
+    forget(store, "https://gone.example.org/", "asked")
+    assert 'prompt = "Hạt gạo làng ta"' in card(store, base, "out")
 
 
 def test_dataset_cards_are_what_the_hub_reads(cards: dict[str, str]) -> None:

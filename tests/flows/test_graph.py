@@ -270,12 +270,12 @@ def test_wrong_instances_are_found_with_the_rest_of_the_recipe() -> None:
         "stages.a.stage",
         "stages.b.stage",
         "stages.c.vocab_sise",
-        "stages.D.[key]",
-        "clean.extractor",
+        "stages.D",
+        "clean.extractor.kind",
     }
     assert "tokenizer" in found["stages.a.stage"].expected
     assert "`vocab_size`" in found["stages.c.vocab_sise"].remedy
-    assert "resiliparse" in found["clean.extractor"].expected  # kinds, not stages
+    assert "resiliparse" in found["clean.extractor.kind"].expected  # kinds, not stages
 
 
 # --- like ---------------------------------------------------------------------------------------

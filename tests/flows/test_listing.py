@@ -125,7 +125,10 @@ def test_one_name(place: Store, all_states: SimpleNamespace) -> None:
     of = all_states
     assert versions == [m.version for m in (of.gone, of.sealed, of.short, of.held)]
     assert [one.name for one in list_artifacts(place, "dedup", gone=True)] == ["dedup"] * 2
-    assert list_artifacts(place, "nothing", gone=True) == []
+    with pytest.raises(UnknownArtifact) as unknown:
+        list_artifacts(place, "deddup", gone=True)
+    (fault,) = unknown.value.faults
+    assert (fault.code, fault.remedy) == ("unknown_artifact", "Did you mean `dedup`?")
 
 
 def test_an_epitaph_that_cannot_be_read(place: Store, all_states: SimpleNamespace) -> None:

@@ -10,14 +10,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from flows.ending import GO_ON, Ending, next_commands
 from flows.recipe import RECIPE
 from flows.run_report import print_report
+from storage.errors import GateFailed, Interrupted
 from storage.manifest import Manifest
 from storage.store import Store
 from tasks.artifacts.adapter import Adapter
 from tasks.artifacts.artifact import Artifact, Score
 from tasks.artifacts.model import Model
+from tests.flows.run_page.conftest import RUN
 from tests.flows.run_page.test_run_summary import result, sealed
+from tests.flows.sealed import seal
 
 PROMPTS = ("What is a mill?", "Who?")
 
@@ -49,7 +53,7 @@ def report(root: Path, made: Sequence[Manifest], prompts: Sequence[str] = PROMPT
     stream = io.StringIO()
     recipe = RECIPE.model_validate({"name": "tiny", "prompts": prompts})
     results = [result(manifest) for manifest in made]
-    print_report(Console(file=stream, width=160), recipe, Store(root), results)
+    print_report(Console(file=stream, width=160), recipe, Store(root), Ending(results))
     return stream.getvalue().splitlines()
 
 
@@ -113,3 +117,66 @@ def test_a_model_that_cannot_answer_costs_nothing_else(
     lines = report(tmp_path, models)
     assert "    (nothing: RuntimeError: no such device)" in lines
     assert "    lora says [so]" in lines and [r[0] for r in cells(lines)[-2:]] == ["lora", "dora"]
+
+
+# --- what failed, what to do next -----------------------------------------------------------------
+
+
+def ended(root: Path, ending: Ending) -> str:
+    stream = io.StringIO()
+    recipe = RECIPE.model_validate({"name": "tiny", "prompts": PROMPTS})
+    print_report(Console(file=stream, width=160), recipe, Store(root), ending)
+    return stream.getvalue()
+
+
+def test_a_failure_shows_what_was_made_dropped_and_kept_from_being_made(tmp_path: Path) -> None:
+    counts = {"http_404": 3, "not_html": 5, **{f"odd_{n}": 1 for n in range(5)}}
+    stats = {"rejected": counts}
+    crawl = seal(
+        tmp_path, "crawl", "20261121-010101-000-aaaa", {"rejects.parquet": b"x"},
+        rows_in=20, rows_out=7, stats=stats, run=RUN,
+    )  # fmt: skip
+    failed = {"clean": GateFailed("clean@2 [b] does not pass:\n  drop_rate")}
+    ending = Ending([result(crawl)], failed, {"dedup": "clean failed"})
+    said = ended(tmp_path, ending)
+    assert [(row[0], row[-1]) for row in cells(said.splitlines())] == [
+        ("crawl", "built"), ("clean", "failed"), ("dedup", "not run: clean failed"),
+    ]  # fmt: skip
+    assert "clean: GateFailed: clean@2 [b] does not pass:\n" in said
+    assert "crawl dropped 13 of 20: 5 not_html, 3 http_404, 1 odd_0, 1 odd_1, 1 odd_2, 2 mo" in said
+    for command in ("phusa show clean", f"phusa head {crawl.label} --dropped"):
+        assert f"  {command}\n" in said
+    assert f"export PHUSA_STORE={tmp_path}\n" in said and GO_ON in said
+    assert [(row["instance"], row["action"]) for row in ending.rows(Store(tmp_path))] == [
+        ("crawl", "built"), ("clean", "failed"), ("dedup", "not_run"),
+    ]  # fmt: skip
+    assert ending.rows(Store(tmp_path))[1]["error"]["code"] == "gate_failed"
+
+
+def test_who_stops_a_run_does_not_wait_for_answers(tmp_path: Path, models: list[Manifest]) -> None:
+    results = [result(manifest) for manifest in models]
+    said = ended(tmp_path, Ending(results, {"more": Interrupted("stopped")}))
+    assert "says [so]" not in said and GO_ON not in said
+    assert f"{models[0].label} (12 parameters" in said and "stopped" in said
+
+
+def test_a_good_end_says_how_to_use_what_was_made(tmp_path: Path, models: list[Manifest]) -> None:
+    base, lora = models[:2]
+    said = next_commands(Store(tmp_path), Ending([result(base), result(lora)]), {lora.label})
+    assert said == [
+        f'phusa sample {base.label} "PROMPT"',
+        f"phusa promote {base.label} prod",
+        f"phusa export {base.label} ./pretrain",
+        f'phusa sample {lora.label} "QUESTION"',
+        f"phusa export {lora.label} ./lora",
+    ]
+    assert next_commands(Store(tmp_path), Ending()) == []
+
+
+def test_the_store_of_this_project_is_not_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    crawl = sealed(tmp_path / ".phusa", "crawl", "01")
+    said = ended(tmp_path / ".phusa", Ending([result(crawl)]))
+    assert f"  phusa show {crawl.label}\n" in said and "PHUSA_STORE" not in said

@@ -19,6 +19,7 @@ from flows.parameters import INPUTS, RunOptions, StageInputs, StageResult
 from flows.plan import Selection, plan
 from flows.stage_run import StageRun, run_stage
 from flows.stages import STAGES
+from flows.version import git_commit
 from storage import lease, takedown
 from storage.errors import (
     CorpusTooSmall,
@@ -498,4 +499,4 @@ def test_outside_a_checkout_there_is_no_commit(monkeypatch: pytest.MonkeyPatch) 
         raise FileNotFoundError("git")
 
     monkeypatch.setattr("subprocess.run", no_git)
-    assert module._git_commit.__wrapped__() is None
+    assert git_commit.__wrapped__() is None

@@ -128,8 +128,8 @@ def test_severity_decides_nothing_of_whether_it_passed() -> None:
 @pytest.mark.parametrize(
     ("bounds", "said"),
     [
-        ({}, "needs a bound"),
-        ({"severity": "warn"}, "needs a bound"),
+        ({}, "without a bound"),
+        ({"severity": "warn"}, "without a bound"),
         ({"min": 2, "max": 1}, "min 2 is above max 1"),
         ({"max": math.nan}, "finite"),
         ({"min": -math.inf}, "finite"),
@@ -293,13 +293,13 @@ def faults(tmp_path: Path, clean: Any) -> str:
 def test_an_unknown_measure_names_the_known_ones(tmp_path: Path) -> None:
     said = faults(tmp_path, {"checks": [{"measure": "drop_rat", "max": 1}]})
     assert 'clean.checks.0.measure: found "drop_rat"' in said
-    assert all(f"'{name}'" in said for name in check_type(STAGES["clean"]).about)
+    assert all(name in said for name in check_type(STAGES["clean"]).about)
 
 
 def test_wrong_checks_are_named_with_their_place(tmp_path: Path) -> None:
     wrong = [{"measure": "drop_rate"}, {"measure": "growth", "max_rise": 1}, {"measure": "growth"}]
     said = faults(tmp_path, {"checks": [*wrong, {"measure": "drop_rate", "maximum": 1}]})
-    assert "clean.checks.0" in said and "needs a bound" in said
+    assert "clean.checks.0" in said and "without a bound" in said
     assert "clean.checks.1" in said and "itself a comparison" in said
     assert "unknown key `maximum`" in said and "Did you mean `max`?" in said
 

@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, model_validator
 
 from storage.errors import Fault
-from tasks.config import Config, Pattern, knob
+from tasks.config import Config, Misfit, Pattern, knob
 from tasks.crawl.sources.local import HTML_TEXT, Content
 from tasks.crawl.urls import canonical_url
 from tasks.foresight import Known, Span, exactly
+from tasks.languages import LanguageTag
 
 Signal = Literal["noindex", "nofollow", "noai", "noarchive", "tdm-reservation", "ai-train=no"]
 _OBEYED: tuple[Signal, ...] = ("noindex", "nofollow", "noai", "tdm-reservation", "ai-train=no")
@@ -134,7 +135,7 @@ class WebSource(Config):
         "own hosts",
     )
     exclude: tuple[Pattern, ...] = knob((), "regular expressions; a URL that matches one is left")
-    languages: tuple[str, ...] = knob(
+    languages: tuple[LanguageTag, ...] = knob(
         (),
         "languages to ask servers for, the preferred first, as [vi, en]; translations (hreflang) "
         "in others are not followed. Empty: all",
@@ -183,9 +184,13 @@ class WebSource(Config):
         hosts = [urlsplit(canonical_url(seed)).hostname or "" for seed in self.seeds]
         at_home = all(map(_is_local_name, hosts))
         if self.contact is None and not at_home:
-            raise ValueError(
-                "`contact` is missing; expected an e-mail address or URL, because public hosts "
-                "are only crawled by someone whom their owners can reach"
+            raise Misfit(
+                "`contact` is missing",
+                "an e-mail address or URL, because public hosts are only crawled by someone whom "
+                "their owners can reach",
+                "Add `contact: you@example.org`.",
+                code="contact_missing",
+                at="contact",
             )
         return self
 

@@ -51,7 +51,7 @@ class MinHash(Config):
     def _bands_fit(self) -> Self:
         if (self.bands is None) != (self.rows is None):
             raise ValueError(
-                f"bands {self.bands} and rows {self.rows}: expected both, or neither, to have them "
+                f"bands {self.bands} and rows {self.rows}; expected both, or neither, to have them "
                 "chosen"
             )
         if self.bands and self.rows and self.bands * self.rows > self.num_perm:

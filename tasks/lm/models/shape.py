@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from tasks.config import Config, knob
+from tasks.config import Config, Misfit, knob
 
 _HF_NAMES = {
     "num_layers": "num_hidden_layers",
@@ -44,9 +44,14 @@ class DecoderShape(Config):
     @model_validator(mode="after")
     def _heads_divide(self) -> DecoderShape:
         if self.num_heads % self.num_kv_heads:
-            raise ValueError(
-                f"num_heads={self.num_heads} is no multiple of num_kv_heads={self.num_kv_heads}; "
-                "expected query heads to share key and value heads evenly"
+            heads, shared = self.num_heads, self.num_kv_heads
+            fitting = (str(n) for n in range(1, heads + 1) if heads % n == 0)
+            raise Misfit(
+                f"num_heads={heads} is no multiple of num_kv_heads={shared}",
+                "query heads to share key and value heads evenly",
+                f"Set num_kv_heads to one of {', '.join(fitting)}.",
+                code="heads_do_not_divide",
+                at="num_kv_heads",
             )
         return self
 
