@@ -14,10 +14,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, cast
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model, model_validator
 from pydantic_core import ErrorDetails
 
+from flows.recipe_yaml import read_mapping, read_yaml
 from flows.runners import Runner, Threads
 from flows.stages import STAGES
 from storage.errors import Fault, RequestError
@@ -27,6 +27,9 @@ from tasks.stage import Stage
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 FURTHER = "stages"
 """The key under which further instances stand."""
+_MAX_PARTS = 20  # of the path of a `--set`
+_MAX_LIKES = 50  # one like the other
+_MAX_VALUES = 200_000
 
 _INPUTS_SAY = (
     "by port, what this is made from where there is more than one candidate: the name of an "
@@ -145,7 +148,7 @@ def expand_likes(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
         if not isinstance(own, Mapping) or "like" not in own:
             return own
         other, where = own["like"], f"{FURTHER}.{name}.like"
-        if other in seen or other == name:
+        if other in seen or other == name or len(seen) > _MAX_LIKES:
             chain = " → ".join((*seen, name, str(other)))
             faults.append(Fault(where, chain, "an instance that is not like it", "Mend one."))
             return None
@@ -158,8 +161,23 @@ def expand_likes(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
         return _merged(base, rest) if isinstance(base, Mapping) else None
 
     expanded = {name: expand(name, ()) for name in further}
+    num = _num_values(expanded, {})
+    if num > _MAX_VALUES:
+        expected, remedy = f"{_MAX_VALUES:,} at most", "Name fewer instances, or smaller ones."
+        found = f"{num:,} values, with what is taken over by `like`"
+        return dict(raw), [Fault(FURTHER, found, expected, remedy, "like_too_large")]
     kept = {name: of for name, of in expanded.items() if of is not None or further[name] is None}
     return {**raw, FURTHER: kept}, faults
+
+
+def _num_values(value: Any, known: dict[int, int]) -> int:
+    """Count values, those that stand in several places each time; each is walked once."""
+    if not isinstance(value, Mapping | list):
+        return 1
+    if id(value) not in known:
+        parts = value.values() if isinstance(value, Mapping) else value
+        known[id(value)] = 1 + sum(_num_values(part, known) for part in parts)
+    return known[id(value)]
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,7 +205,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises RequestError with all faults at once.
     """
-    return check_recipe(_read(path), overrides, path)
+    return check_recipe(read_mapping(path), overrides, path)
 
 
 def check_recipe(raw: dict[str, Any], overrides: Sequence[str], path: Path) -> Recipe:
@@ -204,46 +222,6 @@ def check_recipe(raw: dict[str, Any], overrides: Sequence[str], path: Path) -> R
     return recipe
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except FileNotFoundError:
-        found = ", ".join(str(p) for p in sorted(path.parent.glob("*.yaml"))) or "no recipe there"
-        raise RequestError(
-            Fault(str(path), "no such file", "a recipe (YAML)", f"In that folder: {found}.")
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        text = " ".join(str(error).split())
-        raise RequestError(
-            Fault(str(path), text, "a readable YAML file", "Mend the file at that place.")
-        ) from error
-    if not isinstance(raw, dict):
-        kind = type(raw).__name__
-        remedy = "Begin with `name: …` and `crawl: …`, as recipes/demo.yaml does."
-        raise RequestError(Fault(str(path), kind, "a mapping of stages", remedy))
-    return raw
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads a stage's key with nothing behind it as that stage with its defaults.
-
-    `pretrain:` asks for a model; `finetune: null` says that there is to be none. To YAML itself
-    both are null.
-    """
-
-    def construct_document(self, node: yaml.Node) -> Any:
-        if isinstance(node, yaml.MappingNode):
-            node.value = [(key, self._of_stage(key, value)) for key, value in node.value]
-        return super().construct_document(node)
-
-    @staticmethod
-    def _of_stage(key: yaml.Node, value: yaml.Node) -> yaml.Node:
-        is_bare = isinstance(value, yaml.ScalarNode) and not value.value and not value.style
-        if is_bare and key.value in STAGES:
-            return yaml.MappingNode("tag:yaml.org,2002:map", [])
-        return value
-
-
 def _apply(raw: dict[str, Any], override: str) -> list[Fault]:
     """Set one dotted path in the raw recipe; list items go by index, instances by name or glob."""
     path, equals, text = override.partition("=")
@@ -255,7 +233,7 @@ def _apply(raw: dict[str, Any], override: str) -> list[Fault]:
         "instance; list items go by their index.",
     )
     first, *rest = path.split(".")
-    if not equals or not all((first, *rest)):
+    if not equals or not all((first, *rest)) or len(rest) > _MAX_PARTS:
         return [fault]
     starts = _instances(raw, first) if rest else [[first]]
     if not starts:
@@ -264,10 +242,12 @@ def _apply(raw: dict[str, Any], override: str) -> list[Fault]:
         )
         return [Fault("--set", repr(override), f"an instance of {known}", fault.remedy)]
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text, f"--set {path}")
         for start in starts:
             _put(raw, [*start, *rest], value)
-    except (yaml.YAMLError, ValueError, IndexError, AttributeError, TypeError):
+    except RequestError as refused:
+        return list(refused.faults)
+    except (ValueError, IndexError, AttributeError, TypeError):
         return [fault]
     return []
 

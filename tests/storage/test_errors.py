@@ -34,5 +34,8 @@ def test_faults_survive_the_way_between_processes() -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_no_space_by_any_name_is_store_full(number: int) -> None:
-    with pytest.raises(StoreFull, match=r"/place .*--store PATH"), errors.full_disk_named("/place"):
+    with (
+        pytest.raises(StoreFull, match=r"/place: .*--store PATH"),
+        errors.os_errors_named("/place"),
+    ):
         raise OSError(number, "no room")
