@@ -252,6 +252,14 @@ _BY_SQLITE_NAME = {
     "NOMEM": _NO_MEMORY,
     **dict.fromkeys(("IOERR", "IOERR_READ", "IOERR_FSYNC"), _DEVICE),
 }
+_BY_WORDS = {
+    "can't start new thread": _NO_PROCESS,
+    "Too many open files": _TOO_MANY_FILES,
+    "failed to map segment": _NO_MEMORY,
+    "annot allocate memory": _NO_MEMORY,
+    "can't allocate memory": _NO_MEMORY,
+    "out of memory": _NO_MEMORY,
+}
 # Not these: they are answers that code asks for (is it there? is it a folder?), unless nobody did.
 _ANSWERS = (_NOTHING, _NO_FOLDER, _NO_FILE, _NO_NAME, _NO_PROCESS)
 
@@ -260,11 +268,12 @@ def _kind_of(error: BaseException) -> _Kind | None:
     if isinstance(error, MemoryError):
         return _NO_MEMORY
     if isinstance(error, sqlite3.OperationalError):
-        return _BY_SQLITE_NAME.get(getattr(error, "sqlite_errorname", "")[len("SQLITE_") :])
+        return _BY_SQLITE_NAME.get(getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_"))
     if isinstance(error, OSError):
         return _BY_NUMBER.get(error.errno or 0)
-    no_thread = isinstance(error, RuntimeError) and str(error) == "can't start new thread"
-    return _NO_PROCESS if no_thread else None
+    if isinstance(error, ImportError | RuntimeError):  # of the loader, of Python, of torch
+        return next((kind for says, kind in _BY_WORDS.items() if says in str(error)), None)
+    return None
 
 
 def _named(kind: _Kind, error: BaseException, where: object) -> PhusaError:
@@ -281,7 +290,7 @@ def os_errors_named(where: object) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, MemoryError, RuntimeError, sqlite3.OperationalError) as error:
+    except (OSError, MemoryError, ImportError, RuntimeError, sqlite3.OperationalError) as error:
         kind = _kind_of(error)
         if kind is None or kind in _ANSWERS:
             raise
