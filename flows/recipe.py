@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, cast
@@ -165,7 +166,7 @@ def expand_likes(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
     if num > _MAX_VALUES:
         expected, remedy = f"{_MAX_VALUES:,} at most", "Name fewer instances, or smaller ones."
         found = f"{num:,} values, with what is taken over by `like`"
-        return dict(raw), [Fault(FURTHER, found, expected, remedy, "like_too_large")]
+        return {**raw, FURTHER: {}}, [Fault(FURTHER, found, expected, remedy, "like_too_large")]
     kept = {name: of for name, of in expanded.items() if of is not None or further[name] is None}
     return {**raw, FURTHER: kept}, faults
 
@@ -212,7 +213,7 @@ def check_recipe(raw: dict[str, Any], overrides: Sequence[str], path: Path) -> R
     """Check a mapping that was read from `path`, with overrides; as `load_recipe`."""
     faults = [fault for override in overrides for fault in _apply(raw, override)]
     expanded, unlike = expand_likes(raw)
-    faults += [Fault(f"{path}: {f.where}", f.found, f.expected, f.remedy) for f in unlike]
+    faults += [replace(fault, where=f"{path}: {fault.where}") for fault in unlike]
     try:
         recipe = RECIPE.model_validate(expanded)
     except ValidationError as error:
