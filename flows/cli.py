@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -56,28 +55,28 @@ def main() -> None:
     try:
         app()
     except PhusaError as error:
-        _end(console, error)
+        sys.exit(_tell(console, error))
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on from here")
         sys.exit(1)
     except Exception as error:
         named = named_error(error)
         if named is not None:  # the machine's
-            _end(console, named)
+            sys.exit(_tell(console, named))
         say(console, [traceback.format_exc()])  # a defect
         say(console, [f"the run failed: {type(error).__name__}: {error}"])
         sys.exit(1)
 
 
-def _end(console: Console, error: PhusaError) -> NoReturn:
-    """Say what was wrong, to people or to programs, and end with the error's exit code."""
+def _tell(console: Console, error: PhusaError) -> int:
+    """Say what was wrong, to people or to programs. Returns the exit code."""
     if "--json" in sys.argv:
         print_json({"error": error.as_json()}, indent=None, file=sys.stderr)
     else:
         title = "the request was refused" if isinstance(error, RequestError) else "the run failed"
         say(console, [title], style="bold red")
         say(console, [str(error)])
-    sys.exit(error.exit_code)
+    return error.exit_code
 
 
 if __name__ == "__main__":
