@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from flows.commands.artifacts import artifacts, show
 from flows.commands.clean import clean_app
@@ -21,8 +21,8 @@ from flows.commands.operations import doctor, up
 from flows.commands.release import export, promote, rollback, sample
 from flows.commands.run import plan_, run
 from flows.commands.trace import trace
-from flows.render import make_console
-from storage.errors import PhusaError, RequestError
+from flows.render import make_console, plain_logs, print_json, print_text, say
+from storage.errors import PhusaError, RequestError, named_error
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,30 +56,39 @@ def _phusa(
     if version:
         from flows.version import versions  # metadata of packages: only wanted here
 
-        print(versions())
+        print_text(versions())
         raise typer.Exit
 
 
 def main() -> None:
     """Entry point: 0 done, 1 the run failed, 2 the request was wrong."""
+    plain_logs()
     console = make_console(stderr=True)
     try:
         app()
     except PhusaError as error:
-        if "--json" in sys.argv:
-            print(json.dumps({"error": error.as_json()}, ensure_ascii=False), file=sys.stderr)
-            sys.exit(error.exit_code)
-        title = "the request was refused" if isinstance(error, RequestError) else "the run failed"
-        console.print(f"[bold red]{title}[/]")
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        sys.exit(_tell(console, error))
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on from here")
         sys.exit(1)
-    except Exception as error:  # a defect or the machine: the whole trace, and exit code 1
-        logging.getLogger("phusa").exception("unexpected error")
-        console.print(f"the run failed: {type(error).__name__}: {error}", markup=False)
+    except Exception as error:
+        named = named_error(error)
+        if named is not None:  # the machine's
+            sys.exit(_tell(console, named))
+        say(console, [traceback.format_exc()])  # a defect
+        say(console, [f"the run failed: {type(error).__name__}: {error}"])
         sys.exit(1)
+
+
+def _tell(console: Console, error: PhusaError) -> int:
+    """Say what was wrong, to people or to programs. Returns the exit code."""
+    if "--json" in sys.argv:
+        print_json({"error": error.as_json()}, indent=None, file=sys.stderr)
+    else:
+        title = "the request was refused" if isinstance(error, RequestError) else "the run failed"
+        say(console, [title], style="bold red")
+        say(console, [str(error)])
+    return error.exit_code
 
 
 if __name__ == "__main__":

@@ -53,15 +53,15 @@ def console_reporter(console: Console) -> Iterator[Reporter]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description:<26}"),
+        TextColumn("{task.description:<26}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.fields[unit]}", markup=False),
         _Rate(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[facts]}"),
+        TextColumn("{task.fields[facts]}", markup=False),
     )
     with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
         yield _ConsoleReporter(console, progress)

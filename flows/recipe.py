@@ -13,10 +13,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, cast
 
-import yaml
 from pydantic import Field, ValidationError, create_model, model_validator
 
 from flows.recipe_faults import NAME, faults_of
+from flows.recipe_yaml import read_mapping, read_yaml
 from flows.runners import Runner, Threads
 from flows.stages import STAGES
 from storage.errors import Fault, RequestError, suggestion
@@ -25,6 +25,9 @@ from tasks.stage import Stage
 
 FURTHER = "stages"
 """The key under which further instances stand."""
+_MAX_PARTS = 20  # of the path of a `--set`
+_MAX_LIKES = 50  # one like the other
+_MAX_VALUES = 200_000
 
 _INPUTS_SAY = (
     "by port, what this is made from where there is more than one candidate: the name of an "
@@ -143,7 +146,7 @@ def expand_likes(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
         if not isinstance(own, Mapping) or "like" not in own:
             return own
         other, where = own["like"], f"{FURTHER}.{name}.like"
-        if other in seen or other == name:
+        if other in seen or other == name or len(seen) > _MAX_LIKES:
             chain = " → ".join((*seen, name, str(other)))
             expected = "an instance that is not like it"
             faults.append(Fault(where, chain, expected, "Mend one.", "cycle"))
@@ -161,8 +164,23 @@ def expand_likes(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
         return _merged(base, rest) if isinstance(base, Mapping) else None
 
     expanded = {name: expand(name, ()) for name in further}
+    num = _num_values(expanded, {})
+    if num > _MAX_VALUES:
+        expected, remedy = f"{_MAX_VALUES:,} at most", "Name fewer instances, or smaller ones."
+        found = f"{num:,} values, with what is taken over by `like`"
+        return {**raw, FURTHER: {}}, [Fault(FURTHER, found, expected, remedy, "like_too_large")]
     kept = {name: of for name, of in expanded.items() if of is not None or further[name] is None}
     return {**raw, FURTHER: kept}, faults
+
+
+def _num_values(value: Any, known: dict[int, int]) -> int:
+    """Count values, those that stand in several places each time; each is walked once."""
+    if not isinstance(value, Mapping | list):
+        return 1
+    if id(value) not in known:
+        parts = value.values() if isinstance(value, Mapping) else value
+        known[id(value)] = 1 + sum(_num_values(part, known) for part in parts)
+    return known[id(value)]
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,14 +208,14 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises RequestError with all faults at once.
     """
-    return check_recipe(_read(path), overrides, path)
+    return check_recipe(read_mapping(path), overrides, path)
 
 
 def check_recipe(raw: dict[str, Any], overrides: Sequence[str], path: Path) -> Recipe:
     """Check a mapping that was read from `path`, with overrides; as `load_recipe`."""
     faults = [fault for override in overrides for fault in _apply(raw, override)]
     expanded, unlike = expand_likes(raw)
-    faults += [replace(f, where=f"{path}: {f.where}") for f in unlike]
+    faults += [replace(fault, where=f"{path}: {fault.where}") for fault in unlike]
     try:
         recipe = RECIPE.model_validate(expanded)
     except ValidationError as error:
@@ -205,48 +223,6 @@ def check_recipe(raw: dict[str, Any], overrides: Sequence[str], path: Path) -> R
     if faults:
         raise RequestError(faults)
     return recipe
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except FileNotFoundError:
-        found = ", ".join(str(p) for p in sorted(path.parent.glob("*.yaml"))) or "no recipe there"
-        raise RequestError(
-            Fault(
-                str(path), "no such file", "a recipe (YAML)", f"In that folder: {found}.", "no_file"
-            )
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        text = " ".join(str(error).split())
-        raise RequestError(
-            Fault(str(path), text, "a readable YAML file", "Mend the file at that place.")
-        ) from error
-    if not isinstance(raw, dict):
-        kind = type(raw).__name__
-        remedy = "Begin with `name: …` and `crawl: …`, as recipes/demo.yaml does."
-        raise RequestError(Fault(str(path), kind, "a mapping of stages", remedy))
-    return raw
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads a stage's key with nothing behind it as that stage with its defaults.
-
-    `pretrain:` asks for a model; `finetune: null` says that there is to be none. To YAML itself
-    both are null.
-    """
-
-    def construct_document(self, node: yaml.Node) -> Any:
-        if isinstance(node, yaml.MappingNode):
-            node.value = [(key, self._of_stage(key, value)) for key, value in node.value]
-        return super().construct_document(node)
-
-    @staticmethod
-    def _of_stage(key: yaml.Node, value: yaml.Node) -> yaml.Node:
-        is_bare = isinstance(value, yaml.ScalarNode) and not value.value and not value.style
-        if is_bare and key.value in STAGES:
-            return yaml.MappingNode("tag:yaml.org,2002:map", [])
-        return value
 
 
 def _apply(raw: dict[str, Any], override: str) -> list[Fault]:
@@ -261,7 +237,7 @@ def _apply(raw: dict[str, Any], override: str) -> list[Fault]:
         "wrong_form",
     )
     first, *rest = path.split(".")
-    if not equals or not all((first, *rest)):
+    if not equals or not all((first, *rest)) or len(rest) > _MAX_PARTS:
         return [fault]
     starts = _instances(raw, first) if rest else [[first]]
     if not starts:
@@ -271,10 +247,12 @@ def _apply(raw: dict[str, Any], override: str) -> list[Fault]:
         expected = f"an instance of {known}"
         return [Fault("--set", repr(override), expected, fault.remedy, "unknown_instance")]
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text, f"--set {path}")
         for start in starts:
             _put(raw, [*start, *rest], value)
-    except (yaml.YAMLError, ValueError, IndexError, AttributeError, TypeError):
+    except RequestError as refused:
+        return list(refused.faults)
+    except (ValueError, IndexError, AttributeError, TypeError):
         return [fault]
     return []
 

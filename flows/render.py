@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, TYPE_CHECKING, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
+from rich.style import Style
 from rich.table import Table
 
 from storage.manifest import Manifest
 from tasks.foresight import Forecast, Span
+from tasks.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from flows.foresight import Foresight
@@ -19,10 +26,60 @@ if TYPE_CHECKING:
 _PLAIN_WIDTH = 120
 
 
+# --- what reaches a terminal ----------------------------------------------------------------------
+# A command prints by a console of `make_console`, by `print_text` or `print_json`, and by nothing
+# else: a test reads the code. What a server, a model or a person put into text is text there.
+
+
+class _PlainConsole(Console):
+    """Draws styles of ours alone: what text says to a terminal is taken out of every segment."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """A console as wide as the terminal; wide enough for the tables where there is none."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=_PLAIN_WIDTH)
+    console = _PlainConsole(stderr=stderr)
+    return console if console.is_terminal else _PlainConsole(stderr=stderr, width=_PLAIN_WIDTH)
+
+
+def print_text(text: str, style: Style | None = None, file: IO[str] | None = None) -> None:
+    """Print text as it is, without a table's layout: 10,000 lines take no time."""
+    shown = printable(text)
+    print(style.render(shown) if style else shown, file=file)
+
+
+def print_json(value: object, *, indent: int | None = 2, file: IO[str] | None = None) -> None:
+    """Print an answer for programs."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    print(printable_json(text), file=file)
+
+
+class _PlainRecord(logging.LogRecord):
+    def getMessage(self) -> str:  # noqa: N802
+        return printable(super().getMessage())
+
+
+def plain_logs() -> None:
+    """Have what libraries log and warn of printed as text, too."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+        print_text(text.rstrip(), file=file or sys.stderr)
+
+    logging.setLogRecordFactory(_PlainRecord)
+    warnings.showwarning = show
 
 
 def say(console: Console, lines: Iterable[str], style: str = "") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -13,7 +12,7 @@ from rich.table import Column, Table
 
 from flows.ending import GO_ON, Ending, export, next_commands
 from flows.recipe import Recipe
-from flows.render import say, size
+from flows.render import print_json, say, size
 from flows.stages import open_artifact, type_of
 from storage.store import Store
 from tasks.artifacts.artifact import Artifact
@@ -50,7 +49,7 @@ def print_report(
     if ending.failed and not ending.is_stopped:
         say(console, [f"\n{GO_ON}"])
     if as_json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
 
 
 def _stages(ending: Ending, rows: Sequence[dict[str, Any]]) -> Table:

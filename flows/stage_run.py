@@ -22,7 +22,7 @@ from flows.stopping import StoppableReporter, StopRequest, stopping_tasks
 from flows.takedown import note_late_takedowns
 from flows.version import git_commit
 from storage import takedown
-from storage.errors import PhusaError, full_disk_named
+from storage.errors import PhusaError, os_errors_named
 from storage.manifest import CheckResult, CodeRef, InputRef, Manifest, RunRef
 from storage.sealing import Draft, commit, quarantine, release
 from storage.store import Store
@@ -95,7 +95,7 @@ class StageRun:
         stage, store = self._stage.name, self._store
         with (
             self._knobs_named(),
-            full_disk_named(store.address),
+            os_errors_named(store.address),
             store.building(stage, self.key, uses, self._say_waiting) as workspace,
         ):
             found = self._decide()  # another run may have made it meanwhile

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from storage.errors import DamagedArtifact, full_disk_named
+from storage.errors import DamagedArtifact, os_errors_named
 from storage.files import HashingFile, link_or_copy, temporary_beside
 from storage.manifest import FileEntry
 
@@ -49,7 +49,7 @@ class Cache:
         target = view / entry.path
         if _is_whole(target, entry):
             return target
-        with full_disk_named(target):
+        with os_errors_named(target):
             cached = self._cached(entry)
             if not _is_whole(cached, entry):
                 _fetch(cached, entry, fetch)

@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 
 from pydantic import JsonValue
 
-from storage.errors import full_disk_named
+from storage.errors import os_errors_named
 from storage.files import HashingFile, temporary_beside, write_whole
 from storage.manifest import FileEntry
 
@@ -49,7 +49,7 @@ class Workspace:
     def writing(self, path: str, *, volatile: bool = False) -> Iterator[BinaryIO]:
         """Yield a stream, written from begin to end; on success it is the finished file `path`."""
         target = self.data / path
-        with full_disk_named(target), temporary_beside(target) as temporary:
+        with os_errors_named(target), temporary_beside(target) as temporary:
             with HashingFile(temporary) as stream:
                 yield cast("BinaryIO", stream)
                 stream.sync()
@@ -71,7 +71,7 @@ class Workspace:
         temporary = self.scratch / f".tmp-{uuid.uuid4().hex}"
         temporary.mkdir(parents=True)
         try:
-            with full_disk_named(self.data / path):
+            with os_errors_named(self.data / path):
                 yield temporary
                 for file in sorted(p for p in temporary.rglob("*") if p.is_file()):
                     with file.open("rb") as stream:

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-from storage.errors import RunError
+from storage.errors import Fault, LimitReached, RunError
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ def call_in_child(
 
     What the function raises is raised here, and what it returns is returned; both are pickled, as
     the arguments are. Its calls of `advance` come here as numbers of them, some times a second.
-    Raises RunError if the process ends before it has answered.
+    Raises LimitReached if the process ends before it has answered.
     """
     child = Child(_answer_call)
     try:
@@ -91,11 +91,12 @@ def call_in_child(
             else:
                 return value  # type: ignore[no-any-return]
     except (EOFError, ConnectionError) as error:
-        raise RunError(
-            f"the process that ran {function.__name__} ended with exit code {child.end()}; "
-            "expected it to finish. -9 is what the system does when memory is short: take fewer "
-            "workers. What is done is kept: run the same command again."
-        ) from error
+        where, found = f"the process that ran {function.__name__}", f"exit code {child.end()}"
+        remedy = (
+            "-9 is what the system does when memory is short: take fewer workers, or raise the "
+            "memory of the machine or container. What is done is kept: run the same command again."
+        )
+        raise LimitReached(Fault(where, found, "it to finish", remedy, "child_died")) from error
     finally:
         child.end()
 

@@ -15,13 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from tasks.printable import printable
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MARKS = re.compile(r"([\\`*_\[\]<>|~#&!])")
 _TICKS = re.compile(r"`+")
 _WIDTH = 72  # characters of a block that the UI shows without scrolling
-_KEPT = frozenset("\n\t\u200c\u200d")  # the joiners are part of Persian and Hindi words
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def png_of(figure: Figure) -> bytes:
 
 def escape(text: object) -> str:
     """Write plain text for a line or a table cell, as it is."""
-    return _MARKS.sub(r"\\\1", " ".join(str(text).split()))
+    return _MARKS.sub(r"\\\1", " ".join(printable(str(text)).split()))
 
 
 def code(text: str) -> str:
@@ -86,8 +87,7 @@ def code(text: str) -> str:
 
 def fence(text: str, kind: str = "text") -> str:
     """Write a block that shows any text as it is, whatever it holds, wrapped to the page."""
-    clean = "".join(c if c.isprintable() or c in _KEPT else " " for c in text)
-    shown = "\n".join(map(_wrap, clean.split("\n")))
+    shown = "\n".join(map(_wrap, printable(text).split("\n")))
     longest = max((len(ticks) for ticks in _TICKS.findall(shown)), default=0)
     ticks = "`" * max(3, longest + 1)
     return f"{ticks}{kind}\n{shown}\n{ticks}"

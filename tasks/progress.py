@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
+from tasks.printable import printable
+
 
 class Bar(Protocol):
     """One piece of long work."""
@@ -69,9 +71,9 @@ def reporter_in_hand() -> Reporter:
 
 def track(label: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Bar]:
     """Announce `total` units of work named `label`; advance the bar inside the block."""
-    return _REPORTER.get().bar(label, total, unit, done)
+    return _REPORTER.get().bar(printable(label), total, unit, done)
 
 
 def note(text: str) -> None:
     """Say one line about the work in hand."""
-    _REPORTER.get().note(text)
+    _REPORTER.get().note(printable(text))

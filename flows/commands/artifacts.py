@@ -15,7 +15,7 @@ from rich.tree import Tree
 
 from flows.commands.options import ArtifactArgument, JsonOption, StoreOption, answer, store_here
 from flows.listing import Described, Listed, State, describe, list_artifacts
-from flows.render import HOST_COLUMNS, host_rows, size
+from flows.render import HOST_COLUMNS, host_rows, print_text, size
 from storage.lineage import Node, ancestors, descendants
 from storage.manifest import Manifest
 
@@ -126,10 +126,9 @@ def print_artifacts(console: Console, found: Sequence[Listed]) -> None:
         for row in rows
     )
     styles = ["bold", *(STATE_STYLES[one.state] if one.state != "sealed" else "" for one in found)]
-    is_terminal = console.is_terminal
     for line, style in zip(lines, styles, strict=True):
-        text = line.rstrip()
-        print(Style.parse(style).render(text) if is_terminal and style else text, file=console.file)
+        drawn = Style.parse(style) if style and console.is_terminal else None
+        print_text(line.rstrip(), drawn, console.file)
 
 
 _NUMBERS = frozenset({"rows", "bytes", "seconds"})

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from flows.commands.options import JsonOption, StoreOption, answer, store_here
 from flows.commands.run import RecipeArgument, SetOption
+from flows.render import print_text
 
 _NAME = __name__.rpartition(".")[2]
 """Of the group, and of what it looks at where nothing else is named."""
@@ -136,6 +137,6 @@ def try_(
     tried = preview.find_page(page, read, place, of, url=url, charset=charset, contact=contact)
     found = try_page(tried, cast("CleanConfig", read.config(STAGE)))
     if text:
-        print(found.text)
+        print_text(found.text)
         return
     answer(asdict(found), as_json, lambda console: preview.show_trial(console, found))

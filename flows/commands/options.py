@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from flows.render import make_console
+from flows.render import make_console, print_json
 from storage.store import Store
 
 StoreOption = Annotated[
@@ -36,6 +35,6 @@ def store_here(given: str | None) -> Store:
 def answer(value: Any, as_json: bool, show_people: Callable[[Console], None]) -> None:
     """Print `value` as JSON for programs, or let `show_people` print it."""
     if as_json:
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        print_json(value)
     else:
         show_people(make_console())

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import ArtifactArgument, JsonOption, StoreOption, answer, store_here
-from flows.render import make_console, size
+from flows.render import make_console, print_text, size
 
 AliasArgument = Annotated[str, typer.Argument(help="such as prod")]
 
@@ -31,7 +31,7 @@ def sample(
 
     place = store_here(store)
     model = open_artifact(place, place.resolve(artifact)).model()
-    print(model.generate(prompt, max_tokens=tokens, temperature=temperature, seed=seed))
+    print_text(model.generate(prompt, max_tokens=tokens, temperature=temperature, seed=seed))
 
 
 def promote(

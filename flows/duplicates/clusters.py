@@ -37,7 +37,6 @@ _COMPARED = 20_000  # URLs; difflib takes 10 µs for each
 _STYLES = {"both": "dim", "kept": "red", "dropped": "green"}
 _MARKS = {"both": ("", ""), "kept": ("[-", "-]"), "dropped": ("{+", "+}")}
 _UNITS = {"longest": " words", "shortest_url": " characters"}
-_KEPT_CONTROLS = frozenset("\n\t\u200c\u200d")  # the joiners are part of Persian and Hindi words
 
 Row = dict[str, Any]
 
@@ -310,7 +309,7 @@ def _show_difference(console: Console, found: Difference) -> None:
 
 def _mark(piece: Piece, unit: str) -> Text:
     """Mark the piece; white space after it stays outside of its marks."""
-    text = _plain(piece.text)
+    text = piece.text
     body = text.rstrip()
     before, after = _MARKS[piece.where]
     shown = Text(style=_STYLES[piece.where])
@@ -326,9 +325,4 @@ def _count(number: int, units: str) -> str:
 
 def _say(console: Console, text: str, style: str = "") -> None:
     # URLs are printed as they are, and whole, however narrow the terminal.
-    console.print(_plain(text), style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def _plain(text: str) -> str:
-    """Take out of text from the web what a terminal obeys."""
-    return "".join(c if c.isprintable() or c in _KEPT_CONTROLS else " " for c in text)
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from flows.export.cards import card
 from flows.stages import type_of
 from storage import takedown
-from storage.errors import DamagedArtifact, Fault, RequestError, full_disk_named
+from storage.errors import DamagedArtifact, Fault, RequestError, os_errors_named
 from storage.manifest import FileEntry, Manifest
 from storage.store import Store
 
@@ -45,7 +45,7 @@ def export(store: Store, manifest: Manifest, target: Path) -> Path:
     _check_forgotten(store, manifest)
     target = target.resolve()
     _check_free(target)
-    with full_disk_named(target), _appearing(target) as folder:
+    with os_errors_named(target), _appearing(target) as folder:
         for path, entry in sorted(files.items()):
             source = store.folder(manifest, entry.path) / entry.path
             _copy(source, folder / path, entry, manifest)

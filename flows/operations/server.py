@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from storage.errors import Fault, RequestError
+from storage.errors import Fault, RequestError, RunError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -43,6 +44,13 @@ _AT_REST = (
     "AwaitingConcurrencySlot",
 )
 
+_ATTEMPTS, _AGAIN_S = 4, 5.0
+_BUSY = re.compile(
+    r"\b50[0234]\b|Service Unavailable|database is locked"
+    r"|(Connect|Read|Write|Pool|RemoteProtocol)(Error|Timeout)"
+)
+_T = TypeVar("_T")
+
 RECORDING = {
     # Prefect 3.8 records each state of each task in a transaction of its own: 17 tasks a second
     # with SQLite on two busy cores, 100 s behind a flow of 2,000 empty tasks. Two such flows at
@@ -55,6 +63,9 @@ RECORDING = {
     # Both write to one SQLite: with batches of 200 here, too, the recorder fell behind by more
     # than its queue holds, in two of five trials of two flows at once.
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "1000",
+    # Seconds that a new connection waits for SQLite's lock (10 by default) until Prefect's own
+    # busy_timeout of 60 holds. What finds it locked all the same is answered by a 503.
+    "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
 }
 """Settings under which a Prefect server keeps up with thousands of short tasks."""
 
@@ -167,6 +178,31 @@ def check_port(host: str, port: int) -> None:
         remedy = f"Choose another with --port {port + 1}, or stop that one first."
         fault = Fault(f"port {port} of {host}", listener, "a free port", remedy)
         raise RequestError(fault) from None
+
+
+def patiently(
+    ask: Callable[[], _T], wait: Callable[[float], bool], say: Callable[[str], None]
+) -> _T | None:
+    """Ask what may be asked twice, again while the server is busy; None if `wait` was stopped.
+
+    Prefect's client tries a request six times within a minute; a server that comes up beside its
+    workers on two busy cores has taken longer. Raises RunError where it stays busy.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return ask()
+        except Exception as error:  # Prefect's, httpx's, or the end of a log
+            if not _BUSY.search(f"{type(error).__name__}: {error}"):
+                raise
+            if attempt == _ATTEMPTS:
+                remedy = "Give it less to do at once, then start phusa up again."
+                found, expected = f"busy {attempt} times: {error}", "one that answers"
+                fault = Fault("the Prefect server", found, expected, remedy, "server_busy")
+                raise RunError(fault) from error
+        say(f"the server is busy; once more ({attempt + 1} of {_ATTEMPTS})")
+        if wait(_AGAIN_S * attempt):
+            break
+    return None
 
 
 def connect(api_url: str, env: Mapping[str, str], timeout_s: float = 20.0) -> SyncPrefectClient:

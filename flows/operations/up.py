@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 from rich.console import Console
@@ -32,6 +33,7 @@ _DEPLOY_S = 300.0
 _WORKERS_S = 60.0
 _END_S = 10.0
 _EVERY_S = 0.3
+_T = TypeVar("_T")
 _RESTARTS, _RESTARTS_WITHIN_S = 3, 600.0
 
 
@@ -124,17 +126,33 @@ class _Up:
         self._await("the server", self._server, lambda: server.is_healthy(self._api), _SERVER_S)
 
     def _prepare(self) -> None:
-        with connect(self._api, self._env) as client:
-            pools = [server.ensure_pool(client, name) for name in POOLS]
-            server.ensure_zombie_automation(client)
+        def ensure() -> list[str]:
+            with connect(self._api, self._env) as client:
+                pools = [server.ensure_pool(client, name) for name in POOLS]
+                server.ensure_zombie_automation(client)
+            return pools
+
+        pools = self._patiently(ensure)
         self._done("work pools", ", ".join(pools))
         self._done("automation", f"a run without a heartbeat for {ZOMBIE_AFTER_S} s is Crashed")
         self._end_runs(self._names.values(), "the phusa up before was killed")
 
+    def _patiently(self, ask: Callable[[], _T]) -> _T:
+        answer = server.patiently(ask, self._stop.wait, self._note)
+        if answer is None:
+            raise _Stopped
+        return answer
+
     def _deploy(self) -> None:
         deploying = self._deploying
-        self._start(deploying)
-        self._await("the deployments", deploying, lambda: deploying.exit_code == 0, _DEPLOY_S)
+
+        def deploy() -> bool:
+            deploying.end(_END_S)  # one that hangs
+            self._start(deploying)
+            self._await("the deployments", deploying, lambda: deploying.exit_code == 0, _DEPLOY_S)
+            return True
+
+        self._patiently(deploy)
         declared = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
         self._done("deployments", f"{len(declared)}, with the knobs of {self._options.recipe}")
 
@@ -143,7 +161,8 @@ class _Up:
             for pool, worker in self._workers.items():
 
                 def is_online(pool: str = pool) -> bool:
-                    return self._names[pool] in server.online_workers(client, pool)
+                    online = self._patiently(lambda: server.online_workers(client, pool))
+                    return self._names[pool] in online
 
                 self._await(f"the worker of {pool}", worker, is_online, _WORKERS_S)
         idle = "" if self._options.gpu else "; training waits for a worker of gpu elsewhere"

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from storage.backends.local import LocalBackend
 from storage.backends.memory import MemoryBackend
-from storage.errors import Fault, RequestError
+from storage.errors import Fault, PathUnusable, RequestError, os_errors_named
 
 __all__ = ["Backend", "LocalBackend", "MemoryBackend", "open_backend"]
 
@@ -75,9 +75,9 @@ def open_backend(address: str | Path) -> Backend:
     text = str(address)
     scheme, marker, rest = text.partition("://")
     if not marker:
-        return LocalBackend(Path(text).expanduser().resolve())
+        return LocalBackend(_folder(Path(text).expanduser()))
     if scheme == "file":
-        return LocalBackend(Path(rest).resolve())
+        return LocalBackend(_folder(Path(rest)))
     if scheme == "memory":
         return MemoryBackend(rest)
     if scheme == "s3":
@@ -86,3 +86,15 @@ def open_backend(address: str | Path) -> Backend:
         return S3Backend(text)
     remedy = "Give a folder, or s3://bucket/prefix for S3 and whatever speaks its API."
     raise RequestError(Fault("store", f"`{scheme}://…`", "a folder or s3://", remedy))
+
+
+def _folder(path: Path) -> Path:
+    """The whole path of a folder that is there, or could be made."""
+    with os_errors_named(path):
+        whole = path.resolve()
+        nearest = next(place for place in (whole, *whole.parents) if place.exists())
+    if nearest.is_dir():
+        return whole
+    remedy = "Choose another store with --store, or move that file away."
+    found = f"a file at {nearest}"
+    raise PathUnusable(Fault(f"store {path}", found, "a folder", remedy, "not_a_folder"))

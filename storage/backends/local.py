@@ -7,13 +7,12 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from storage.errors import Fault, StoreDenied, full_disk_named
+from storage.errors import os_errors_named
 from storage.files import link_or_copy, temporary_beside
 
 _CHUNK_BYTES = 1 << 20
@@ -37,7 +36,7 @@ class LocalBackend:
 
     def create(self, key: str, data: bytes) -> bool:
         target = self.root / key
-        with _named_errors(target), temporary_beside(target) as temporary:
+        with os_errors_named(target), temporary_beside(target) as temporary:
             _write_synced(temporary, data)
             if not _link_once(temporary, target):
                 return self.read(key) == data
@@ -46,7 +45,7 @@ class LocalBackend:
 
     def swap(self, key: str, data: bytes, expected: bytes | None) -> bool:
         target = self.root / key
-        with _named_errors(target), temporary_beside(target) as temporary:
+        with os_errors_named(target), temporary_beside(target) as temporary:
             with _lock(target):
                 if self.read(key) != expected:
                     return False
@@ -59,7 +58,7 @@ class LocalBackend:
         return True
 
     def read(self, key: str) -> bytes | None:
-        with _named_errors(self.root / key):
+        with os_errors_named(self.root / key):
             try:
                 return (self.root / key).read_bytes()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -70,30 +69,30 @@ class LocalBackend:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         found: dict[str, int] = {}
-        with _named_errors(self.root / prefix):
+        with os_errors_named(self.root / prefix):
             _list(self.root / prefix, "", found)
         return found
 
     def children(self, prefix: str) -> list[str]:
-        with _named_errors(self.root / prefix):
+        with os_errors_named(self.root / prefix):
             return sorted(entry.name for entry in _entries(self.root / prefix) if _holds(entry))
 
     def put_file(self, key: str, source: Path) -> None:
         target = self.root / key
-        with _named_errors(target):
+        with os_errors_named(target):
             link_or_copy(source, target)  # the work folder is on the same disk: no copy
             _sync_folder(target.parent)
 
     def chunks(self, key: str) -> Iterator[bytes]:
         if not (self.root / key).is_file():
             raise FileNotFoundError(key)
-        with _named_errors(self.root / key), (self.root / key).open("rb") as stream:
+        with os_errors_named(self.root / key), (self.root / key).open("rb") as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 yield chunk
 
     def delete(self, prefix: str) -> None:
         target = self.root / prefix
-        with _named_errors(target):
+        with os_errors_named(target):
             if target.is_dir():
                 shutil.rmtree(target, onerror=_unless_gone)
             elif target.exists():
@@ -166,20 +165,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _named_errors(place: Path) -> Iterator[None]:
-    """Say which place is full or forbidden, and what to do."""
-    with full_disk_named(place):
-        try:
-            yield
-        except PermissionError as error:
-            raise StoreDenied(
-                Fault(
-                    f"store file {place}",
-                    error.strerror or "permission denied",
-                    "a store that this user can read and write",
-                    "Give the user those permissions, or choose another store with --store.",
-                )
-            ) from error

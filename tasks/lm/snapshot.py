@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from storage.errors import full_disk_named
+from storage.errors import os_errors_named
 from tasks.lm.checkpoint import os_errors_unwrapped
 
 History = list[dict[str, float]]
@@ -43,7 +43,7 @@ class Snapshots:
                     tensors[f"optimizer.{index}.{key}.{name}"] = value.detach().cpu()
         target = self._folder / f"step-{step:09d}.safetensors"
         temporary = target.with_suffix(".tmp")
-        with full_disk_named(target), os_errors_unwrapped():
+        with os_errors_named(target), os_errors_unwrapped():
             metadata = {"step": str(step), "history": json.dumps(history)}
             save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
             with temporary.open("rb") as stream:

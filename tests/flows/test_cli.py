@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -173,7 +174,7 @@ def test_a_full_disk_ends_clearly_and_seals_nothing(
         timeout=120,
     )
     assert done.returncode == 1, done.stderr
-    assert "no space left" in done.stderr and "Traceback" not in done.stderr
+    assert "--store PATH" in done.stderr and "Traceback" not in done.stderr
     assert json.loads(phusa("artifacts", "--json", "--store", store).stdout) == []
     phusa("run", tiny_recipe, "--store", store, "--only", "crawl")  # with room it goes on
 
@@ -293,3 +294,63 @@ def test_no_credential_is_written_anywhere(
     for secret in secrets:
         assert secret not in said
         assert not any(secret.encode() in data for data in [*content, *map(str.encode, keys)])
+
+
+_ASKING = (
+    ("plan", "RECIPE"), ("artifacts",), ("show", "clean"), ("trace", "http://a.example/"),
+    ("trace", "--model", "pretrain"), ("clean", "replay", "RECIPE"), ("clean", "funnel"),
+    ("clean", "try", "RECIPE", "--recipe", "RECIPE"), ("dedup", "show", "http://a.example/"),
+    ("diff", "clean", "clean"), ("verify",), ("gc",), ("rollback", "clean", "prod"),
+)  # fmt: skip
+_CHANGING = (
+    ("promote", "clean", "prod"), ("gc", "--yes"), ("forget", "http://a.example/", "--why", "x"),
+    ("run", "RECIPE"), ("sample", "pretrain", "x"), ("export", "clean", "OUT"), ("up", "RECIPE"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [*_ASKING, *_CHANGING], ids=" ".join)
+def test_a_store_that_can_be_none(
+    cli: Cli, tmp_path: Path, tiny_recipe: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    places = {"RECIPE": tiny_recipe, "OUT": tmp_path / "out"}
+    words_here = [places.get(word, word) for word in words]
+    for store in (tmp_path / "file", tmp_path / "file" / "deep" / "store"):
+        done = cli(*words_here, "--store", store)
+        assert done.code == 2 and str(tmp_path / "file") in done.err, done.err
+        assert "--store" in done.err and "Traceback" not in done.err
+    if words in _ASKING:
+        cli(*words_here, "--store", tmp_path / "none" / "store")
+        assert not (tmp_path / "none").exists()
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_store_that_is_a_file_in_json(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = cli("artifacts", "--store", tmp_path / "file", "--json")
+    error = json.loads(done.err)["error"]
+    assert (done.code, error["code"]) == (2, "path_unusable")
+    assert [fault["code"] for fault in error["faults"]] == ["not_a_folder"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "exit_code"),
+    [(errno.EROFS, "read_only", 2), (errno.EACCES, "permission_denied", 2),
+     (errno.EMFILE, "too_many_open_files", 1), (errno.ENOSPC, "no_space", 1)],
+)  # fmt: skip
+def test_a_store_that_cannot_be_written(
+    cli: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    code: str,
+    exit_code: int,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("storage.backends.local._write_synced", refuse)
+    done = cli("forget", "http://a.example/", "--why", "x", "--store", tmp_path, "--json")
+    (fault,) = json.loads(done.err)["error"]["faults"]
+    assert (done.code, fault["code"]) == (exit_code, code)
+    assert str(tmp_path) in fault["where"]

@@ -111,7 +111,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
     assert "In that folder:" in faults(tmp_path / "none.yaml")[0]
     assert "recipe.yaml" in faults(tmp_path / "none.yaml")[0]
     assert "a readable YAML file" in faults(write(tmp_path, "a: [1"))[0]
-    assert "found list" in faults(write(tmp_path, "[1, 2]"))[0]
+    assert "found a list" in faults(write(tmp_path, "[1, 2]"))[0]
 
 
 def test_every_stage_is_a_field_of_the_recipe() -> None:

@@ -60,7 +60,7 @@ def test_errors_come_back_as_they_are() -> None:
     assert "in fail\n" in "".join(caught.value.__notes__)
     with pytest.raises(RunError, match="NeedsTwo: a b"):
         call_in_child(fail, "unpicklable", advance=int)
-    with pytest.raises(RunError, match=r"ran fail ended with exit code -9; .* same command again"):
+    with pytest.raises(RunError, match=r"ran fail: found exit code -9; .* same command again"):
         call_in_child(fail, "kill", advance=int)
 
 

@@ -198,17 +198,19 @@ def _card_files(folder: Path) -> Iterator[str]:
     _, marker, rest = card.read_text(errors="replace").partition("---\n")
     try:
         facts = yaml.safe_load(rest.partition("\n---")[0]) if marker else None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return
-    yield from _texts(facts.get("configs") if isinstance(facts, dict) else None)
+    yield from _texts(facts.get("configs") if isinstance(facts, dict) else None, set())
 
 
-def _texts(value: object) -> Iterator[str]:
+def _texts(value: object, seen: set[int]) -> Iterator[str]:
+    """Yield each text once, however often aliases name what holds it."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict | list):
+    elif isinstance(value, dict | list) and id(value) not in seen:
+        seen.add(id(value))
         for part in value.values() if isinstance(value, dict) else value:
-            yield from _texts(part)
+            yield from _texts(part, seen)
 
 
 def read_dataset(name: str, source: DatasetSource, scratch: Path) -> Iterator[Found]:

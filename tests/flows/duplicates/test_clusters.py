@@ -145,7 +145,7 @@ def test_a_person_sees_marks_and_no_escape_codes(cli: Cli, tmp_path: Path, made:
     assert said.code == 0 and "\x1b" not in said.out
     assert f"kept     {A['url']}" in said.out
     assert "81.0% alike, found by minhash; longest: 14 words before 13 words" in said.out
-    assert "the river carries [-silt-] {+ [31mmud+} down to" in said.out
+    assert "the river carries [-silt-] {+[31mmud+} down to" in said.out
     assert "the same text, white space aside" in said.out
     said = cli("dedup", "show", "aaaa", "--most", "1", "--store", tmp_path)
     assert "1 more, as much alike or more; --most 2 shows all" in said.out
