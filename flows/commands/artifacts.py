@@ -21,7 +21,7 @@ from storage.manifest import Manifest
 
 
 def artifacts(
-    name: Annotated[str | None, typer.Argument(help="only artifacts of this name")] = None,
+    name: Annotated[str | None, typer.Argument(help="only of this NAME, or RECIPE/NAME")] = None,
     taken: Annotated[bool, typer.Option("--gone", help="also those whose data was taken")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -226,12 +226,18 @@ def _files(manifest: Manifest) -> Table:
 
 
 def _tree(title: str, node: Node) -> Tree:
+    """Draw the lineage; what is met a second time points to where it stands with all below it."""
     root = Tree(f"[dim]{title}[/]")
+    shown = set[str]()
 
     def grow(branch: Tree, of: Node) -> None:
         for child in of.children:
             unknown = "" if child.manifest else " [red](no longer in the store)[/]"
-            grow(branch.add(child.label + unknown), child)
+            again = " [dim](see above)[/]" if child.label in shown and child.children else ""
+            twig = branch.add(child.label + unknown + again)
+            if child.label not in shown:
+                shown.add(child.label)
+                grow(twig, child)
 
     grow(root, node)
     if not node.children:

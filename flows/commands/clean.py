@@ -47,7 +47,7 @@ def replay(
 
     read = load_recipe(recipe, set_ or ())
     config = cast("CleanConfig", read.config(STAGE))
-    found = replays.replay(store_of(recipe, read, store), of, config)
+    found = replays.replay(store_of(recipe, read, store), of, config, read.name)
     answer(asdict(found), as_json, lambda console: replays.show_replay(console, found))
 
 

@@ -120,7 +120,7 @@ def curve(
     expected = None
     if of is not None:
         place = store_of(recipe, read, store) if recipe and read else store_here(store)
-        expected = curves.expect_in(place, of, config, least, method)
+        expected = curves.expect_in(place, of, config, least, method, read and read.name)
     found = curves.curve(least, method, expected)
     if png is not None:
         png.write_bytes(curves.draw_curve(found))

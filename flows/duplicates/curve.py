@@ -96,10 +96,18 @@ def curve(threshold: float, method: MinHash, expected: Expected | None = None) -
 
 
 def expect_in(
-    store: Store, of: str, config: DedupConfig, threshold: float, method: MinHash
+    store: Store,
+    of: str,
+    config: DedupConfig,
+    threshold: float,
+    method: MinHash,
+    recipe: str | None = None,
 ) -> Expected:
-    """Expect the candidates among the documents of the artifact `of`, from a sample of them."""
-    manifest = store.resolve(of)
+    """Expect the candidates among the documents of the artifact `of`, from a sample of them.
+
+    `recipe` is whose artifact a bare name means, if several made one.
+    """
+    manifest = store.resolve(of, near=recipe)
     paths = store.files(manifest, "documents/")
     if not paths:
         remedy = "Such as clean, or clean@VERSION."
