@@ -14,6 +14,7 @@ from flows.commands.dedup import dedup_app
 from flows.commands.diff import diff
 from flows.commands.forget import forget
 from flows.commands.init import init
+from flows.commands.head import head
 from flows.commands.keeping import gc, verify
 from flows.commands.operations import doctor, up
 from flows.commands.release import export, promote, rollback, sample
@@ -33,6 +34,7 @@ app.command()(run)
 app.command("plan")(plan_)
 app.command()(artifacts)
 app.command()(show)
+app.command()(head)
 app.command()(sample)
 app.command()(trace)
 app.add_typer(clean_app)

@@ -70,9 +70,7 @@ def describe(store: Store, reference: str) -> Described:
     where it means artifacts of several recipes.
     """
     asked = recipe, name, wanted = Reference.parse(reference)
-    held = [
-        m for m in quarantined(store, name) if m.version.startswith(wanted) and asked.admits(m)
-    ]
+    held = [m for m in quarantined(store, name) if m.version.startswith(wanted) and asked.admits(m)]
     if held and not wanted and not recipe:
         recipes = {m.run.recipe: m for m in held} | store.recipes(name)
         if len(recipes) > 1:

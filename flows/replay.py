@@ -45,7 +45,8 @@ class Replay:
 def replay(store: Store, target: str, config: CleanConfig, recipe: str | None = None) -> Replay:
     """Judge the texts of a cleaning (NAME, NAME@VERSION) again, by another configuration.
 
-    `recipe` is whose cleaning a bare name means, if several made one. Extraction, trims and everything else that makes the text is as it was. Raises RequestError if a
+    `recipe` is whose cleaning a bare name means, if several made one.
+    Extraction, trims and everything else that makes the text is as it was. Raises RequestError if a
     filter asks for a signal that the cleaning did not measure.
     """
     manifest = store.resolve(target, near=recipe)

@@ -341,5 +341,12 @@ def ambiguous(name: str, recipes: Mapping[str, Manifest]) -> RequestError:
     found = ", ".join(f"{recipe}/{name} (the newest: {recipes[recipe].label})" for recipe in known)
     remedy = f"Write {' or '.join(f'{recipe}/{name}' for recipe in known)}, or name a version."
     where, expected = f"{name!r}", "a name that one recipe alone made something of"
-    return RequestError(Fault(where, f"artifacts of {len(known)} recipes: {found}", expected, remedy,
-                              "ambiguous_recipe"))
+    return RequestError(
+        Fault(
+            where,
+            f"artifacts of {len(known)} recipes: {found}",
+            expected,
+            remedy,
+            "ambiguous_recipe",
+        )
+    )

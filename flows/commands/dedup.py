@@ -120,7 +120,8 @@ def curve(
     expected = None
     if of is not None:
         place = store_of(recipe, read, store) if recipe and read else store_here(store)
-        expected = curves.expect_in(place, of, config, least, method, read and read.name)
+        name = None if read is None else read.name
+        expected = curves.expect_in(place, of, config, least, method, name)
     found = curves.curve(least, method, expected)
     if png is not None:
         png.write_bytes(curves.draw_curve(found))
