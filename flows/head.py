@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from flows.listing import describe
@@ -36,7 +36,6 @@ class Head:
     artifact: str
     recipe: str
     state: str
-    unit: str
     kept: Excerpts | None
     dropped: Excerpts | None
 
@@ -57,8 +56,8 @@ def draw_head(store: Store, reference: str, asked: Sequence[Wanted], characters:
         remedy = "Run the recipe again: it builds what is gone."
         raise UnknownArtifact(Fault(artifact.label, one.problem, "one with its data", remedy))
     sides = {wanted.dropped: _side(artifact, wanted, characters) for wanted in asked}
-    names = artifact.label, one.manifest.run.recipe, one.state, artifact.type.unit
-    return Head(*names, sides.get(False), sides.get(True))
+    recipe = one.manifest.run.recipe
+    return Head(artifact.label, recipe, one.state, sides.get(False), sides.get(True))
 
 
 def _side(artifact: Artifact, wanted: Wanted, characters: int) -> Excerpts:
@@ -134,23 +133,22 @@ def show_head(console: Console, found: Head) -> None:
     sides = dict(found.sides())
     if len(sides) == 1:
         ((name, side),) = sides.items()
-        console.print(heading(name, side, found.unit), style="bold", highlight=False)
+        console.print(heading(name, side), style="bold", highlight=False)
         for row in side.rows:
             say(console, [""])
             say(console, facts(row).values(), style="cyan")
             say(console, body(row))
         return
-    table = Table(*(heading(name, side, found.unit) for name, side in sides.items()), expand=True)
-    table.show_lines = True
+    heads = (Column(heading(name, side), ratio=1) for name, side in sides.items())
+    table = Table(*heads, expand=True, show_lines=True)
     for pair in zip_longest(*(side.rows for side in sides.values())):
         table.add_row(*(_cell(row) if row else "" for row in pair))
     console.print(table)
 
 
-def heading(name: str, side: Excerpts, unit: str) -> str:
+def heading(name: str, side: Excerpts) -> str:
     """Say how many were drawn of how many: `dropped: 20 of 4,312`."""
-    unit = unit if name == "kept" else ""
-    return f"{name}: {len(side.rows):,} of {side.total:,} {unit}".rstrip()
+    return f"{name}: {len(side.rows):,} of {side.total:,}"
 
 
 def facts(row: Excerpt) -> dict[str, str]:

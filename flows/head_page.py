@@ -79,7 +79,7 @@ def _choices(reasons: Counter[str], places: dict[str, str]) -> Iterator[str]:
 
 def _columns(found: Head, places: dict[str, str]) -> Iterator[str]:
     for name, side in found.sides():
-        yield f'<section class="{name}"><h2>{heading(name, side, found.unit)}</h2>'
+        yield f'<section class="{name}"><h2>{heading(name, side)}</h2>'
         for row in side.rows:
             yield f'<article class="{places.get(row.reason, "")}">'
             yield from _article(row)

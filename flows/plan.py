@@ -23,6 +23,7 @@ from storage.manifest import CheckResult, Manifest
 from storage.sealing import find_quarantined
 from storage.store import Store
 from storage.takedown import Forgotten, Takedowns
+from tasks.artifacts.prose import as_yaml
 from tasks.checks import Made
 from tasks.config import Config, identity
 from tasks.stage import Stage
@@ -342,7 +343,7 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, 
 
 
 def _brief(value: Any) -> str:
-    text = str(value)
+    text = as_yaml(value, inline=True)
     return text if len(text) <= 40 else text[:37] + "..."
 
 

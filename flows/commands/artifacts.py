@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping, Sequence
+from textwrap import indent
 from typing import Annotated, Any
 
 import typer
@@ -15,9 +16,10 @@ from rich.tree import Tree
 
 from flows.commands.options import ArtifactArgument, JsonOption, StoreOption, answer, store_here
 from flows.listing import Described, Listed, State, describe, list_artifacts
-from flows.render import HOST_COLUMNS, host_rows, size
+from flows.render import HOST_COLUMNS, host_rows, say, size
 from storage.lineage import Node, ancestors, descendants
 from storage.manifest import Manifest
+from tasks.artifacts.prose import as_yaml
 
 
 def artifacts(
@@ -157,6 +159,7 @@ def show_artifact(console: Console, one: Described, up: Node, down: Node) -> Non
     console.print(_facts(one))
     # In one piece, to be copied: a cell of the table would be wrapped.
     console.print(f"folder: {one.folder}", markup=False, highlight=False, soft_wrap=True)
+    say(console, ["configuration:", *indent(as_yaml(one.manifest.config), "  ").splitlines()])
     if one.manifest.checks:
         console.print(_checks(one.manifest))
     if hosts := host_rows(one.manifest):
@@ -190,8 +193,7 @@ def _facts(one: Described) -> Table:
         "code": f"stage version {manifest.code.stage_version}, source "
         f"{manifest.code.source_sha256[:12]}, commit {(manifest.code.git_commit or '-')[:12]}",
         **({"left out": ", ".join(manifest.forgotten)} if manifest.forgotten else {}),
-        **{k: str(v) for k, v in manifest.stats.items() if k not in tables},
-        "configuration": str(dict(manifest.config)),
+        **{k: as_yaml(v, inline=True) for k, v in manifest.stats.items() if k not in tables},
     }
     for key, value in rows.items():
         facts.add_row(f"[dim]{key}[/]", escape(value))

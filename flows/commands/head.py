@@ -57,7 +57,7 @@ def head(
         if html is None:
             show_head(console, found)
             return
-        says = "; ".join(heading(name, side, found.unit) for name, side in found.sides())
+        says = "; ".join(heading(name, side) for name, side in found.sides())
         console.print(f"{html}: {says}", markup=False, highlight=False, soft_wrap=True)
 
     answer({"seed": seed, **asdict(found)}, as_json, show)

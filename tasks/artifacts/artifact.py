@@ -393,7 +393,8 @@ class ArtifactType:
 
         Raises RequestError for what it cannot show. All of it may come from the web.
         """
-        from tasks.artifacts.excerpts import Draw, Excerpt, Excerpts, spelled
+        from tasks.artifacts.excerpts import Draw, Excerpt, Excerpts
+        from tasks.artifacts.prose import as_yaml
 
         table = next(iter(self.tables_in(artifact.manifest)), None)
         if table is None or wanted.dropped or wanted.language:
@@ -402,7 +403,7 @@ class ArtifactType:
         for place in table.splits.values():
             draw.offer(artifact, place)
         found = (
-            Excerpt(row.get("document_id", ""), row.get("url", ""), text=spelled(row))
+            Excerpt(row.get("document_id", ""), row.get("url", ""), text=as_yaml(row))
             for row in draw.rows()
         )
         return Excerpts(draw.total, tuple(found))

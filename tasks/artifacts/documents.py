@@ -183,7 +183,7 @@ class Documents(ArtifactType):
             return draw_dropped(artifact, wanted)
         draw = Draw(wanted)
         draw.offer(artifact, "documents/", _SHOWN, {"language": equal_to(wanted.language)})
-        rows = ({**row, "id": row.pop("document_id")} for row in draw.rows())
+        rows = ({"id": row.pop("document_id"), **row} for row in draw.rows())
         return Excerpts(draw.total, tuple(Excerpt(**row) for row in rows))
 
     def trace(self, artifact: Artifact, walk: Walk) -> Finding | None:

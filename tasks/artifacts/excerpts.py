@@ -138,11 +138,3 @@ def among(values: pa.Array | None) -> Asked | None:
     import pyarrow.compute as pc
 
     return None if values is None else lambda column: pc.is_in(column, value_set=values)
-
-
-def spelled(row: Mapping[str, Any]) -> str:
-    """Write a row of which no more is known."""
-    import yaml
-
-    text: str = yaml.safe_dump(dict(row), sort_keys=False, allow_unicode=True, width=1000)
-    return text.rstrip()
