@@ -64,7 +64,7 @@ def _side(artifact: Artifact, wanted: Wanted, characters: int) -> Excerpts:
     found = artifact.type.excerpts(artifact, wanted)
     stage = STAGES.get(artifact.manifest.stage)
     reasons = stage.dropped(artifact.manifest) if stage else {}
-    if not found.total and wanted.reason not in ("", *reasons):
+    if not found.total and not wanted.language and wanted.reason not in ("", *reasons):
         known = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.items())
         remedy = "`phusa head` without --reason draws from all of them."
         where = f"--reason, of {artifact.label}"

@@ -19,7 +19,6 @@ from flows.listing import Described, Listed, State, describe, list_artifacts
 from flows.render import HOST_COLUMNS, host_rows, say, size
 from storage.lineage import Node, ancestors, descendants
 from storage.manifest import Manifest
-from tasks.artifacts.prose import as_yaml
 
 
 def artifacts(
@@ -156,6 +155,8 @@ def _columns(one: Listed) -> tuple[str, ...]:
 
 def show_artifact(console: Console, one: Described, up: Node, down: Node) -> None:
     """Print all that is known of an artifact, with the lineage in both directions."""
+    from tasks.artifacts.prose import as_yaml  # all types of artifacts, only wanted here
+
     console.print(_facts(one))
     # In one piece, to be copied: a cell of the table would be wrapped.
     console.print(f"folder: {one.folder}", markup=False, highlight=False, soft_wrap=True)
@@ -173,6 +174,8 @@ def show_artifact(console: Console, one: Described, up: Node, down: Node) -> Non
 
 
 def _facts(one: Described) -> Table:
+    from tasks.artifacts.prose import as_yaml
+
     manifest, run = one.manifest, one.manifest.run
     tables = ("hosts",) if host_rows(manifest) else ()
     title = f"{manifest.label} [{STATE_STYLES[one.state]}]{one.state}[/]"
@@ -235,7 +238,7 @@ def _tree(title: str, node: Node) -> Tree:
     def grow(branch: Tree, of: Node) -> None:
         for child in of.children:
             unknown = "" if child.manifest else " [red](no longer in the store)[/]"
-            again = " [dim](see above)[/]" if child.label in shown and child.children else ""
+            again = " [dim](see above)[/]" if child.label in shown else ""
             twig = branch.add(child.label + unknown + again)
             if child.label not in shown:
                 shown.add(child.label)
