@@ -16,7 +16,7 @@ from flows.listing import describe
 from flows.render import say
 from flows.stages import STAGES, open_artifact
 from storage import takedown
-from storage.errors import Fault, RequestError, UnknownArtifact
+from storage.errors import DamagedArtifact, Fault, RequestError
 from storage.identities import document_id
 from storage.store import Store
 from storage.warc import read_body
@@ -25,8 +25,6 @@ from tasks.artifacts.excerpts import Excerpt, Excerpts, Wanted
 from tasks.artifacts.pages import PAGES
 from tasks.clean.config import STAGE as CLEAN
 from tasks.clean.config import CleanConfig
-
-_GONE = "its text is no longer in the store"
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,9 @@ def draw_head(store: Store, reference: str, asked: Sequence[Wanted], characters:
     """
     one = describe(store, reference)
     artifact = open_artifact(store, one.manifest)
-    if one.state == "gone":
-        remedy = "Run the recipe again: it builds what is gone."
-        raise UnknownArtifact(Fault(artifact.label, one.problem, "one with its data", remedy))
+    if one.state in ("gone", "damaged"):
+        found, remedy = f"{one.state}: {one.problem}", "Run the recipe again: it builds it anew."
+        raise DamagedArtifact(Fault(artifact.label, found, "all its data", remedy, "no_data"))
     sides = {wanted.dropped: _side(artifact, wanted, characters) for wanted in asked}
     recipe = one.manifest.run.recipe
     return Head(artifact.label, recipe, one.state, sides.get(False), sides.get(True))
@@ -75,13 +73,17 @@ def _side(artifact: Artifact, wanted: Wanted, characters: int) -> Excerpts:
     rules = [forgotten.covers(row.url, row.id) for row in rows]
     if wanted.dropped and artifact.manifest.stage == CLEAN.name:
         rows = _made_again(artifact, rows, [rule is None for rule in rules])
-    elif wanted.dropped and not artifact.type.serves(PAGES):
-        rows = [row if row.text else replace(row, note=f"{row.note}; {_GONE}") for row in rows]
+    elif not (wanted.dropped and artifact.type.serves(PAGES)):
+        rows = [row if row.text else _noted(row, "its text is not in the store") for row in rows]
     hidden = (
         replace(row, title="", text="", note=f"taken down: {rule}") if rule else row
         for row, rule in zip(rows, rules, strict=True)
     )
     return Excerpts(found.total, tuple(_cut(row, characters) for row in hidden))
+
+
+def _noted(row: Excerpt, note: str) -> Excerpt:
+    return replace(row, note="; ".join(filter(None, (row.note, note))))
 
 
 def _cut(row: Excerpt, characters: int) -> Excerpt:

@@ -77,7 +77,7 @@ def funnel(
 ) -> None:
     """Say what each step of a cleaning dropped, and what each bound would drop alone.
 
-    Texts of dropped pages are not kept: `phusa clean try URL --of crawl` shows one again.
+    Texts of dropped pages are not kept: `phusa head clean --dropped` shows some again.
 
     Example: `phusa clean funnel --language vi --png pictures`
     """

@@ -120,8 +120,7 @@ def curve(
     expected = None
     if of is not None:
         place = store_of(recipe, read, store) if recipe and read else store_here(store)
-        name = None if read is None else read.name
-        expected = curves.expect_in(place, of, config, least, method, name)
+        expected = curves.expect_in(place, of, config, least, method)
     found = curves.curve(least, method, expected)
     if png is not None:
         png.write_bytes(curves.draw_curve(found))

@@ -96,18 +96,10 @@ def curve(threshold: float, method: MinHash, expected: Expected | None = None) -
 
 
 def expect_in(
-    store: Store,
-    of: str,
-    config: DedupConfig,
-    threshold: float,
-    method: MinHash,
-    recipe: str | None = None,
+    store: Store, of: str, config: DedupConfig, threshold: float, method: MinHash
 ) -> Expected:
-    """Expect the candidates among the documents of the artifact `of`, from a sample of them.
-
-    `recipe` is whose artifact a bare name means, if several made one.
-    """
-    manifest = store.resolve(of, near=recipe)
+    """Expect the candidates among the documents of the artifact `of`, from a sample of them."""
+    manifest = store.resolve(of)
     paths = store.files(manifest, "documents/")
     if not paths:
         remedy = "Such as clean, or clean@VERSION."

@@ -414,10 +414,10 @@ class ArtifactType:
 
         of, where = f"an artifact of type {self.name}", artifact.label
         remedy = f"`phusa show {where}` says what is in it."
-        if wanted.dropped:
+        if wanted.language:
+            found, expected = f"{of}, which tells no language of its {self.unit}", "no --language"
+        elif wanted.dropped:
             found, expected = f"{of}, which does not list what was dropped", "--kept alone"
-        elif wanted.language:
-            found, expected = f"{of}, whose {self.unit} have no language", "no --language"
         else:
             found, expected = f"{of}, which has no rows", "an artifact with rows"
             remedy = f"`phusa sample {where} PROMPT` writes text with it."

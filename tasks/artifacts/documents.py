@@ -236,6 +236,8 @@ def draw_dropped(artifact: Artifact, wanted: Wanted) -> Excerpts:
     A cleaning has no text of these; of others, the documents that they were made from do.
     """
     draw, sources = Draw(wanted), Sources.of(artifact)
+    if wanted.language and not sources.paths:
+        raise artifact.type.cannot_show(artifact, wanted)
     ids = among(sources.in_language(wanted.language))
     draw.offer(artifact, "rejects/", COLUMNS, {"reason": equal_to(wanted.reason), "id": ids})
     if wanted.reason in ("", DUPLICATE, EARLIER):

@@ -91,14 +91,10 @@ class Scores(ArtifactType):
 
         from storage.parquet import read_columns
 
-        gone = read_columns(artifact.files("rejects/"), ["id"])["id"].combine_chunks()
-        draw, where = (
-            Draw(wanted),
-            {
-                "document_id": lambda ids: pc.invert(pc.is_in(ids, value_set=gone)),
-                "language": equal_to(wanted.language),
-            },
-        )
+        draw, where = Draw(wanted), {"language": equal_to(wanted.language)}
+        if rejects := artifact.files("rejects/"):
+            gone = read_columns(rejects, ["id"])["id"].combine_chunks()
+            where["document_id"] = lambda ids: pc.invert(pc.is_in(ids, value_set=gone))
         draw.offer(artifact, "scores/", (), where)
         rows = draw.rows()
         known = Sources.of(artifact).find(row["document_id"] for row in rows)

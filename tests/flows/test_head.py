@@ -14,7 +14,7 @@ import pytest
 from flows.head import draw_head
 from flows.head_page import page
 from flows.takedown.record import forget
-from storage.errors import RequestError
+from storage.errors import DamagedArtifact, RequestError
 from storage.identities import document_id
 from storage.records import DOCUMENT, DUPLICATE, PAIR, REJECT, SCORE, sequence_schema
 from storage.store import Store
@@ -72,7 +72,7 @@ def river(tmp_path: Path) -> River:
 
 def _draw(store: Store, of: str, characters: int = 0, **asked: Any) -> dict[str, Excerpt]:
     """What was drawn of one side, by id."""
-    wanted = Wanted(**{"dropped": True, "count": 99, **asked})
+    wanted = Wanted(**{"dropped": True, "count": 999, **asked})
     found = draw_head(store, of, [wanted], characters)
     side = found.dropped if wanted.dropped else found.kept
     assert side is not None and side.total == len(side.rows)
@@ -135,6 +135,9 @@ def test_without_its_crawl_or_taken_down_no_text_is_made(copied: Store) -> None:
     warc.unlink()
     (row,) = _draw(copied, "clean", reason="repeated_lines").values()
     assert row.text == "" and "no longer in the store" in row.note
+    with pytest.raises(DamagedArtifact) as caught:
+        _draw(copied, "crawl@2026")
+    assert caught.value.faults[0].code == "no_data"
 
 
 # --- the other types ------------------------------------------------------------------------------
@@ -181,7 +184,7 @@ def test_tokens_entries_and_pairs_are_rows_too(tmp_path: Path) -> None:
     (sequence,) = _draw(river.store, "shard", dropped=False).values()
     assert sequence.text == "the silt" and "1 document" in sequence.note
     entries = _draw(river.store, "tokenizer", dropped=False)
-    assert len(entries) == 99 and all(row.note for row in entries.values())
+    assert len(entries) == SMALLEST_VOCABULARY and all(row.note for row in entries.values())
     pair = {"name": "x", "prompt": "What is x?", "answer": "y", "document_id": "a"}
     river.put("finetune", {"pairs/train.parquet": table(PAIR, pair)})
     assert "prompt: What is x?" in _draw(river.store, "finetune", dropped=False)["a"].text
