@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
@@ -84,14 +84,14 @@ class Draw:
         for entry in artifact.manifest.files:
             if not entry.rows or not entry.path.startswith(prefix):
                 continue
-            for positions in _matching(artifact, entry, asked):
-                numbers = self._random.random(len(positions))
-                self.total += len(positions)
-                self._held += [
-                    (float(numbers[at]), artifact, entry.path, tuple(columns), int(positions[at]))
-                    for at in numbers.argsort()[: self._count]
-                ]
-                self._held = nsmallest(self._count, self._held, key=lambda one: one[0])
+            positions = _matching(artifact, entry, asked)
+            numbers = self._random.random(len(positions))
+            self.total += len(positions)
+            self._held += [
+                (float(numbers[at]), artifact, entry.path, tuple(columns), int(positions[at]))
+                for at in numbers.argsort()[: self._count]
+            ]
+            self._held = nsmallest(self._count, self._held, key=lambda one: one[0])
 
     def rows(self) -> list[Row]:
         """Read what was drawn, in the order of the draw."""
@@ -107,23 +107,20 @@ class Draw:
 
 def _matching(
     artifact: Artifact, entry: FileEntry, where: Mapping[str, Asked]
-) -> Iterator[npt.NDArray[np.int64]]:
+) -> npt.NDArray[np.int64]:
     """Give the positions of the rows that are asked for; no file is read where all are."""
     import numpy as np
-    import pyarrow.parquet as pq
+
+    from storage.parquet import read_columns
 
     if not where:
-        yield np.arange(entry.rows or 0)
-        return
-    before = 0
-    with pq.ParquetFile(artifact.files(entry.path)[0]) as file:
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, list(where))
-            hits = np.ones(len(table), dtype=bool)
-            for name, holds in where.items():
-                hits &= np.asarray(holds(table[name]))
-            yield before + np.flatnonzero(hits)
-            before += len(table)
+        return np.arange(entry.rows or 0)
+    # A whole file at once: `is_in` hashes its values anew for each call.
+    table = read_columns(artifact.files(entry.path)[:1], list(where))
+    hits = np.ones(len(table), dtype=bool)
+    for name, holds in where.items():
+        hits &= np.asarray(holds(table[name]))
+    return np.flatnonzero(hits)
 
 
 def equal_to(value: str) -> Asked | None:
