@@ -13,8 +13,8 @@ from flows.commands.clean import clean_app
 from flows.commands.dedup import dedup_app
 from flows.commands.diff import diff
 from flows.commands.forget import forget
-from flows.commands.init import init
 from flows.commands.head import head
+from flows.commands.init import init
 from flows.commands.keeping import gc, verify
 from flows.commands.operations import doctor, up
 from flows.commands.release import export, promote, rollback, sample
