@@ -15,6 +15,7 @@ from flows.commands.clean import clean_app
 from flows.commands.dedup import dedup_app
 from flows.commands.diff import diff
 from flows.commands.forget import forget
+from flows.commands.head import head
 from flows.commands.init import init
 from flows.commands.keeping import gc, verify
 from flows.commands.operations import doctor, up
@@ -44,7 +45,7 @@ def _offer(panel: str, *commands: Callable[..., None] | typer.Typer) -> None:
 
 
 _offer("Make a model", init, plan_, run)
-_offer("Look at what there is", artifacts, show, sample, trace, diff, clean_app, dedup_app)
+_offer("Look at what there is", artifacts, show, head, sample, trace, diff, clean_app, dedup_app)
 _offer("Trust it and keep it", verify, promote, rollback, export, forget, gc)
 _offer("Operate", up, doctor)
 

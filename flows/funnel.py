@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from flows.stages import open_artifact
 from storage.errors import Fault, RequestError, UnknownArtifact
 from storage.sealing import quarantined
-from storage.store import Store
+from storage.store import Reference, Store
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.clean.funnel import Drop, Funnel, Part
 from tasks.clean.page import SIGNALS, Cleaning, open_cleaning
@@ -32,9 +32,9 @@ def find_cleaning(store: Store, target: str) -> Cleaning:
     try:
         manifest = store.resolve(target)
     except UnknownArtifact:
-        name, _, version = target.partition("@")
-        held = [one for one in quarantined(store, name) if one.version.startswith(version)]
-        if not version or len(held) != 1:
+        asked = Reference.parse(target)
+        held = [m for m in quarantined(store, asked.name) if m.version.startswith(asked.wanted)]
+        if not asked.wanted or len(held) != 1 or not asked.admits(held[0]):
             raise
         (manifest,) = held
     artifact = open_artifact(store, manifest)

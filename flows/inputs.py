@@ -30,7 +30,7 @@ def resolve(store: Store, port: Port, reference: str, recipe: str, where: str) -
 
     Raises RequestError if there is none, or if it cannot be given to the port.
     """
-    manifest = store.resolve(reference, recipe if "@" not in reference else None)
+    manifest = store.resolve(reference, recipe if "@" not in reference else None, near=recipe)
     if not type_of(manifest).serves(port.type):
         found = f"{manifest.label}, which is {type_of(manifest).name}"
         remedy = f"`phusa artifacts` lists all; name one that is {port.type.name}."

@@ -13,7 +13,7 @@ from storage.errors import PhusaError, UnknownArtifact
 from storage.layout import data_key, tombstone_key
 from storage.manifest import Manifest
 from storage.sealing import quarantined
-from storage.store import Store
+from storage.store import Reference, Store, ambiguous
 from storage.takedown import Mark
 
 State = Literal["sealed", "quarantined", "damaged", "gone"]
@@ -44,10 +44,13 @@ class Described:
 
 
 def list_artifacts(store: Store, name: str | None = None, *, gone: bool = False) -> list[Listed]:
-    """List what there is of that name, or of all, by name, then oldest first.
+    """List what there is of that name (RECIPE/NAME: of that recipe alone), or of all, by name, then
+    oldest first.
 
     Files are not looked at. Raises UnknownArtifact if there never was one of that name.
     """
+    given, asked = name, None if name is None else Reference.parse(name)
+    name = asked and asked.name
     register = store.aliases.read()
     found = list(_sealed(store, register, name))
     sealed = {(one.name, one.version) for one in found}  # a run was killed releasing one
@@ -55,24 +58,32 @@ def list_artifacts(store: Store, name: str | None = None, *, gone: bool = False)
     found += map(_in_quarantine, held)
     if gone:
         found += _gone(store, name)
-    if name is not None and not found and name not in store.names():
-        store.resolve(name)  # raises, with the name that may be meant
+    if asked is not None and not found and asked.name not in store.names():
+        store.resolve(str(given))  # raises, with the name that may be meant
+    if asked and asked.recipe:
+        found = [one for one in found if one.manifest and asked.admits(one.manifest)]
     return sorted(found, key=lambda one: (one.name, one.version))
 
 
 def describe(store: Store, reference: str) -> Described:
     """Find the artifact that a reference names, also one in quarantine or one that is gone.
 
-    A bare name means the newest, in quarantine or not. Raises UnknownArtifact.
+    A bare name means the newest, in quarantine or not. Raises UnknownArtifact, and RequestError
+    where it means artifacts of several recipes.
     """
-    name, _, wanted = reference.partition("@")
-    held = [m for m in quarantined(store, name) if m.version.startswith(wanted)]
+    asked = recipe, name, wanted = Reference.parse(reference)
+    held = [m for m in quarantined(store, name) if m.version.startswith(wanted) and asked.admits(m)]
+    if held and not wanted and not recipe:
+        recipes = {m.run.recipe: m for m in held} | store.recipes(name)
+        if len(recipes) > 1:
+            raise ambiguous(name, recipes)
     manifest = _of_sealed(store, reference)
     if held and (manifest is None or (not wanted and held[-1].version > manifest.version)):
         return _describe(store, held[-1], "quarantined", _failed(held[-1]))
     if manifest is None:
         matches = [v for v in store.versions(name) if wanted and v.startswith(wanted)]
         gone = list(_gone(store, name, wanted)) if wanted and not matches else []
+        gone = [one for one in gone if one.manifest and asked.admits(one.manifest)]
         if len(gone) != 1 or gone[0].manifest is None:
             store.resolve(reference)  # raises, with all that is known
             raise AssertionError("a reference that is not resolved raises")

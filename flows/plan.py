@@ -23,6 +23,7 @@ from storage.manifest import CheckResult, Manifest
 from storage.sealing import find_quarantined
 from storage.store import Store
 from storage.takedown import Forgotten, Takedowns
+from tasks.artifacts.prose import as_yaml
 from tasks.checks import Made
 from tasks.config import Config, identity
 from tasks.stage import Stage
@@ -109,7 +110,7 @@ class Chosen:
             wanted = self.given.get(instance.name)
             try:
                 if wanted is not None:
-                    found[instance.name] = _given(store, instance, wanted)
+                    found[instance.name] = _given(store, instance, wanted, recipe)
                 else:
                     found[instance.name] = _newest(store, instance, recipe)
             except RequestError as error:
@@ -146,12 +147,14 @@ def last_made(store: Store, stage: Stage, instance: str, recipe: str) -> Manifes
     return last if last is not None and last.stage == stage.name else None
 
 
-def _given(store: Store, instance: Instance, reference: str) -> Manifest:
-    """The artifact that takes an instance's place: VERSION, latest, @ALIAS or NAME@… of another."""
+def _given(store: Store, instance: Instance, reference: str, recipe: str) -> Manifest:
+    """The artifact that takes an instance's place: VERSION, latest, @ALIAS or NAME@… of another.
+
+    Of several recipes' latest, that of the one that runs is meant.
+    """
     owner, at, version = reference.partition("@")
-    found = store.resolve(
-        f"{owner or instance.name}@{version}" if at else f"{instance.name}@{owner}"
-    )
+    whole = f"{owner or instance.name}@{version}" if at else f"{instance.name}@{owner}"
+    found = store.resolve(whole, near=recipe)
     wanted = instance.stage.output
     if not type_of(found).serves(wanted):
         what = f"{found.label}, which is {type_of(found).name}"
@@ -342,7 +345,7 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, 
 
 
 def _brief(value: Any) -> str:
-    text = str(value)
+    text = as_yaml(value, inline=True)
     return text if len(text) <= 40 else text[:37] + "..."
 
 

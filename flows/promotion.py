@@ -139,12 +139,17 @@ def _compare(
     """Give what speaks against it beside the present holder, and what is to be known."""
     stage = STAGES.get(manifest.stage)
     score = stage.score if stage else None
-    if score is None or holder is None or holder.version == manifest.version:
+    if holder is None or holder.version == manifest.version:
         return [], []
+    made_by = holder.run.recipe, manifest.run.recipe
+    notes = [f"`{alias}` goes from recipe {made_by[0]} to {made_by[1]}"] * (len({*made_by}) > 1)
+    if score is None:
+        return [], notes
     if holder.stage != manifest.stage:
-        return [], [f"not compared with {holder.label}: it was made by the stage {holder.stage}"]
+        notes.append(f"not compared with {holder.label}: it was made by the stage {holder.stage}")
+        return [], notes
     new, old = _score(manifest, score), _score(holder, score)
-    notes = [f"{score}: {_text(new)}, {holder.label} has {_text(old)}"]
+    notes.append(f"{score}: {_text(new)}, {holder.label} has {_text(old)}")
     if _held_out(manifest) != _held_out(holder):
         notes.append("the two were measured on held-out sets of different inputs")
     if new <= old:

@@ -42,13 +42,14 @@ class Replay:
     changes: tuple[Change, ...]
 
 
-def replay(store: Store, target: str, config: CleanConfig) -> Replay:
+def replay(store: Store, target: str, config: CleanConfig, recipe: str | None = None) -> Replay:
     """Judge the texts of a cleaning (NAME, NAME@VERSION) again, by another configuration.
 
+    `recipe` is whose cleaning a bare name means, if several made one.
     Extraction, trims and everything else that makes the text is as it was. Raises RequestError if a
     filter asks for a signal that the cleaning did not measure.
     """
-    manifest = store.resolve(target)
+    manifest = store.resolve(target, near=recipe)
     verdicts = Verdicts(config)
     paths = store.files(manifest, "signals/")
     _check(manifest.label, verdicts.signal_names, paths)

@@ -107,6 +107,23 @@ def find_rows(
     return rows
 
 
+def rows_at(
+    path: Path, positions: Sequence[int], columns: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The rows at these positions, which are sorted, with those of `columns` (all) that it has."""
+    rows: list[dict[str, Any]] = []
+    first = 0
+    with pq.ParquetFile(path) as file:
+        names = [name for name in file.schema_arrow.names if not columns or name in columns]
+        for group in range(file.num_row_groups):
+            last = first + file.metadata.row_group(group).num_rows
+            here = np.array([p - first for p in positions if first <= p < last], dtype=np.int64)
+            if len(here):
+                rows += _plain(file.read_row_group(group, names).take(here)).to_pylist()
+            first = last
+    return rows
+
+
 def _plain(table: pa.Table) -> pa.Table:
     for index, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -33,6 +34,25 @@ from storage.errors import (
 from storage.files import write_whole
 from storage.manifest import Manifest
 from storage.workspace import Workspace
+
+
+class Reference(NamedTuple):
+    """What `[RECIPE/]NAME[@WANTED]` says; what it leaves out is empty."""
+
+    recipe: str
+    name: str
+    wanted: str
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read a reference as people write it."""
+        owner, _, wanted = text.partition("@")
+        recipe, _, name = owner.rpartition("/")
+        return cls(recipe, name, wanted)
+
+    def admits(self, manifest: Manifest) -> bool:
+        """Say whether an artifact is of this name and, where one is named, recipe."""
+        return manifest.name == self.name and self.recipe in ("", manifest.run.recipe)
 
 
 class Store:
@@ -78,30 +98,50 @@ class Store:
             raise UnknownArtifact(self._unknown(name, version))
         return manifest
 
-    def resolve(self, reference: str, recipe: str | None = None) -> Manifest:
-        """`NAME`, `NAME@latest`, `NAME@ALIAS` or `NAME@VERSION` (a unique beginning is enough).
+    def resolve(
+        self, reference: str, recipe: str | None = None, *, near: str | None = None
+    ) -> Manifest:
+        """`NAME`, `NAME@latest`, `NAME@ALIAS` or `NAME@VERSION` (a unique beginning is enough),
+        each with `RECIPE/` before it where only what that recipe made is meant.
 
-        `recipe` restricts the latest version to those that this recipe made.
+        `recipe` restricts them so where the reference does not; `near` is the recipe that is meant
+        where several made something of a bare name. Raises UnknownArtifact, and RequestError where
+        a bare name means artifacts of several recipes.
         """
-        name, _, wanted = reference.partition("@")
+        owner, name, wanted = Reference.parse(reference)
+        recipe = owner or recipe
         if wanted in ("", "latest"):
-            manifest = self.latest(name, recipe)
+            manifest = self.latest(name, recipe or self._meant(name, near))
             if manifest is None:
                 raise UnknownArtifact(self._unknown(name, "latest", recipe))
             return manifest
         if wanted[0].isalpha():
             held = self.aliases.read().holder(name, wanted)
-            if held is None:
-                raise UnknownArtifact(self._unknown(name, wanted))
-            return self.manifest(name, held)
+            manifest = None if held is None else self.manifest(name, held)
+            if manifest is None or recipe not in (None, manifest.run.recipe):
+                raise UnknownArtifact(self._unknown(name, wanted, recipe))
+            return manifest
         matches = [v for v in self._candidates(name) if v.startswith(wanted)]
         if len(matches) > 1:
             keys = [layout.manifest_key(name, version) for version in matches]
             found = zip(matches, self.backend.read_all(keys), strict=True)
             matches = [version for version, data in found if data is not None]
+        if recipe is not None:
+            matches = [v for v in matches if self.manifest(name, v).run.recipe == recipe]
         if len(matches) != 1:
-            raise UnknownArtifact(self._unknown(name, wanted, several=matches))
+            raise UnknownArtifact(self._unknown(name, wanted, recipe, several=matches))
         return self.manifest(name, matches[0])
+
+    def recipes(self, name: str) -> dict[str, Manifest]:
+        """The newest sealed artifact of `name` of each recipe that made one."""
+        return {m.run.recipe: m for m in self.scan(name) if isinstance(m, Manifest)}
+
+    def _meant(self, name: str, near: str | None) -> str | None:
+        """The recipe that a bare name means; None if only one made something of it."""
+        recipes = self.recipes(name)
+        if len(recipes) > 1 and near not in recipes:
+            raise ambiguous(name, recipes)
+        return near if len(recipes) > 1 else None
 
     def latest(
         self, name: str, recipe: str | None = None, before: Manifest | None = None
@@ -313,3 +353,20 @@ class Store:
             remedy=remedy,
             code=code,
         )
+
+
+def ambiguous(name: str, recipes: Mapping[str, Manifest]) -> RequestError:
+    """The error for a bare name that means artifacts of several recipes."""
+    known = sorted(recipes)
+    found = ", ".join(f"{recipe}/{name} (the newest: {recipes[recipe].label})" for recipe in known)
+    remedy = f"Write {' or '.join(f'{recipe}/{name}' for recipe in known)}, or name a version."
+    where, expected = f"{name!r}", "a name that one recipe alone made something of"
+    return RequestError(
+        Fault(
+            where,
+            f"artifacts of {len(known)} recipes: {found}",
+            expected,
+            remedy,
+            "ambiguous_recipe",
+        )
+    )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+COLUMNS = ("id", "url", "reason", "value", "threshold")
+
 
 @dataclass(frozen=True)
 class Rejected:
@@ -30,5 +32,4 @@ def find_rejects(
     """Give the rejects of these ids or URLs."""
     from storage.parquet import find_rows  # pyarrow: 0.2 s, and only wanted where tables are read
 
-    columns = ("id", "url", "reason", "value", "threshold")
-    return tuple(Rejected(**row) for row in find_rows(paths, key, values, columns))
+    return tuple(Rejected(**row) for row in find_rows(paths, key, values, COLUMNS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping, Sequence
+from textwrap import indent
 from typing import Annotated, Any
 
 import typer
@@ -15,13 +16,13 @@ from rich.tree import Tree
 
 from flows.commands.options import ArtifactArgument, JsonOption, StoreOption, answer, store_here
 from flows.listing import Described, Listed, State, describe, list_artifacts
-from flows.render import HOST_COLUMNS, host_rows, print_text, size
+from flows.render import HOST_COLUMNS, host_rows, print_text, say, size
 from storage.lineage import Node, ancestors, descendants
 from storage.manifest import Manifest
 
 
 def artifacts(
-    name: Annotated[str | None, typer.Argument(help="only artifacts of this name")] = None,
+    name: Annotated[str | None, typer.Argument(help="only of this NAME, or RECIPE/NAME")] = None,
     taken: Annotated[bool, typer.Option("--gone", help="also those whose data was taken")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -153,9 +154,12 @@ def _columns(one: Listed) -> tuple[str, ...]:
 
 def show_artifact(console: Console, one: Described, up: Node, down: Node) -> None:
     """Print all that is known of an artifact, with the lineage in both directions."""
+    from tasks.artifacts.prose import as_yaml  # all types of artifacts, only wanted here
+
     console.print(_facts(one))
     # In one piece, to be copied: a cell of the table would be wrapped.
     console.print(f"folder: {one.folder}", markup=False, highlight=False, soft_wrap=True)
+    say(console, ["configuration:", *indent(as_yaml(one.manifest.config), "  ").splitlines()])
     if one.manifest.checks:
         console.print(_checks(one.manifest))
     if hosts := host_rows(one.manifest):
@@ -169,6 +173,8 @@ def show_artifact(console: Console, one: Described, up: Node, down: Node) -> Non
 
 
 def _facts(one: Described) -> Table:
+    from tasks.artifacts.prose import as_yaml
+
     manifest, run = one.manifest, one.manifest.run
     tables = ("hosts",) if host_rows(manifest) else ()
     title = f"{manifest.label} [{STATE_STYLES[one.state]}]{one.state}[/]"
@@ -189,8 +195,7 @@ def _facts(one: Described) -> Table:
         "code": f"stage version {manifest.code.stage_version}, source "
         f"{manifest.code.source_sha256[:12]}, commit {(manifest.code.git_commit or '-')[:12]}",
         **({"left out": ", ".join(manifest.forgotten)} if manifest.forgotten else {}),
-        **{k: str(v) for k, v in manifest.stats.items() if k not in tables},
-        "configuration": str(dict(manifest.config)),
+        **{k: as_yaml(v, inline=True) for k, v in manifest.stats.items() if k not in tables},
     }
     for key, value in rows.items():
         facts.add_row(f"[dim]{key}[/]", escape(value))
@@ -225,12 +230,18 @@ def _files(manifest: Manifest) -> Table:
 
 
 def _tree(title: str, node: Node) -> Tree:
+    """Draw the lineage; what is met a second time points to where it stands with all below it."""
     root = Tree(f"[dim]{title}[/]")
+    shown = set[str]()
 
     def grow(branch: Tree, of: Node) -> None:
         for child in of.children:
             unknown = "" if child.manifest else " [red](no longer in the store)[/]"
-            grow(branch.add(child.label + unknown), child)
+            again = " [dim](see above)[/]" if child.label in shown else ""
+            twig = branch.add(child.label + unknown + again)
+            if child.label not in shown:
+                shown.add(child.label)
+                grow(twig, child)
 
     grow(root, node)
     if not node.children:

@@ -48,7 +48,7 @@ def replay(
 
     read = load_recipe(recipe, set_ or ())
     config = cast("CleanConfig", read.config(STAGE))
-    found = replays.replay(store_of(recipe, read, store), of, config)
+    found = replays.replay(store_of(recipe, read, store), of, config, read.name)
     answer(asdict(found), as_json, lambda console: replays.show_replay(console, found))
 
 
@@ -78,7 +78,7 @@ def funnel(
 ) -> None:
     """Say what each step of a cleaning dropped, and what each bound would drop alone.
 
-    Texts of dropped pages are not kept: `phusa clean try URL --of crawl` shows one again.
+    Texts of dropped pages are not kept: `phusa head clean --dropped` shows some again.
 
     Example: `phusa clean funnel --language vi --png pictures`
     """

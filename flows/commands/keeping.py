@@ -14,6 +14,7 @@ from flows.commands.options import JsonOption, StoreOption, answer, store_here
 from flows.render import size
 from storage.gc import Collection, Work, abandoned, collect, drop, plan_collection
 from storage.manifest import Manifest
+from storage.store import Reference
 from storage.verify import Damage
 from storage.verify import verify as verify_
 
@@ -24,7 +25,10 @@ _DAY_S = 86_400.0
 def verify(
     artifact: Annotated[
         str | None,
-        typer.Argument(help="NAME or NAME@VERSION; default: all", metavar="[NAME[@VERSION]]"),
+        typer.Argument(
+            help="NAME, RECIPE/NAME or NAME@VERSION; default: all",
+            metavar="[[RECIPE/]NAME[@VERSION]]",
+        ),
     ] = None,
     deep: Annotated[bool, typer.Option("--deep", help="read and hash every file too")] = False,
     store: StoreOption = None,
@@ -35,11 +39,13 @@ def verify(
     Exit code 1 if anything is damaged. Example: `phusa verify --deep`
     """
     place = store_here(store)
-    one = None if artifact is None or artifact in place.names() else place.resolve(artifact)
+    asked = None if artifact is None else Reference.parse(artifact)
+    is_one = asked is not None and (asked.wanted or asked.name not in place.names())
+    one = place.resolve(artifact) if artifact and is_one else None
 
     def wanted(manifest: Manifest) -> bool:
         if one is None:
-            return artifact in (None, manifest.name)
+            return asked is None or asked.admits(manifest)
         return manifest.label == one.label
 
     looked_at: list[Manifest] = []

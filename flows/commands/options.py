@@ -23,7 +23,10 @@ StoreOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="answer as JSON")]
 ArtifactArgument = Annotated[
     str,
-    typer.Argument(help="NAME, NAME@VERSION or NAME@ALIAS", metavar="NAME[@VERSION]"),
+    typer.Argument(
+        help="NAME, NAME@VERSION or NAME@ALIAS; RECIPE/ before it where several made it",
+        metavar="[RECIPE/]NAME[@VERSION]",
+    ),
 ]
 
 

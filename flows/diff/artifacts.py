@@ -96,6 +96,7 @@ class Diff:
     new: str
     same_content: bool
     same_recipe: bool
+    recipes: tuple[str, str]
     digests: tuple[str, str]
     configuration: tuple[Change, ...]
     inputs: tuple[InputDiff, ...]
@@ -131,6 +132,7 @@ def diff(store: Store, old: Manifest, new: Manifest, num_examples: int = 5) -> D
         new=new.label,
         same_content=old.digest == new.digest,
         same_recipe=old.fingerprint == new.fingerprint,
+        recipes=(old.run.recipe, new.run.recipe),
         digests=(old.digest, new.digest),
         configuration=_changes(old.config, new.config),
         inputs=tuple(_diff_inputs(old, new)),

@@ -18,6 +18,8 @@ _WIDEST = 60
 def show_diff(console: Console, found: Diff) -> None:
     """Print what differs, section by section; a section without a difference is not there."""
     _say(console, f"[bold]{found.old} → {found.new}[/]")
+    if len({*found.recipes}) > 1:
+        _say(console, f"[yellow]of two recipes[/]: {escape(' → '.join(found.recipes))}")
     _say(console, f"content: {_sameness(found.same_content, *found.digests)}")
     if found.same_recipe:
         _say(console, "recipe: the same configuration, stage version and inputs' content")

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from pyarrow import Table as ArrowTable
     from pyarrow.dataset import Dataset
 
+    from storage.errors import RequestError
     from storage.lineage import Node
     from storage.store import Store
     from storage.takedown import Forgotten
+    from tasks.artifacts.excerpts import Excerpts, Wanted
     from tasks.lm.generate import LanguageModel
 
 TRAIN = "train"
@@ -386,6 +388,41 @@ class ArtifactType:
         what = f"an artifact of type {self.name}, with no model in it"
         expected = "a model or an adapter"
         raise RequestError(Fault(artifact.label, what, expected, remedy, "no_model"))
+
+    def excerpts(self, artifact: Artifact, wanted: Wanted) -> Excerpts:
+        """Draw rows at random to be looked at: here, of its first table.
+
+        Raises RequestError for what it cannot show. All of it may come from the web.
+        """
+        from tasks.artifacts.excerpts import Draw, Excerpt, Excerpts
+        from tasks.artifacts.prose import as_yaml
+
+        table = next(iter(self.tables_in(artifact.manifest)), None)
+        if table is None or wanted.dropped or wanted.language:
+            raise self.cannot_show(artifact, wanted)
+        draw = Draw(wanted)
+        for place in table.splits.values():
+            draw.offer(artifact, place)
+        found = (
+            Excerpt(row.get("document_id", ""), row.get("url", ""), text=as_yaml(row))
+            for row in draw.rows()
+        )
+        return Excerpts(draw.total, tuple(found))
+
+    def cannot_show(self, artifact: Artifact, wanted: Wanted) -> RequestError:
+        """Make the error that says what of it can be shown instead."""
+        from storage.errors import Fault, RequestError
+
+        of, where = f"an artifact of type {self.name}", artifact.label
+        remedy = f"`phusa show {where}` says what is in it."
+        if wanted.language:
+            found, expected = f"{of}, which tells no language of its {self.unit}", "no --language"
+        elif wanted.dropped:
+            found, expected = f"{of}, which does not list what was dropped", "--kept alone"
+        else:
+            found, expected = f"{of}, which has no rows", "an artifact with rows"
+            remedy = f"`phusa sample {where} PROMPT` writes text with it."
+        return RequestError(Fault(where, found, expected, remedy, "cannot_show"))
 
     def scores(self, artifact: Artifact) -> list[Score]:
         """Give what a model was measured to reach, beside what it is to beat."""

@@ -7,10 +7,10 @@ known of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.artifacts.artifact import (
     Artifact,
@@ -23,12 +23,17 @@ from tasks.artifacts.artifact import (
     Walk,
     table,
 )
+from tasks.artifacts.excerpts import Asked, Draw, Excerpt, Excerpts, Row, Wanted, among, equal_to
 from tasks.artifacts.prose import SOME, count, first
-from tasks.rejects import Rejected, find_rejects
+from tasks.rejects import COLUMNS, Rejected, find_rejects
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SAMPLES = 3
 _CHARACTERS = 300
-
+DUPLICATE, EARLIER = "duplicate", "in an earlier corpus"
+"""Reasons of what was dropped for another document, in the same corpus or in an earlier one."""
 
 DUPLICATES = "duplicates.parquet"
 
@@ -172,6 +177,15 @@ class Documents(ArtifactType):
             words = f"{row['num_words']:,} words, {row['language']}"
             yield f"{head}\n{words}\n\n{beginning(row['text'])}"
 
+    def excerpts(self, artifact: Artifact, wanted: Wanted) -> Excerpts:
+        """Draw documents; or what was dropped, with its text where an input of it has that."""
+        if wanted.dropped:
+            return draw_dropped(artifact, wanted)
+        draw = Draw(wanted)
+        draw.offer(artifact, "documents/", _SHOWN, {"language": equal_to(wanted.language)})
+        rows = ({"id": row.pop("document_id"), **row} for row in draw.rows())
+        return Excerpts(draw.total, tuple(Excerpt(**row) for row in rows))
+
     def trace(self, artifact: Artifact, walk: Walk) -> Finding | None:
         """Tell how the documents fared, by the tables that are there."""
         if artifact.has(DUPLICATES):
@@ -209,6 +223,93 @@ def _trace_deduplication(artifact: Artifact, walk: Walk) -> DeduplicationFinding
         walk.learn(list_documents(artifact.files, *walk.key()))
     found = find_deduplicated(artifact.files, walk.ids, artifact.manifest.config)
     return found if found.kept or found.dropped or found.rejected else None
+
+
+# --- drawing from the tables ----------------------------------------------------------------------
+
+_SHOWN = ("document_id", "url", "title", "language", "text")
+
+
+def draw_dropped(artifact: Artifact, wanted: Wanted) -> Excerpts:
+    """Draw from what an artifact rejected, and what it dropped as duplicates.
+
+    A cleaning has no text of these; of others, the documents that they were made from do.
+    """
+    draw, sources = Draw(wanted), Sources.of(artifact)
+    if wanted.language and not sources.paths:
+        raise artifact.type.cannot_show(artifact, wanted)
+    ids = among(sources.in_language(wanted.language))
+    draw.offer(artifact, "rejects/", COLUMNS, {"reason": equal_to(wanted.reason), "id": ids})
+    if wanted.reason in ("", DUPLICATE, EARLIER):
+        where = {"document_id": ids, **_kept_in(artifact, wanted.reason)}
+        draw.offer(artifact, DUPLICATES, tuple(Duplicate.__annotations__), where)
+    rows = [row if "id" in row else _as_reject(row, artifact) for row in draw.rows()]
+    known = sources.find(row["id"] for row in rows)
+    return Excerpts(draw.total, tuple(Excerpt(**row, **known.get(row["id"], {})) for row in rows))
+
+
+def _as_reject(row: Row, artifact: Artifact) -> Row:
+    """Write a row of duplicates as one of rejects."""
+    duplicate = Duplicate(**row)
+    where = f", in {duplicate.kept_in}" if duplicate.kept_in else ""
+    return {
+        "id": duplicate.document_id,
+        "url": duplicate.url,
+        "reason": EARLIER if duplicate.kept_in else DUPLICATE,
+        "value": str(duplicate),
+        "threshold": f"below {float(str(artifact.manifest.config.get('threshold', 0))):.0%}",
+        "note": f"kept instead: {duplicate.kept_url}{where}",
+    }
+
+
+def _kept_in(artifact: Artifact, reason: str) -> dict[str, Asked]:
+    """Ask for duplicates in the same corpus, or in earlier ones, where a reason means those."""
+    import pyarrow.compute as pc
+
+    if not reason or "kept_in" not in duplicate_columns(artifact.files(DUPLICATES)):
+        return {}
+    return {"kept_in": lambda column: pc.equal(pc.equal(column, ""), reason == DUPLICATE)}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The tables that know more of what an artifact dropped: a cleaning's signals, or the documents
+    that it was made from. `key` is their column of ids."""
+
+    paths: tuple[Path, ...]
+    key: str
+    columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> Sources:
+        """Find them."""
+        if artifact.has("signals/"):
+            return cls(tuple(artifact.files("signals/")), "id", ("language",))
+        sources = [one for one in artifact.inputs(DOCUMENTS) if one.is_whole()]
+        paths = (path for one in sources for path in one.files("documents/"))
+        return cls(tuple(paths), "document_id", ("language", "title", "text"))
+
+    def in_language(self, language: str) -> pa.Array | None:
+        """Give the ids of texts in a language; None: no language is asked for."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from storage.parquet import read_columns, strings
+
+        if not language:
+            return None
+        found = [strings([])]
+        for path in self.paths:
+            table = read_columns([path], [self.key, "language"])
+            found += table.filter(pc.equal(table["language"], language))[self.key].chunks
+        return pa.concat_arrays(found)
+
+    def find(self, ids: Iterable[str]) -> dict[str, Row]:
+        """Read what they know of these, by id: `columns`."""
+        from storage.parquet import find_rows
+
+        rows = find_rows(self.paths, self.key, set(ids), (self.key, *self.columns))
+        return {row.pop(self.key): row for row in rows}
 
 
 # --- reading the tables ---------------------------------------------------------------------------

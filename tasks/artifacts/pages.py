@@ -16,7 +16,8 @@ from tasks.artifacts.artifact import (
     table,
 )
 from tasks.artifacts.documents import DOCUMENTS
-from tasks.rejects import Rejected, find_rejects
+from tasks.artifacts.excerpts import Draw, Excerpt, Excerpts, Wanted, equal_to
+from tasks.rejects import COLUMNS, Rejected, find_rejects
 
 REDIRECTED = "redirected"
 """The reason of a reject whose value is the URL that was given instead."""
@@ -88,6 +89,19 @@ class Pages(ArtifactType):
             find_rejects(artifact.files("rejects"), "url", urls),
         )
 
+    def excerpts(self, artifact: Artifact, wanted: Wanted) -> Excerpts:
+        """Draw pages, with their source as it came, or URLs that gave none."""
+        if wanted.language:
+            raise self.cannot_show(artifact, wanted)
+        draw = Draw(wanted)
+        if wanted.dropped:
+            draw.offer(artifact, "rejects", COLUMNS, {"reason": equal_to(wanted.reason)})
+            return Excerpts(draw.total, tuple(Excerpt(**row) for row in draw.rows()))
+        draw.offer(artifact, "pages/", ("url",))
+        urls = [row["url"] for row in draw.rows()]
+        pages = {page.url: page for page in self.find(artifact, urls).pages}
+        return Excerpts(draw.total, tuple(_excerpt(artifact, pages[url]) for url in urls))
+
     def trace(self, artifact: Artifact, walk: Walk) -> PagesFinding | None:
         """Tell what became of the URLs."""
         found = self.find(artifact, walk.urls)
@@ -119,6 +133,19 @@ class Pages(ArtifactType):
             if page_id not in search.gave or search.gave[page_id] & forgotten.documents:
                 rules[page_id] = by_url[url]
         return Held(frozenset(rules), len(rules), found=rules)
+
+
+def _excerpt(artifact: Artifact, page: FetchedPage) -> Excerpt:
+    from storage.warc import read_body
+
+    (warc,) = artifact.files(f"warc/{page.warc_file}")
+    body = read_body(warc, page.warc_offset)
+    try:
+        text = body.decode(page.charset or "utf-8", "replace")
+    except LookupError:  # a charset that the server made up
+        text = body.decode(errors="replace")
+    note = f"{page.content_type}, {page.num_bytes:,} bytes, as it came"
+    return Excerpt(page.page_id, page.url, text=text, note=note)
 
 
 def _learn_what_pages_gave(

@@ -27,3 +27,13 @@ def steps(numbers: Sequence[int]) -> str:
     """Say `steps 3, 17, 804 (+12 more)`."""
     more = f" (+{len(numbers) - FEW:,} more)" if len(numbers) > FEW else ""
     return f"step{'s' * (len(numbers) > 1)} {', '.join(f'{n:,}' for n in numbers[:FEW])}{more}"
+
+
+def as_yaml(value: object, *, inline: bool = False) -> str:
+    """Write what JSON can hold as people write it in a recipe; `inline` in one line."""
+    import yaml  # the types are imported by every command
+
+    text: str = yaml.safe_dump(
+        value, sort_keys=False, allow_unicode=True, width=2**20, default_flow_style=inline
+    )
+    return text.removesuffix("...\n").rstrip("\n")

@@ -16,7 +16,8 @@ from tasks.artifacts.artifact import (
     Walk,
     table,
 )
-from tasks.artifacts.documents import DOCUMENTS, beginning, kept_ids
+from tasks.artifacts.documents import DOCUMENTS, Sources, beginning, draw_dropped, kept_ids
+from tasks.artifacts.excerpts import Draw, Excerpt, Excerpts, Wanted, equal_to
 from tasks.rejects import Rejected, find_rejects
 
 COLUMN = "quality"
@@ -75,10 +76,38 @@ class Scores(ArtifactType):
         order = np.argsort(scored["score"].to_numpy(), kind="stable")
         chosen = [order[round(at * (len(order) - 1))] for at in _PLACES.values()]
         rows = scored.take(chosen).to_pylist()
-        texts = _texts(artifact, {row["document_id"] for row in rows})
+        known = Sources.of(artifact).find(row["document_id"] for row in rows)
         for name, row in zip(_PLACES, rows, strict=True):
-            text = beginning(texts.get(row["document_id"], ""))
+            text = beginning(known.get(row["document_id"], {}).get("text", ""))
             yield f"{name}: {row['score']:.4f}, {row['language']}\n{row['url']}\n\n{text}"
+
+    def excerpts(self, artifact: Artifact, wanted: Wanted) -> Excerpts:
+        """Draw documents with their scores; of a scoring that is off, all that it passes on."""
+        if wanted.dropped:
+            return draw_dropped(artifact, wanted)
+        if not artifact.has("scores/"):
+            return DOCUMENTS.excerpts(artifact.input(DOCUMENTS), wanted)
+        import pyarrow.compute as pc
+
+        from storage.parquet import read_columns
+
+        draw, where = Draw(wanted), {"language": equal_to(wanted.language)}
+        if rejects := artifact.files("rejects/"):
+            gone = read_columns(rejects, ["id"])["id"].combine_chunks()
+            where["document_id"] = lambda ids: pc.invert(pc.is_in(ids, value_set=gone))
+        draw.offer(artifact, "scores/", (), where)
+        rows = draw.rows()
+        known = Sources.of(artifact).find(row["document_id"] for row in rows)
+        found = (
+            Excerpt(
+                row["document_id"],
+                row["url"],
+                note=f"scored {row['score']:.4g}",
+                **known.get(row["document_id"], {"language": row["language"]}),
+            )
+            for row in rows
+        )
+        return Excerpts(draw.total, tuple(found))
 
     def trace(self, artifact: Artifact, walk: Walk) -> ScoresFinding | None:
         """Tell the scores; where there are none, whether the documents passed."""
@@ -96,19 +125,6 @@ class Scores(ArtifactType):
         """Find its documents."""
         ids = search.covered(artifact.files("scores/"))
         return Held(ids, len(ids), "scores")
-
-
-def _texts(artifact: Artifact, ids: Collection[str]) -> dict[str, str]:
-    """Read texts of the documents that were scored, file by file until all are found."""
-    from storage.parquet import find_rows
-
-    texts: dict[str, str] = {}
-    for path in artifact.input(DOCUMENTS).files("documents/"):
-        found = find_rows([path], "document_id", ids, ["document_id", "text"])
-        texts |= {row["document_id"]: row["text"] for row in found}
-        if len(texts) == len(ids):
-            break
-    return texts
 
 
 def find_scores(files: Files, key: str, values: Collection[str]) -> ScoresFinding | None:

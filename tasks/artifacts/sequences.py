@@ -16,6 +16,7 @@ from tasks.artifacts.artifact import (
     TakedownSearch,
     Walk,
 )
+from tasks.artifacts.excerpts import Draw, Excerpt, Excerpts, Row, Wanted
 from tasks.artifacts.prose import FEW, count, first
 from tasks.artifacts.tokenizer import TOKENIZER
 
@@ -92,6 +93,21 @@ class Sequences(ArtifactType):
         text = tokenizer.decode(ids, skip_special_tokens=False)
         yield f"The first {len(ids)} tokens of the first sequence:\n\n{text}"
 
+    def excerpts(self, artifact: Artifact, wanted: Wanted) -> Excerpts:
+        """Draw sequences, decoded."""
+        if wanted.dropped or wanted.language:
+            raise self.cannot_show(artifact, wanted)
+        from tasks.lm.tokens import load_tokenizer
+
+        tokenizer, draw = load_tokenizer(artifact.input(TOKENIZER).folder()), Draw(wanted)
+        for split in SPLITS:
+            draw.offer(artifact, f"{split}/")
+        rows = draw.rows()
+        texts = (tokenizer.decode(row["input_ids"], skip_special_tokens=False) for row in rows)
+        notes = (f"{count(len(r['input_ids']), 'token')}, of {_documents(r)}" for r in rows)
+        found = (Excerpt(text=text, note=note) for text, note in zip(texts, notes, strict=True))
+        return Excerpts(draw.total, tuple(found))
+
     def trace(self, artifact: Artifact, walk: Walk) -> SequencesFinding | None:
         """Tell where the documents lie."""
         found = find_sequences(artifact.files, walk.ids)
@@ -117,6 +133,10 @@ def documents_in(paths: Sequence[Path]) -> list[str]:
     return list(
         pc.unique(_flat(read_columns(paths, ["spans"]))[1].field("document_id")).to_pylist()
     )
+
+
+def _documents(row: Row) -> str:
+    return count(len({span["document_id"] for span in row["spans"]}), "document")
 
 
 def find_sequences(files: Files, ids: Collection[str]) -> SequencesFinding:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from tasks.artifacts.artifact import Artifact, ArtifactType, Form, Saw, TakedownSearch, Walk
 from tasks.artifacts.documents import DOCUMENTS, kept_ids
+from tasks.artifacts.excerpts import Excerpt, Excerpts, Wanted
 
 _CHARACTERS = 300
 
@@ -47,6 +48,24 @@ print(tokenizer.tokenize("What the river leaves behind."))"""
         offsets = tokenizer.encode(text, add_special_tokens=False).offsets
         split = "|".join(text[start:end] for start, end in offsets)
         yield f"Bars stand between tokens:\n\n{split}"
+
+    def excerpts(self, artifact: Artifact, wanted: Wanted) -> Excerpts:
+        """Draw entries: the number of each, and what it stands for."""
+        if wanted.dropped or wanted.language:
+            raise self.cannot_show(artifact, wanted)
+        import random
+
+        from tasks.lm.tokens import load_tokenizer
+
+        tokenizer = load_tokenizer(artifact.folder())
+        size = tokenizer.get_vocab_size()
+        drawn = random.Random(wanted.seed).sample(range(size), min(wanted.count, size))
+        texts = (tokenizer.decode([at], skip_special_tokens=False) for at in drawn)
+        found = (
+            Excerpt(str(at), text=text, note=repr(tokenizer.id_to_token(at)))
+            for at, text in zip(drawn, texts, strict=True)
+        )
+        return Excerpts(size, tuple(found))
 
     def trace(self, artifact: Artifact, walk: Walk) -> TokenizerFinding | None:
         """Tell which documents it was trained on: all that were kept."""

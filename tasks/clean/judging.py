@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from storage.identities import document_id
@@ -229,12 +229,23 @@ class Trial:
 
 def try_page(page: TrialPage, config: CleanConfig) -> Trial:
     """Clean one page, by the same calls as the stage makes for each; takedowns are not asked."""
-    with ExtractionSandbox(config.extractor, config.sandbox) as sandbox:
-        found = text_of(page.body, page.content_type, page.charset, page.url, sandbox)
-    if isinstance(found, Verdict):
-        return Trial(page.url, len(page.body), found)
+    (trial,) = try_pages([page], config)
+    return trial
+
+
+def try_pages(pages: Iterable[TrialPage], config: CleanConfig) -> Iterator[Trial]:
+    """Clean pages, as `try_page` does each."""
     judge = Judge(config)
-    judged = judge.judge(page.url, found)
+    with ExtractionSandbox(config.extractor, config.sandbox) as sandbox:
+        for page in pages:
+            found = text_of(page.body, page.content_type, page.charset, page.url, sandbox)
+            if isinstance(found, Verdict):
+                yield Trial(page.url, len(page.body), found)
+            else:
+                yield _trial(page, judge, judge.judge(page.url, found))
+
+
+def _trial(page: TrialPage, judge: Judge, judged: Judged) -> Trial:
     language = judged.candidate.language
     return Trial(
         page.url,
@@ -247,7 +258,7 @@ def try_page(page: TrialPage, config: CleanConfig) -> Trial:
         pii=dict(Counter(judged.pii)),
         language=language,
         language_score=judged.score,
-        least_score=config.min_score_of(language),
+        least_score=judge.config.min_score_of(language),
         signals=tuple(_measured(judge.verdicts, judged.signals)) if judged.signals else (),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from storage.sealing import Draft, bury, quarantine, withdraw
 from storage.store import Store
 from storage.takedown import Takedown
 from tests.flows.conftest import Cli
+from tests.flows.sealed import HOST as HOST_NAME
 from tests.flows.sealed import seal
 
 FAILED = CheckResult(
@@ -364,3 +366,85 @@ def test_what_cannot_be_shown(
     assert code == 1 and "the run failed" in said and "Restore it from a copy" in said
     code, said = said_of("show", all_states.newer.label)
     assert code == 2 and "Install that phusa" in said
+
+
+# --- several recipes in one store -----------------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Store:
+    """`clean` of the recipes demo and vi, each the way of a diamond."""
+    for recipe, day in (("demo", "20261121"), ("vi", "20261122")):
+        says: dict[str, Any] = {"run": RunRef(recipe=recipe, host=HOST_NAME)}
+        crawl = seal(tmp_path, "crawl", f"{day}-01", {"a": recipe.encode()}, **says)
+        clean = seal(
+            tmp_path, "clean", f"{day}-02", {"a": recipe.encode()}, inputs=(crawl,),
+            config={"languages": ["vi"], "deep": {"a": None}}, stats={"dropped": {"x": 1}}, **says
+        )  # fmt: skip
+        dedup = seal(tmp_path, "dedup", f"{day}-03", {"a": b""}, inputs=(clean, crawl), **says)
+        seal(tmp_path, "shard", f"{day}-04", {"a": b""}, inputs=(dedup, clean), **says)
+    return Store(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "clean"),
+        ("head", "clean"),
+        ("diff", "clean@20261121", "clean"),
+        ("sample", "clean", "What"),
+        ("export", "clean", "somewhere"),
+        ("promote", "clean@latest", "prod"),
+        ("trace", "--model", "clean"),
+        ("clean", "funnel"),
+        ("dedup", "top"),
+    ],
+)
+def test_a_bare_name_of_two_recipes_is_asked_back(
+    two: Store, cli: Cli, words: tuple[str, ...]
+) -> None:
+    said = cli(
+        *words, "--store", two.address, *(["--json"] * (words[0] not in ("sample", "export")))
+    )
+    name = "dedup" if words[0] == "dedup" else "clean"
+    assert said.code == 2 and f"demo/{name}" in said.err and f"vi/{name}" in said.err
+    if said.err.startswith("{"):
+        (fault,) = json.loads(said.err)["error"]["faults"]
+        assert fault["code"] == "ambiguous_recipe"
+
+
+def test_a_recipe_before_the_name_chooses(two: Store, cli: Cli) -> None:
+    def shown(reference: str) -> str:
+        return str(
+            json.loads(cli("show", reference, "--store", two.address, "--json").out)["version"]
+        )
+
+    assert shown("demo/clean") == shown("demo/clean@2026") == "20261121-02"
+    assert shown("vi/clean@latest") == "20261122-02"
+    listed = json.loads(cli("artifacts", "vi/clean", "--store", two.address, "--json").out)
+    assert [one["version"] for one in listed] == ["20261122-02"]
+    checked = cli("verify", "vi/clean", "--store", two.address).out
+    assert checked.startswith("1 artifacts")
+    assert cli("show", "vi/clean@20261121", "--store", two.address).code == 2
+
+
+def test_quarantine_counts_as_a_recipes_artifact(two: Store) -> None:
+    run = _hold(two, "mine").run
+    vi = seal(Path(two.address), "mine", "1", {"a": b""}, run=RunRef(recipe="vi", host=HOST_NAME))
+    with pytest.raises(RequestError) as caught:
+        describe(two, "mine")
+    assert caught.value.faults[0].code == "ambiguous_recipe"
+    assert describe(two, "vi/mine").manifest == vi
+    assert describe(two, f"{run.recipe}/mine").state == "quarantined"
+
+
+def test_lineage_and_configuration_are_printed_once_and_as_written(two: Store, cli: Cli) -> None:
+    out = cli("show", "demo/shard", "--store", two.address).out
+    assert out.count("── crawl@20261121-01") == 2 and out.count("(see above)") == 2
+    out = cli("show", "demo/clean", "--store", two.address).out
+    assert "configuration:\n  languages:\n  - vi\n  deep:\n    a: null\n" in out and "{x: 1}" in out
+
+
+def test_a_diff_of_two_recipes_says_so(two: Store, cli: Cli) -> None:
+    found = cli("diff", "demo/clean", "vi/clean", "--store", two.address).out
+    assert "two recipes: demo → vi" in found

@@ -76,7 +76,7 @@ MISTAKES = [
     knob("stages", {"two": {"stage": "tokeniser"}}, "unknown_kind", "tokeniser", "`tokenizer`"),
     knob("stages", {"two": {"like": "clen"}}, "unknown_instance", "clen", "`clean`"),
     # the command
-    typed("plan missing.yaml", "no_file", "no such file", "recipe.yaml"),
+    typed("plan missing.yaml", "no_such_file", "no such file", "recipe.yaml"),
     typed(f"{PLAN} --only dedupe", "unknown_instance", "dedupe", "`dedup`"),
     typed(f"{PLAN} --from tokeniser", "unknown_instance", "tokeniser", "`tokenizer`"),
     typed(f"{PLAN} --to pretrian", "unknown_instance", "pretrian", "`pretrain`"),

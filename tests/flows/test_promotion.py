@@ -13,7 +13,7 @@ from flows.promotion import promote, promote_together, rollback
 from storage import takedown
 from storage.errors import DamagedArtifact, RequestError, UnknownArtifact
 from storage.layout import mark_key
-from storage.manifest import CheckResult, Manifest
+from storage.manifest import CheckResult, Manifest, RunRef
 from storage.store import Store
 from storage.takedown import Takedown
 from tests.flows.conftest import Cli
@@ -337,3 +337,13 @@ def test_commands_answer_in_json(store: Store, cli: Cli) -> None:
         "artifact": "pretrain@1",
         "alias": "dev",
     }
+
+
+def test_an_alias_that_goes_to_another_recipe_says_so(store: Store) -> None:
+    root = Path(store.address)
+    for version, recipe in {"1": "demo", "2": "vi", "3": "vi"}.items():
+        seal(root, "clean", version, {"a": b"1"}, run=RunRef(recipe=recipe, host="h"))
+    promote(store, "clean@1", "prod")
+    (note,) = promote(store, "clean@2", "prod").notes
+    assert "demo" in note and "vi" in note
+    assert promote(store, "vi/clean", "prod").notes == ()

@@ -88,6 +88,33 @@ def test_latest_may_be_restricted_to_a_recipe(store: Store, seal: Seal) -> None:
         store.resolve("clean", "other")
 
 
+def test_a_bare_name_of_several_recipes_is_asked_back(store: Store, seal: Seal) -> None:
+    demo = seal(store, fingerprint="a", recipe="demo")
+    assert store.resolve("clean") == store.resolve("demo/clean") == demo
+    web = seal(store, fingerprint="b", recipe="web")
+    for reference in ("clean", "clean@latest"):
+        for near in (None, "other"):
+            with pytest.raises(RequestError) as caught:
+                store.resolve(reference, near=near)
+            (fault,) = caught.value.faults
+            assert fault.code == "ambiguous_recipe"
+            assert "demo/clean" in fault.remedy and "web/clean" in fault.remedy
+        assert store.resolve(reference, near="demo") == demo
+        assert store.resolve(f"web/{reference}", near="demo") == web
+    bury(store, web.name, web.version, "old")
+    assert store.resolve("clean") == demo
+
+
+def test_a_recipe_restricts_versions_and_aliases(store: Store, seal: Seal) -> None:
+    demo, web = (seal(store, fingerprint=r, recipe=r) for r in ("demo", "web"))
+    store.aliases.promote("clean", demo.version, "prod", "", set)
+    assert store.resolve("clean@prod") == store.resolve("demo/clean@prod") == demo
+    assert store.resolve("web/clean@2") == web and store.resolve(f"demo/{demo.label}") == demo
+    for reference in ("web/clean@prod", f"web/{demo.label}", "other/clean", "a/web/clean"):
+        with pytest.raises(UnknownArtifact):
+            store.resolve(reference)
+
+
 def test_versions_are_listed_oldest_first(store: Store, seal: Seal) -> None:
     made = [seal(store, fingerprint=str(i)) for i in range(3)]
     crawled = seal(store, "crawl")
