@@ -23,6 +23,7 @@ from flows.plan import Chosen, Selection, plan
 from flows.preflight import check_room
 from flows.promotion import promote_together
 from flows.recipe import RECIPE, Recipe
+from flows.recording import kept, run_recorded
 from flows.run_page import publish_summary
 from flows.stage_flows import FLOWS
 from flows.stage_run import StageRun
@@ -133,7 +134,8 @@ class PipelineRun:
     def _run_here(
         self, instance: Instance, options: RunOptions, inputs: Mapping[str, Any]
     ) -> StageResult:
-        return FLOWS[instance.stage.name](options=options, inputs=inputs, config=instance.config)
+        parameters = {"options": options, "inputs": inputs, "config": instance.config}
+        return run_recorded(FLOWS[instance.stage.name], parameters)
 
     def _inputs(self, instance: Instance) -> dict[str, Any]:
         """Give results as they are, not their names: by these objects Prefect links the runs."""
@@ -230,7 +232,8 @@ def make_pipeline(form: type[Any] = RECIPE, names: Sequence[str] = ()) -> Pipeli
             force=tuple(force),
             inputs=given,
         )
-        return _carry_out(PipelineRun(recipe, Store(store), selection), recipe, promote)
+        run = PipelineRun(recipe, Store(store), selection)
+        return kept(lambda: _carry_out(run, recipe, promote))
 
     types = _types(form, names)
     pipeline.__annotations__ = types

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from flows.commands.options import JsonOption, StoreOption, answer
 from flows.render import make_console, plan_table
+
+if TYPE_CHECKING:
+    from flows.request import Request
 
 RecipeArgument = Annotated[Path, typer.Argument(help="a recipe, such as recipes/demo.yaml")]
 SetOption = Annotated[
@@ -60,6 +64,7 @@ def run(
 
     Example: `phusa run recipes/demo.yaml --set dedup.threshold=0.7 --from dedup`
     """
+    from flows.operations.server import names_a_server
     from flows.preflight import check_room
     from flows.request import read_request  # all stages' knobs: 0.3 s, and only wanted here
 
@@ -70,15 +75,33 @@ def run(
         check_room(asked.store, asked.steps)
     console = make_console()
     started = time.monotonic()
-    settle_prefect()
-    from flows.run import run_pipeline  # Prefect: 1.3 s, and only wanted here
+    if all(step.is_settled for step in asked.steps) and not names_a_server():
+        _report_reused(console, asked)
+    else:
+        settle_prefect()
+        from flows.run import run_pipeline  # Prefect: 1.3 s, and only wanted here
 
-    run_pipeline(console, asked.recipe, asked.store, asked.selection)
+        run_pipeline(console, asked.recipe, asked.store, asked.selection)
     console.print(
         f"done in {time.monotonic() - started:.1f} s; artifacts in {asked.store.address}",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _report_reused(console: Console, asked: Request) -> None:
+    """Print what a run ends with that would reuse everything; nothing is to be recorded of it."""
+    from flows.parameters import StageResult
+    from flows.run_report import print_report
+
+    results = []
+    for step in asked.steps:
+        if step.action == "reuse" and step.artifact is not None:
+            name = step.instance.name
+            results.append(StageResult.of(step.artifact, name, step.reason, reused=True))
+            says = f"{name}: reuse ({step.reason})"
+            console.print(says, markup=False, highlight=False, soft_wrap=True)
+    print_report(console, asked.recipe, asked.store, results)
 
 
 def plan_(
@@ -132,9 +155,9 @@ def settle_prefect() -> None:
 
     # What a run says goes to the server's log; this console has our own progress and errors.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    for name, value in RECORDING.items():  # of the server that Prefect starts for this run alone
+    for name, value in RECORDING.items():  # of the server that is started for this run alone
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    # 13 s were seen for a cold start of the ephemeral server on two cores; the default is 20.
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    # Each new client would ask the server for its version, without trying again.
+    os.environ.setdefault("PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED", "false")
