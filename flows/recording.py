@@ -99,11 +99,12 @@ def kept(work: Callable[[], T]) -> T:
     _OUTCOME.set(None)  # the flows within have their own
     _UNHEARD[str(flow_run.get_id())] = outcome
     try:
-        outcome.set_result(work())
+        made = work()
     except BaseException as error:
         outcome.set_exception(error)
         raise
-    return outcome.result()
+    outcome.set_result(made)
+    return made
 
 
 def catch_up() -> bool:
