@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import logging
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager
-from contextvars import copy_context
 from functools import partial
 from typing import TypeVar
 
@@ -87,7 +85,7 @@ def carried_out(console: Console, work: Callable[[], T]) -> T:
     own exception wherever the work is. Without a PREFECT_API_URL there is a server for them alone.
     The heartbeat thread is off, which would add a second to each flow.
     """
-    done: Future[T] = Future()
+    logging.raiseExceptions = False  # Prefect would print what its server did not hear
     stop = StopRequest()
     with (
         _server(partial(console.print, markup=False, highlight=False)),
@@ -95,21 +93,12 @@ def carried_out(console: Console, work: Callable[[], T]) -> T:
         console_reporter(console) as reporter,
         reporting_to(StoppableReporter(stop, reporter)),
     ):
-        target = partial(copy_context().run, _settle, done, work)
         try:
-            finish(threading.Thread(target=target, daemon=True), stop, reporter.note)
+            return finish(work, stop, reporter.note)
         finally:
             if not catch_up():
                 note("the Prefect server did not hear all of this run: it does not answer")
                 wait_for_no_thread()
-    return done.result()
-
-
-def _settle(done: Future[T], work: Callable[[], T]) -> None:
-    try:
-        done.set_result(work())
-    except BaseException as error:
-        done.set_exception(error)
 
 
 @contextmanager

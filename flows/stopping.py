@@ -13,12 +13,17 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import copy_context
 from functools import partial
 from types import FrameType
+from typing import TypeVar
 
 from storage.errors import Interrupted
 from tasks.progress import Bar, Reporter
+
+T = TypeVar("T")
 
 _STOP_WITHIN_S = 10.0
 _END_WITHIN_S = 14.0  # with what is told to the Prefect server after that
@@ -103,17 +108,25 @@ def signals_raised(say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def finish(thread: threading.Thread, stop: StopRequest, say: Callable[[str], None]) -> None:
-    """Run a thread to its end. Where Stopped is raised meanwhile, its work is asked to stop, and
-    has 10 s for that."""
+def finish(work: Callable[[], T], stop: StopRequest, say: Callable[[str], None]) -> T:
+    """Have work done in a thread. Where Stopped is raised meanwhile, it is asked to stop, and has
+    10 s for that."""
+    done: Future[T] = Future()
+
+    def settle() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    thread = threading.Thread(target=copy_context().run, args=(settle,), daemon=True)
     try:
         thread.start()
-        thread.join()
+        return done.result()  # join() takes the thread for ended once an exception interrupts it
     except Stopped:
         say("stopping …")
         stop.ask()
-        thread.join(_STOP_WITHIN_S)
-        if thread.is_alive():
+        if wait([done], _STOP_WITHIN_S).not_done:
             wait_for_no_thread()
         raise
 

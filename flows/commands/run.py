@@ -155,6 +155,7 @@ def settle_prefect() -> None:
 
     # What a run says goes to the server's log; this console has our own progress and errors.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
     for name, value in RECORDING.items():  # of the server that is started for this run alone
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
