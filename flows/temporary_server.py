@@ -189,10 +189,12 @@ class _Serving:
             sys.stderr.flush()
             os._exit(code)
 
-    def stop(self) -> None:
-        """Have it write down what it knows, and end the process."""
-        if self._server is not None:
-            self._server.should_exit = True
+    def stop(self) -> bool:
+        """Have it write down what it knows, and end the process; False if it never served."""
+        if self._server is None or not self._server.started:
+            return False
+        self._server.should_exit = True
+        return True
 
 
 def serve(pipe: Connection) -> None:
@@ -211,6 +213,6 @@ def serve(pipe: Connection) -> None:
         from flows.recording import mark_crashed
 
         mark_crashed(_url(listener), auth, serving.app.runs)
-    serving.stop()
-    thread.join(_END_S)
+    if serving.stop():
+        thread.join(_END_S)
     os._exit(0)
