@@ -160,5 +160,7 @@ def settle_prefect() -> None:
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    # 14 s in all for an answer, not 62: the work goes on without one (flows/recording.py).
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
     # Each new client would ask the server for its version, without trying again.
     os.environ.setdefault("PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED", "false")
