@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal, cast
 
 from prefect import Flow, flow
-from prefect.runtime import deployment
+from prefect.context import FlowRunContext
 from prefect.states import Cancelled
 from pydantic import Field, create_model
 
@@ -165,7 +165,9 @@ def _called(run: Callable[[], StageResult]) -> Future[StageResult]:
 
 def is_deployed() -> bool:
     """Say whether a worker runs this, on behalf of a deployment."""
-    return deployment.id is not None
+    running = FlowRunContext.get()  # prefect.runtime would ask the server each time
+    mine = None if running is None else running.flow_run
+    return mine is not None and mine.deployment_id is not None
 
 
 def made_before(error: BaseException) -> list[StageResult]:
