@@ -109,7 +109,7 @@ def signals_raised(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def finish(work: Callable[[], T], stop: StopRequest, say: Callable[[str], None]) -> T:
-    """Have work done in a thread. Where Stopped is raised meanwhile, it is asked to stop, and has
+    """Have work done in a thread. Where a signal is raised meanwhile, it is asked to stop, and has
     10 s for that."""
     done: Future[T] = Future()
 
@@ -123,7 +123,7 @@ def finish(work: Callable[[], T], stop: StopRequest, say: Callable[[str], None])
     try:
         thread.start()
         return done.result()  # join() takes the thread for ended once an exception interrupts it
-    except Stopped:
+    except (Stopped, KeyboardInterrupt):  # the latter in a notebook
         say("stopping …")
         stop.ask()
         if wait([done], _STOP_WITHIN_S).not_done:
