@@ -17,7 +17,7 @@ from prefect.settings import (
 from rich.console import Console
 
 from flows.console import console_reporter
-from flows.parameters import INPUTS, RunOptions
+from flows.parameters import INPUTS, RunOptions, StageResult
 from flows.pipeline import made_before, pipeline
 from flows.plan import Selection
 from flows.recipe import Recipe

@@ -14,6 +14,7 @@ from flows.commands.options import JsonOption, StoreOption, answer
 from flows.render import make_console, plan_table
 
 if TYPE_CHECKING:
+    from flows.parameters import StageResult
     from flows.request import Request
 
 RecipeArgument = Annotated[Path, typer.Argument(help="a recipe, such as recipes/demo.yaml")]
@@ -64,7 +65,6 @@ def run(
 
     Example: `phusa run recipes/demo.yaml --set dedup.threshold=0.7 --from dedup`
     """
-    from flows.operations.server import names_a_server
     from flows.preflight import check_room
     from flows.request import read_request  # all stages' knobs: 0.3 s, and only wanted here
 
@@ -75,13 +75,7 @@ def run(
         check_room(asked.store, asked.steps)
     console = make_console()
     started = time.monotonic()
-    if all(step.is_settled for step in asked.steps) and not names_a_server():
-        _report_reused(console, asked)
-    else:
-        settle_prefect()
-        from flows.run import run_pipeline  # Prefect: 1.3 s, and only wanted here
-
-        run_pipeline(console, asked.recipe, asked.store, asked.selection)
+    run_request(console, asked)
     console.print(
         f"done in {time.monotonic() - started:.1f} s; artifacts in {asked.store.address}",
         highlight=False,
@@ -89,8 +83,22 @@ def run(
     )
 
 
-def _report_reused(console: Console, asked: Request) -> None:
-    """Print what a run ends with that would reuse everything; nothing is to be recorded of it."""
+def run_request(console: Console, asked: Request) -> list[StageResult]:
+    """Run what was asked for, and print what came of it.
+
+    Where everything is reused there is nothing to be recorded, but by a server that is named.
+    """
+    from flows.operations.server import names_a_server
+
+    if all(step.is_settled for step in asked.steps) and not names_a_server():
+        return _report_reused(console, asked)
+    settle_prefect()
+    from flows.run import run_pipeline  # Prefect: 1.3 s, and only wanted here
+
+    return run_pipeline(console, asked.recipe, asked.store, asked.selection)
+
+
+def _report_reused(console: Console, asked: Request) -> list[StageResult]:
     from flows.parameters import StageResult
     from flows.run_report import print_report
 
@@ -102,6 +110,7 @@ def _report_reused(console: Console, asked: Request) -> None:
             says = f"{name}: reuse ({step.reason})"
             console.print(says, markup=False, highlight=False, soft_wrap=True)
     print_report(console, asked.recipe, asked.store, results)
+    return results
 
 
 def plan_(

@@ -153,6 +153,7 @@ def test_a_kill_leaves_no_server_and_a_second_signal_ends_at_once(
     recipe: Path, tmp_path: Path
 ) -> None:
     for name, signals in {"killed": [signal.SIGKILL], "twice": [signal.SIGTERM] * 2}.items():
+        (tmp_path / name).mkdir()
         run = Run(recipe, tmp_path / name, *LONG)
         run.wait_for("dedup: run")
         children = run.children()
