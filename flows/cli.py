@@ -23,6 +23,7 @@ from flows.commands.release import export, promote, rollback, sample
 from flows.commands.run import plan_, run
 from flows.commands.trace import trace
 from flows.render import make_console, plain_logs, print_json, print_text, say
+from flows.stopping import Stopped, leave, signals_raised
 from storage.errors import PhusaError, RequestError, named_error
 
 app = typer.Typer(
@@ -62,23 +63,32 @@ def _phusa(
 
 
 def main() -> None:
-    """Entry point: 0 done, 1 the run failed, 2 the request was wrong."""
+    """Entry point: 0 done, 1 the run failed, 2 the request was wrong, 128 + N signal N."""
     plain_logs()
     console = make_console(stderr=True)
+    with signals_raised(lambda text: say(console, [text])):
+        leave(_called(console))
+
+
+def _called(console: Console) -> int:
+    """Run the command that was typed; its errors are printed. Returns the exit code."""
     try:
         app()
+        return 0
+    except SystemExit as end:  # typer's way to end, also a good one
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Stopped as error:
+        say(console, [str(error)])
+        return error.exit_code
     except PhusaError as error:
-        sys.exit(_tell(console, error))
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on from here")
-        sys.exit(1)
+        return _tell(console, error)
     except Exception as error:
         named = named_error(error)
         if named is not None:  # the machine's
-            sys.exit(_tell(console, named))
+            return _tell(console, named)
         say(console, [traceback.format_exc()])  # a defect
         say(console, [f"the run failed: {type(error).__name__}: {error}"])
-        sys.exit(1)
+        return 1
 
 
 def _tell(console: Console, error: PhusaError) -> int:

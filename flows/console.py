@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,25 +23,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from flows.stopping import StopRequest, end_process_soon, heard
 from tasks.progress import Bar, Reporter
 
 _PLAIN_EVERY_S = 10.0
-
-
-@contextmanager
-def stopped_by_ctrl_c(console: Console) -> Iterator[StopRequest]:
-    """Take over Ctrl-C inside the block (in the main thread); the work then stops within 10 s."""
-    says = "stopped on request; the same command goes on from here"
-    stop = StopRequest(says)
-
-    def hear(number: int, frame: object) -> None:
-        console.print("stopping …")
-        stop.ask()
-        end_process_soon(lambda: console.print(says))
-
-    with heard(hear, signal.SIGINT):
-        yield stop
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from flows.head import Head, body, facts, heading
 from storage.errors import Fault, RequestError
 from tasks.artifacts.excerpts import Excerpt
+from tasks.printable import printable
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --dim: #5c6370; --paper: #fff; --card: #f6f7f9;
@@ -106,7 +107,4 @@ def _language(row: Excerpt) -> str:
 
 def _text(text: str) -> str:
     """Write text from anywhere as text."""
-    return escape("".join(c if c.isprintable() or c in _KEPT else " " for c in text))
-
-
-_KEPT = frozenset("\n\t\u200c\u200d")  # the joiners are part of Persian and Hindi words
+    return escape(printable(text))

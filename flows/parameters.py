@@ -13,6 +13,7 @@ from tasks.stage import Port, Stage
 
 if TYPE_CHECKING:
     from flows.recipe import Recipe
+    from storage.manifest import Manifest
 
 
 class Form(BaseModel):
@@ -58,6 +59,13 @@ class StageResult(BaseModel):
     rows_out: int
     num_bytes: int
     seconds: float
+
+    @classmethod
+    def of(cls, made: Manifest, instance: str, reason: str, *, reused: bool) -> StageResult:
+        """Describe an artifact that an instance ends with."""
+        same = ("stage", "name", "version", "digest", "rows_in", "rows_out", "num_bytes", "seconds")
+        facts = {field: getattr(made, field) for field in same}
+        return cls(instance=instance, reused=reused, reason=reason, **facts)
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, cast
 
 from prefect import Flow, flow
-from prefect.runtime import deployment
+from prefect.context import FlowRunContext
 from prefect.states import Cancelled
 from pydantic import Field, create_model
 
@@ -25,6 +25,7 @@ from flows.plan import Chosen, Selection, plan
 from flows.preflight import check_room
 from flows.promotion import promote_together
 from flows.recipe import RECIPE, Recipe
+from flows.recording import kept, run_recorded
 from flows.run_names import pipeline_name
 from flows.run_page import log, log_failed, log_made, publish_summary
 from flows.stage_flows import FLOWS
@@ -145,7 +146,8 @@ class PipelineRun:
     def _run_here(
         self, instance: Instance, options: RunOptions, inputs: Mapping[str, Any]
     ) -> StageResult:
-        return FLOWS[instance.stage.name](options=options, inputs=inputs, config=instance.config)
+        parameters = {"options": options, "inputs": inputs, "config": instance.config}
+        return run_recorded(FLOWS[instance.stage.name], parameters)
 
     def _inputs(self, instance: Instance) -> dict[str, Any]:
         """Give results as they are, not their names: by these objects Prefect links the runs."""
@@ -175,7 +177,9 @@ def _called(run: Callable[[], StageResult]) -> Future[StageResult]:
 
 def is_deployed() -> bool:
     """Say whether a worker runs this, on behalf of a deployment."""
-    return deployment.id is not None
+    running = FlowRunContext.get()  # prefect.runtime would ask the server each time
+    mine = None if running is None else running.flow_run
+    return mine is not None and mine.deployment_id is not None
 
 
 def _carry_out(run: PipelineRun, recipe: Recipe, promote: str) -> list[StageResult]:
@@ -229,7 +233,8 @@ def make_pipeline(form: type[Any] = RECIPE, names: Sequence[str] = ()) -> Pipeli
             )
             return cast("list[StageResult]", skipped)  # Prefect takes it as the state of this run
         selection = _chosen(only, from_stage, to_stage, force, inputs)
-        return _carry_out(PipelineRun(recipe, Store(store), selection), recipe, promote)
+        run = PipelineRun(recipe, Store(store), selection)
+        return kept(lambda: _carry_out(run, recipe, promote))
 
     types = _types(form, names)
     pipeline.__annotations__ = types

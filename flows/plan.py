@@ -354,16 +354,25 @@ def _brief(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Step:
-    """What becomes of one instance. `artifact` is what is reused, given or blocked, or the last."""
+    """What becomes of one instance. `artifact` is what is reused, given or blocked, or the last.
+
+    `held` says that it lies in quarantine.
+    """
 
     instance: Instance
     action: Action
     reason: str
     artifact: Manifest | None
+    held: bool = False
 
     @property
     def stage(self) -> Stage:
         return self.instance.stage
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a run would change nothing for it."""
+        return self.action in ("reuse", "given") and not self.held
 
 
 def plan(recipe: Recipe, store: Store, selection: Selection) -> list[Step]:
@@ -410,7 +419,7 @@ def _step(
     given = chosen.inputs(store, name, recipe, known)
     target = Target.of(store, instance, given, recipe)
     found = decide(store, target, takedowns, force=forced)
-    return Step(instance, found.action, found.reason, found.artifact)
+    return Step(instance, found.action, found.reason, found.artifact, found.held)
 
 
 _UNCERTAIN = frozenset({"run", "blocked"})

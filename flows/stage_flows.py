@@ -8,6 +8,7 @@ from typing import Any
 from prefect import Flow, flow
 
 from flows.parameters import INPUTS, RunOptions, StageInputs, StageResult
+from flows.recording import kept
 from flows.run_names import stage_name
 from flows.stage_run import run_stage
 from flows.stages import STAGES
@@ -19,7 +20,7 @@ def make_flow(stage: Stage) -> Flow[Any, StageResult]:
     """Make a stage's flow. Prefect reads its form from the signature that it is given."""
 
     def run(*, config: Config, inputs: StageInputs, options: RunOptions) -> StageResult:
-        return run_stage(stage, config, inputs, options)
+        return kept(lambda: run_stage(stage, config, inputs, options))
 
     def parameter(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> Any:
         return inspect.Parameter(

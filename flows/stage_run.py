@@ -223,11 +223,4 @@ class StageRun:
         )
 
     def _result(self, manifest: Manifest, reason: str, *, reused: bool) -> StageResult:
-        same = ("name", "version", "digest", "rows_in", "rows_out", "num_bytes", "seconds")
-        return StageResult(
-            instance=self._name,
-            stage=manifest.stage,
-            reused=reused,
-            reason=reason,
-            **{field: getattr(manifest, field) for field in same},
-        )
+        return StageResult.of(manifest, self._name, reason, reused=reused)

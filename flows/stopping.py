@@ -10,15 +10,25 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import copy_context
+from functools import partial
 from types import FrameType
+from typing import TypeVar
 
 from storage.errors import Interrupted
 from tasks.progress import Bar, Reporter
 
+T = TypeVar("T")
+
 _STOP_WITHIN_S = 10.0
+_END_WITHIN_S = 14.0  # with what is told to the Prefect server after that
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
@@ -61,18 +71,99 @@ def heard(hear: Handler, *numbers: signal.Signals) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def end_process_soon(say: Callable[[], None] = lambda: None) -> None:
-    """End this process in 10 s, if its threads let it live so long.
+class Stopped(BaseException):
+    """A signal asked this process to end. It is raised in the main thread, wherever that is.
+
+    No Exception: whoever goes on after an error does not go on after this.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number  # as shells have it
+        super().__init__(
+            f"stopped on {signal.Signals(number).name}; the same command goes on from here"
+        )
+
+
+@contextmanager
+def signals_raised(say: Callable[[str], None]) -> Iterator[None]:
+    """Raise Stopped at the first signal inside the block (in the main thread); a second one ends
+    the process at once, and so does time, if the block does not end soon.
+
+    A signal that was ignored before, as `nohup` has it, stays so.
+    """
+    stopped: list[Stopped] = []
+
+    def leave(error: Stopped) -> None:
+        say(str(error))
+        leave_now(error.exit_code)
+
+    def hear(number: int, frame: object) -> None:
+        if stopped:
+            leave(stopped[0])
+        stopped.append(Stopped(number))
+        end_process_soon(lambda: leave(stopped[0]), _END_WITHIN_S)
+        raise stopped[0]
+
+    with heard(hear, *(n for n in SIGNALS if signal.getsignal(n) is not signal.SIG_IGN)):
+        yield
+
+
+def finish(work: Callable[[], T], stop: StopRequest, say: Callable[[str], None]) -> T:
+    """Have work done in a thread. Where a signal is raised meanwhile, it is asked to stop, and has
+    10 s for that."""
+    done: Future[T] = Future()
+
+    def settle() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    thread = threading.Thread(target=copy_context().run, args=(settle,), daemon=True)
+    try:
+        thread.start()
+        return done.result()  # join() takes the thread for ended once an exception interrupts it
+    except (Stopped, KeyboardInterrupt):  # the latter in a notebook
+        say("stopping …")
+        stop.ask()
+        if wait([done], _STOP_WITHIN_S).not_done:
+            wait_for_no_thread()
+        raise
+
+
+_THREADS_HANG = threading.Event()
+
+
+def wait_for_no_thread() -> None:
+    """Have `leave` not wait for threads: one hangs, or Prefect's wait for a server that is away."""
+    _THREADS_HANG.set()
+
+
+def leave(code: int) -> None:
+    """End this process."""
+    if _THREADS_HANG.is_set():
+        leave_now(code)
+    sys.exit(code)
+
+
+def leave_now(code: int) -> None:
+    """End this process without waiting for a thread of it; all that is on disk stands that."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def end_process_soon(
+    leave: Callable[[], None] = partial(leave_now, Interrupted.exit_code),
+    within_s: float = _STOP_WITHIN_S,
+) -> None:
+    """End this process then, if its threads let it live so long.
 
     A thread in the middle of its work cannot be interrupted, and Prefect waits for its threads;
     whatever is on disk is safe against an end at any time.
     """
-
-    def end() -> None:
-        say()
-        os._exit(Interrupted.exit_code)
-
-    limit = threading.Timer(_STOP_WITHIN_S, end)
+    limit = threading.Timer(within_s, leave)
     limit.daemon = True
     limit.start()
 

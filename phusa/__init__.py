@@ -142,12 +142,9 @@ def run(
     parts = {"only": only, "from_": from_, "to": to, "force": force}
     asked = _request(recipe, store, set, inputs, **parts)
     asked.require_possible()
-    from flows.commands.run import settle_prefect
+    from flows.commands.run import run_request
 
-    settle_prefect()
-    from flows.run import run_pipeline
-
-    results = run_pipeline(make_console(), asked.recipe, asked.store, asked.selection)
+    results = run_request(make_console(), asked)
     place = asked.store
     made = {each.instance: place.manifest(each.name, each.version) for each in results}
     return {name: open_artifact(place, manifest) for name, manifest in made.items()}

@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from storage.errors import Fault, LimitReached, RunError
 
@@ -28,7 +27,9 @@ T = TypeVar("T")
 _ROOT = str(Path(__file__).parents[1])
 
 _CHILD = """
-import json, sys
+import json, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
 from importlib import import_module
 from multiprocessing.connection import Connection
 sys.path[:] = json.loads(sys.argv[1])
@@ -48,24 +49,44 @@ def own_first(base: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 class Child:
-    """A process that runs `serve`, a function of a module, and this side of its pipe."""
+    """A process that runs `serve`, a function of a module, and this side of its pipe.
 
-    def __init__(self, serve: Callable[[Connection], None]) -> None:
+    It ignores the signals that ask to end: one to the whole group is the parent's, which ends this.
+    It inherits the files `fds`, and writes to `output`, or where the parent does.
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[Connection], None],
+        *,
+        fds: Sequence[int] = (),
+        output: IO[bytes] | None = None,
+        start_new_session: bool = False,
+    ) -> None:
         self.pipe, theirs = Pipe()
         with theirs:
             words = ("-c", _CHILD, json.dumps([_ROOT, *sys.path]), str(theirs.fileno()))
             self._process = subprocess.Popen(
                 [sys.executable, *words, serve.__module__, serve.__qualname__],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                stdout=output,
+                stderr=output,
+                pass_fds=[theirs.fileno(), *fds],
+                start_new_session=start_new_session,
             )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def end(self) -> int:
-        """Kill it, unless it is dead or dying: that keeps its exit code, which is returned."""
+    def end(self, grace_s: float = 0.0) -> int:
+        """Kill it, unless it ends in time by itself; returns its exit code."""
         self.pipe.close()
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(grace_s)
         self._process.kill()
         return self._process.wait()
 
@@ -103,7 +124,6 @@ def call_in_child(
 
 def _answer_call(pipe: Connection) -> None:
     """Runs in the child."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this
     function, args, kwargs = pipe.recv()
     counter = _Counter(pipe)
     try:

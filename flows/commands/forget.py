@@ -71,10 +71,9 @@ def _purge(place: Store, console: Console, noted: Any, as_json: bool) -> None:
     work = Purge(place, noted)
     say(console, work.plan().lines())
     settle_prefect()
-    from flows.run import build_like, shown_on  # Prefect: 1.3 s, and only wanted here
+    from flows.run import build_like, carried_out  # Prefect: 1.3 s, and only wanted here
 
-    with shown_on(console):
-        done = work.carry_out(partial(build_like, place))
+    done = carried_out(console, lambda: work.carry_out(partial(build_like, place)))
     row = _plain(noted) | {"purged": _plain(done)}
     answer(row, as_json, lambda console: say(console, done.lines()))
     if done.left:

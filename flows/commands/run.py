@@ -6,12 +6,17 @@ import os
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from flows.commands.options import JsonOption, StoreOption, answer
-from flows.render import make_console, plan_table
+from flows.render import make_console, plan_table, say
+
+if TYPE_CHECKING:
+    from flows.parameters import StageResult
+    from flows.request import Request
 
 RecipeArgument = Annotated[Path, typer.Argument(help="a recipe, such as recipes/demo.yaml")]
 SetOption = Annotated[
@@ -72,15 +77,42 @@ def run(
         asked.require_possible()
     console = make_console(stderr=as_json)
     started = time.monotonic()
-    settle_prefect()
-    from flows.run import run_pipeline  # Prefect: 1.3 s, and only wanted here
-
-    run_pipeline(console, asked.recipe, asked.store, asked.selection, as_json=as_json)
+    run_request(console, asked, as_json=as_json)
     console.print(
         f"done in {time.monotonic() - started:.1f} s; artifacts in {asked.store.address}",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def run_request(console: Console, asked: Request, *, as_json: bool = False) -> list[StageResult]:
+    """Run what was asked for, and print what came of it; `as_json`: its rows, besides.
+
+    Where everything is reused there is nothing to be recorded, but by a server that is named.
+    """
+    from flows.operations.server import names_a_server
+
+    if all(step.is_settled for step in asked.steps) and not names_a_server():
+        return _report_reused(console, asked, as_json)
+    settle_prefect()
+    from flows.run import run_pipeline  # Prefect: 1.3 s, and only wanted here
+
+    return run_pipeline(console, asked.recipe, asked.store, asked.selection, as_json=as_json)
+
+
+def _report_reused(console: Console, asked: Request, as_json: bool) -> list[StageResult]:
+    from flows.ending import Ending
+    from flows.parameters import StageResult
+    from flows.run_report import print_report
+
+    results = []
+    for step in asked.steps:
+        if step.action == "reuse" and step.artifact is not None:
+            name = step.instance.name
+            results.append(StageResult.of(step.artifact, name, step.reason, reused=True))
+            say(console, [f"{name}: reuse ({step.reason})"])
+    print_report(console, asked.recipe, asked.store, Ending(results), as_json=as_json)
+    return results
 
 
 def plan_(
@@ -136,9 +168,12 @@ def settle_prefect() -> None:
 
     # What a run says goes to the server's log; this console has our own progress and errors.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    for name, value in RECORDING.items():  # of the server that Prefect starts for this run alone
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+    for name, value in RECORDING.items():  # of the server that is started for this run alone
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    # 13 s were seen for a cold start of the ephemeral server on two cores; the default is 20.
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    # 14 s in all for an answer, not 62: the work goes on without one (flows/recording.py).
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
+    # Each new client would ask the server for its version, without trying again.
+    os.environ.setdefault("PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED", "false")

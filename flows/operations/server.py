@@ -103,6 +103,24 @@ def prefect_home() -> Path:
     return Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser().resolve()
 
 
+def names_a_server() -> bool:
+    """Whether a PREFECT_API_URL may be set where Prefect reads; asking it takes a second."""
+    if os.environ.get("PREFECT_API_URL"):
+        return True
+    profiles = os.environ.get("PREFECT_PROFILES_PATH", prefect_home() / "profiles.toml")
+    said = {
+        profiles: "PREFECT_API_URL",
+        ".env": "PREFECT_API_URL",
+        "prefect.toml": "url",
+        "pyproject.toml": "tool.prefect",
+    }
+    for path, word in said.items():
+        with suppress(OSError):
+            if word in Path(path).read_text(errors="replace"):
+                return True
+    return False
+
+
 def server_url(host: str, port: int) -> str:
     """The URL under which this machine reaches a server that listens on `host`."""
     host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104

@@ -11,7 +11,6 @@ reading was 0.5 s late).
 from __future__ import annotations
 
 import resource
-import signal
 from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 
@@ -89,7 +88,6 @@ def _started(extractor: Extractor, limits: Sandbox) -> Child:
 
 def serve(pipe: Connection) -> None:
     """Runs in the child: extract page after page, until the parent closes its end of the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; no page's failure
     extractor, memory_bytes = pipe.recv()
     _limit_memory(memory_bytes)
     pipe.send(None)

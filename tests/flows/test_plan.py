@@ -410,3 +410,33 @@ def test_planning_changes_nothing(full: Store) -> None:
     before = files()
     plan(recipe(dedup={"threshold": 0.7}), full, Selection())
     assert files() == before
+
+
+# --- a run that reuses everything ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_run_that_reuses_everything_starts_no_prefect(
+    full: Store, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    """Unless a server is named, which is to record it."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    if named:
+        (tmp_path / "profiles.toml").write_text('[profiles.a]\nPREFECT_API_URL = "http://a"\n')
+    shown: list[Any] = []
+
+    def began() -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr("flows.commands.run.settle_prefect", began)
+    monkeypatch.setattr("flows.run_report.print_report", lambda *of: shown.extend(of[-1]))
+    path = tmp_path / "r.yaml"
+    path.write_text(json.dumps(recipe().model_dump(mode="json", exclude_unset=True)))
+    done = cli("run", path, "--store", full.address)
+    assert done.code == int(named)
+    reused = [] if named else [i.name for i in graph_of(recipe())]
+    assert [one.instance for one in shown if one.reused] == reused
+    assert done.out.count(": reuse (same configuration") == len(reused)
+    assert cli("run", path, "--store", full.address, "--force", "finetune").code == 1

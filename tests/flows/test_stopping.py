@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from flows.stopping import StoppableReporter, StopRequest
+from flows import stopping
+from flows.stopping import SIGNALS, StoppableReporter, Stopped, StopRequest, finish, signals_raised
 from storage.errors import Interrupted
 from tasks.progress import SilentReporter, note, reporting_to, track
 
@@ -68,3 +72,69 @@ def test_bars_stop_the_work_once_they_are_asked_to() -> None:
         stop.ask()
         bar.advance(1)
     assert kept.said == [("a", 3, "b", 0), (1, {})]
+
+
+# --- signals ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The exit codes with which the process would have ended at once."""
+    codes: list[int] = []
+    monkeypatch.setattr(stopping, "leave_now", codes.append)
+    monkeypatch.setattr(stopping, "end_process_soon", lambda *how: None)
+    return codes
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_is_raised_and_a_second_one_ends_at_once(
+    number: signal.Signals, left: list[int]
+) -> None:
+    said: list[str] = []
+    before = signal.getsignal(number)
+    with signals_raised(said.append):
+        with pytest.raises(Stopped) as caught:
+            signal.raise_signal(number)
+        assert caught.value.exit_code == 128 + number and number.name in str(caught.value)
+        assert not left
+        with pytest.raises(Stopped):
+            signal.raise_signal(number)
+        assert left == [128 + number] and said == [str(caught.value)]
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored(left: list[int]) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals_raised(print):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_work_in_a_thread_is_asked_to_stop_and_waited_for(left: list[int]) -> None:
+    stop, saved = StopRequest("by a signal"), list[str]()
+
+    def work() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            while not stop.wait(0.01):
+                pass
+            stop.check()
+        finally:
+            saved.append(threading.current_thread().name)
+
+    with signals_raised(print), pytest.raises(Stopped):
+        finish(work, stop, lambda text: None)
+    assert saved and saved != [threading.main_thread().name]
+    assert not stopping._THREADS_HANG.is_set()
+
+
+def test_work_that_is_done_gives_its_result_or_raises() -> None:
+    assert finish(lambda: 3, StopRequest(), print) == 3
+    with pytest.raises(Interrupted):
+        finish(_interrupted, StopRequest(), print)
+
+
+def _interrupted() -> None:
+    raise Interrupted("no")

@@ -45,6 +45,16 @@ def for_ever(told: Path, advance: Callable[[], None]) -> None:
         advance()
 
 
+def stand_signals(advance: Callable[[], None]) -> str:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(os.getpid(), number)
+    return "whole"
+
+
+def test_a_signal_to_the_group_is_the_parents() -> None:
+    assert call_in_child(stand_signals, advance=int) == "whole"
+
+
 def test_it_is_another_process_and_every_step_is_told() -> None:
     advanced: list[int] = []
     number, pid = call_in_child(count, 1000, advance=advanced.append)
