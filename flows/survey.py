@@ -55,8 +55,6 @@ class Seen:
     """Pages that are there, as far as was seen."""
     quantity: str
     """How sure their number is: empty, `about ` or `at least `."""
-    num_failed: int
-    """URLs asked for, or records read, that gave no page."""
     num_listed: int = 0
     """URLs in the site's sitemaps."""
     delay_s: float = 0.0
@@ -255,9 +253,8 @@ def _at_site(place: str, language: str | None, contact: str | None, num_pages: i
         ),
         source=knobs,
         captures=sample.pages,
-        num_pages=sample.estimate() if num_asked < num_known else num_known,
+        num_pages=sample.estimate() if num_asked < num_known else len(sample.pages),
         quantity="about " if num_asked < num_known else "",
-        num_failed=len(sample.rejects),
         num_listed=len(sample.listed),
         delay_s=sample.delay_s,
     )
@@ -336,7 +333,6 @@ def _in_files(place: str, num_pages: int) -> Seen:
         captures=captures,
         num_pages=counted * len(inputs) // num_files,
         quantity="at least " if is_late else "about " if num_files < len(inputs) else "",
-        num_failed=failed,
     )
 
 
