@@ -341,7 +341,7 @@ def _file_source(place: str) -> FileSource:
 
     Raises RequestError if none reads any.
     """
-    path = Path(place).expanduser()
+    given, path = place, Path(place).expanduser()
     if not place.startswith("s3://"):
         place = str(path.resolve())
     if path.is_file():
@@ -356,7 +356,7 @@ def _file_source(place: str) -> FileSource:
         there = "no file of a known kind" if path.exists() else "no such file or folder"
         remedy = "Check the spelling; a URL begins with http:// or https://."
         expected = f"a URL, or a folder, table or archive of pages ({kinds})"
-        raise RequestError(Fault(place, there, expected, remedy, "no_such_place"))
+        raise RequestError(Fault(given, there, expected, remedy, "no_such_place"))
     return _with_columns(best) if isinstance(best, RecordsSource) else best
 
 
