@@ -6,6 +6,7 @@ import random
 import re
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -159,12 +160,12 @@ def _no_text(place: str, language: str | None, spoken: Counter[str]) -> RequestE
 # --- pages ----------------------------------------------------------------------------------------
 
 
-def _extracted(captures: list[Capture], extractor: Extractor) -> list[Extraction | Verdict]:
+def _extracted(captures: list[Capture], extractor: Extractor) -> Sequence[Extraction | Verdict]:
     with ExtractionSandbox(extractor, Sandbox()) as sandbox:
         return [text_of(c.body, c.content_type, c.charset, c.url, sandbox) for c in captures]
 
 
-def _kept_of_whole(captures: list[Capture], found: list[Extraction | Verdict]) -> float:
+def _kept_of_whole(captures: list[Capture], found: Sequence[Extraction | Verdict]) -> float:
     """Give the share of resiliparse's text that was found, if it is under a half on most pages.
 
     Articles are not asked: there `auto` is better (F1 0.977 and 0.916, docs/benchmarks.md).
