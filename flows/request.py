@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flows.plan import Selection, Step, plan
-from flows.recipe import Recipe, load_recipe
+from flows.recipe import Recipe, check_recipe, load_recipe
 from flows.runners import missing_packages
 from storage.errors import Fault, RequestError
 from storage.store import Store
@@ -24,7 +26,7 @@ class Request:
 
 
 def read_request(
-    path: Path,
+    source: Path | Mapping[str, Any],
     store: str | None,
     overrides: Sequence[str] | None,
     *,
@@ -34,8 +36,16 @@ def read_request(
     force: Sequence[str] | None = None,
     inputs: Sequence[str] | None = None,
 ) -> Request:
-    """Read the words of a command. Raises RequestError for whatever is wrong with them."""
-    recipe = load_recipe(path, overrides or ())
+    """Read the words of a command, or of a call from Python, whose recipe may be a mapping.
+
+    Raises RequestError for whatever is wrong with them.
+    """
+    path = source if isinstance(source, Path) else Path("recipe")
+    recipe = (
+        load_recipe(source, overrides or ())
+        if isinstance(source, Path)
+        else check_recipe(deepcopy(dict(source)), overrides or (), path)
+    )
     lacking = missing_packages(recipe.runner)
     if lacking:
         raise RequestError(lacking)

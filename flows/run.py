@@ -24,7 +24,9 @@ from tasks.config import Config
 from tasks.progress import report_to
 
 
-def run_pipeline(console: Console, recipe: Recipe, store: Store, selection: Selection) -> None:
+def run_pipeline(
+    console: Console, recipe: Recipe, store: Store, selection: Selection
+) -> list[StageResult]:
     """Run the chosen instances and print what came of them, also of a run that fails."""
     try:
         with shown_on(console):
@@ -43,6 +45,7 @@ def run_pipeline(console: Console, recipe: Recipe, store: Store, selection: Sele
             print_report(console, recipe, store, made)
         raise
     print_report(console, recipe, store, results)
+    return results
 
 
 def build_like(

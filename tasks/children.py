@@ -7,21 +7,25 @@ itself, as in a Dask worker, and imports the main module once more.
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeVar
 
 from storage.errors import RunError
 
 T = TypeVar("T")
+
+_ROOT = str(Path(__file__).parents[1])
 
 _CHILD = """
 import json, sys
@@ -34,13 +38,22 @@ with Connection(int(sys.argv[2])) as pipe:
 _TOLD_EVERY_S = 0.1
 
 
+def own_first(base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Give an environment, this process's by default, in which Python finds phusa's modules first.
+
+    Others of their names lie in working directories and on a PYTHONPATH, such as a user's tasks.py.
+    """
+    path = filter(None, (_ROOT, base.get("PYTHONPATH")))
+    return {**base, "PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": "1"}
+
+
 class Child:
     """A process that runs `serve`, a function of a module, and this side of its pipe."""
 
     def __init__(self, serve: Callable[[Connection], None]) -> None:
         self.pipe, theirs = Pipe()
         with theirs:
-            words = ("-c", _CHILD, json.dumps(sys.path), str(theirs.fileno()))
+            words = ("-c", _CHILD, json.dumps([_ROOT, *sys.path]), str(theirs.fileno()))
             self._process = subprocess.Popen(
                 [sys.executable, *words, serve.__module__, serve.__qualname__],
                 stdin=subprocess.DEVNULL,

@@ -34,7 +34,11 @@ def test_no_file_outside_the_registry_spells_a_stage() -> None:
 
 @pytest.fixture(scope="module")
 def imports() -> grimp.ImportGraph:
-    return grimp.build_graph("flows", "tasks", "storage", include_external_packages=True)
+    return grimp.build_graph(
+        *("flows", "tasks", "storage"),
+        include_external_packages=True,
+        exclude_type_checking_imports=True,
+    )
 
 
 def test_stages_meet_in_artifacts_only(imports: grimp.ImportGraph) -> None:

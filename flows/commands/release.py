@@ -9,7 +9,6 @@ import typer
 
 from flows.commands.options import ArtifactArgument, JsonOption, StoreOption, answer, store_here
 from flows.render import make_console, size
-from storage.errors import Fault, RequestError
 
 AliasArgument = Annotated[str, typer.Argument(help="such as prod")]
 
@@ -28,21 +27,11 @@ def sample(
 
     Example: `phusa sample finetune "What is heapq.heappush?"`
     """
-    from flows.stages import type_of  # all stages' knobs, only wanted here
+    from flows.stages import open_artifact  # all stages' knobs, only wanted here
 
     place = store_here(store)
-    manifest = place.resolve(artifact)
-    kind = type_of(manifest)
-    if kind.form != "model":
-        remedy = "`phusa artifacts` lists what there is; its JSON says of which type."
-        what = f"an artifact of type {kind.name}, with no model in it"
-        raise RequestError(Fault(manifest.label, what, "a model or an adapter", remedy))
-    from tasks.lm.generate import Sampler, Sampling  # torch: 2 s, and only wanted here
-
-    sampling = Sampling(tokens, temperature, seed=seed)
-    sampler = Sampler(place.folder(manifest, kind.root) / kind.root)
-    write = sampler.answer if kind.chats else sampler.continue_text
-    print(write(prompt, sampling))
+    model = open_artifact(place, place.resolve(artifact)).model()
+    print(model.generate(prompt, max_tokens=tokens, temperature=temperature, seed=seed))
 
 
 def promote(

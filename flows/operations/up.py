@@ -25,6 +25,7 @@ from flows.operations.processes import Service, UpNote
 from flows.operations.server import POOLS, PROJECT, ZOMBIE_AFTER_S, UpOptions, connect
 from flows.stopping import StopRequest, heard
 from storage.errors import Fault, RequestError, RunError
+from tasks.children import own_first
 
 _SERVER_S = 120.0  # to become healthy: 4 s warm, 13 s cold, more where a database is migrated
 _DEPLOY_S = 300.0
@@ -66,7 +67,7 @@ class _Up:
     def __init__(self, console: Console, options: UpOptions, home: Path) -> None:
         self._console, self._options, self._home = console, options, home
         self._stop, self._signal = StopRequest(), ""
-        self._env = server.service_environment(os.environ, options)
+        self._env = server.service_environment(own_first(), options)
         self._api = self._env["PREFECT_API_URL"]
         self._url = self._api.removesuffix("/api")
         self._logs = processes.up_folder(home)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.artifacts.artifact import (
     Artifact,
@@ -27,6 +28,9 @@ from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.model import ANSWER_TOKENS, HELD_OUT, MODEL, in_time
 from tasks.artifacts.prose import SOME, count, first, steps
 from tasks.artifacts.sequences import SPLITS, Split
+
+if TYPE_CHECKING:
+    from tasks.lm.generate import LanguageModel
 
 ANSWERS = "answers for held-out names"
 
@@ -122,10 +126,15 @@ print(tokenizer.decode(made[0, start["input_ids"].shape[1] :], skip_special_toke
         """Give each prompt with the answer that is most likely."""
         if not prompts:
             return
-        from tasks.lm.generate import Sampler, Sampling  # torch: 2 s, and only wanted here
+        model = self.model(artifact)
+        answer = partial(model.generate, max_tokens=ANSWER_TOKENS)
+        yield from in_time(prompts, lambda p: f"{p}\n\n{answer(p).strip()}")
 
-        model, sampling = Sampler(artifact.folder(self.root) / self.root), Sampling(ANSWER_TOKENS)
-        yield from in_time(prompts, lambda p: f"{p}\n\n{model.answer(p, sampling).strip()}")
+    def model(self, artifact: Artifact) -> LanguageModel:
+        """Load its base with the adapter merged in."""
+        from tasks.lm.generate import LanguageModel  # torch: 2 s, and only wanted here
+
+        return LanguageModel(artifact.folder(self.root) / self.root, chats=True)
 
     def scores(self, artifact: Artifact) -> list[Score]:
         """Compare it with its base model, on answers held out; and that with simple models."""

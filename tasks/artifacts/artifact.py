@@ -19,8 +19,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from storage.manifest import FileEntry, InputRef, Manifest
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+    from pyarrow import Table as ArrowTable
+    from pyarrow.dataset import Dataset
+
+    from storage.lineage import Node
     from storage.store import Store
     from storage.takedown import Forgotten
+    from tasks.lm.generate import LanguageModel
 
 TRAIN = "train"
 """The split of a table that has no other."""
@@ -174,6 +180,62 @@ class Artifact:
         rows: list[dict[str, Any]] = batch.to_pylist()
         return rows
 
+    @property
+    def tables(self) -> dict[str, dict[str, int]]:
+        """Count the rows of its tables, by split."""
+        found = {t.name: t.rows(self.manifest) for t in self.type.tables_in(self.manifest)}
+        return {name: rows for name, rows in found.items() if rows}
+
+    def dataset(self, table: str = "", *, split: str = "") -> Dataset:
+        """Open a table of it, the first by default, as an Arrow dataset: for more than fits in
+        memory. Raises UnknownArtifact if it has no such table or split."""
+        from pyarrow.dataset import dataset
+
+        known = self.tables
+        name = table or next(iter(known), "")
+        splits = known.get(name, {})
+        if not splits or (split and split not in splits):
+            self._refuse_table(f"{name}, split {split}" if splits else name or "no table")
+        (found,) = (t for t in self.type.tables_in(self.manifest) if t.name == name)
+        chosen = [split] if split else list(splits)
+        return dataset([path for each in chosen for path in self.files(found.splits[each])])
+
+    def _refuse_table(self, found: str) -> None:
+        from storage.errors import Fault, UnknownArtifact
+
+        known = (f"{name} ({', '.join(splits)})" for name, splits in self.tables.items())
+        expected = f"one of {'; '.join(known) or 'none: it has no tables'}"
+        remedy = "`files(prefix)` lists what else lies in it."
+        raise UnknownArtifact(Fault(self.label, found, expected, remedy, "unknown_table"))
+
+    def table(
+        self, table: str = "", *, split: str = "", columns: Sequence[str] | None = None
+    ) -> ArrowTable:
+        """Read a table of it, the first by default; `split` and `columns` make it less."""
+        return self.dataset(table, split=split).to_table(columns and list(columns))
+
+    def pandas(
+        self, table: str = "", *, split: str = "", columns: Sequence[str] | None = None
+    ) -> DataFrame:
+        """Read a table of it as `table` does, into a data frame."""
+        return self.table(table, split=split, columns=columns).to_pandas()
+
+    def model(self) -> LanguageModel:
+        """Load the model in it: a torch module that also takes and gives text, by `generate`.
+
+        Raises RequestError if it has none.
+        """
+        return self.type.model(self)
+
+    def lineage(self) -> Node:
+        """Give the tree of all that it was made from."""
+        from storage.lineage import ancestors
+
+        return ancestors(self.store, self.manifest)
+
+    def __repr__(self) -> str:
+        return f"<{self.label}: {self.type.amount(self.manifest)}>"
+
     def open(self, reference: InputRef) -> Artifact:
         """Open one of its inputs. Raises UnknownArtifact or DamagedArtifact."""
         found = self.store.manifest(reference.name, reference.version)
@@ -314,6 +376,15 @@ class ArtifactType:
         All of it may come from the web: whoever shows it has to fence it.
         """
         return iter(())
+
+    def model(self, artifact: Artifact) -> LanguageModel:
+        """Load the model in it. Raises RequestError if it has none."""
+        from storage.errors import Fault, RequestError
+
+        remedy = "`phusa artifacts` lists what there is; its JSON says of which type."
+        what = f"an artifact of type {self.name}, with no model in it"
+        expected = "a model or an adapter"
+        raise RequestError(Fault(artifact.label, what, expected, remedy, "no_model"))
 
     def scores(self, artifact: Artifact) -> list[Score]:
         """Give what a model was measured to reach, beside what it is to beat."""

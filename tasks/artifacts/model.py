@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -29,6 +30,7 @@ _ANSWERS_WITHIN_S = 20.0  # no more prompts after it: a large model on a CPU tak
 
 
 if TYPE_CHECKING:
+    from tasks.lm.generate import LanguageModel
     from tasks.lm.order import Order
 
 
@@ -95,11 +97,16 @@ print(tokenizer.decode(made[0], skip_special_tokens=True))"""
         """Give each prompt as the model goes on with it."""
         if not prompts:
             return
-        from tasks.lm.generate import Sampler, Sampling  # torch: 2 s, and only wanted here
+        model = self.model(artifact)
+        # At temperature 0 a base model repeats itself.
+        say = partial(model.generate, max_tokens=ANSWER_TOKENS, temperature=0.7)
+        yield from in_time(prompts, lambda p: p + say(p))
 
-        model = Sampler(artifact.folder())
-        sampling = Sampling(ANSWER_TOKENS, temperature=0.7)  # at 0 a base model repeats itself
-        yield from in_time(prompts, lambda p: p + model.continue_text(p, sampling))
+    def model(self, artifact: Artifact) -> LanguageModel:
+        """Load it."""
+        from tasks.lm.generate import LanguageModel  # torch: 2 s, and only wanted here
+
+        return LanguageModel(artifact.folder())
 
     def scores(self, artifact: Artifact) -> list[Score]:
         """Compare it with simple models, on the documents that were held out of its training."""

@@ -22,26 +22,40 @@ class Sampling:
     seed: int = 0
 
 
-class Sampler:
-    """A model and its tokenizer, ready to continue text."""
+class LanguageModel(torch.nn.Module):
+    """A model with its tokenizer: text in, text out; called with ids, it gives their logits.
 
-    def __init__(self, folder: Path) -> None:
-        self._model = load_model(folder).eval()
-        self._tokenizer = load_tokenizer(folder)
-        self._stops = {special_id(self._tokenizer, t) for t in (END_OF_TEXT, END_OF_TURN)}
+    One that `chats` answers prompts; another goes on with them.
+    """
 
-    def continue_text(self, prompt: str, sampling: Sampling) -> str:
-        """What a base model writes after `prompt`."""
-        return self._generate(END_OF_TEXT + prompt, sampling)
+    def __init__(self, folder: Path, *, chats: bool = False) -> None:
+        super().__init__()
+        self.decoder = load_model(folder)
+        self.tokenizer = load_tokenizer(folder)
+        self.chats = chats
+        self._stops = {special_id(self.tokenizer, t) for t in (END_OF_TEXT, END_OF_TURN)}
+        self.eval()
 
-    def answer(self, prompt: str, sampling: Sampling) -> str:
-        """What a tuned model answers to the user's `prompt`."""
-        return self._generate(chat_prompt(prompt), sampling)
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Give the logits (batch, length, vocabulary) of the tokens after `ids` (batch, length)."""
+        logits: torch.Tensor = self.decoder(ids)
+        return logits
 
-    def _generate(self, text: str, sampling: Sampling) -> str:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        made = generate(self._model, ids, self._stops, sampling)
-        return str(self._tokenizer.decode(made))
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = 128,
+        temperature: float = 0.0,
+        top_k: int = 50,
+        seed: int = 0,
+    ) -> str:
+        """Answer the prompt, or go on with it; at temperature 0 with the most likely tokens."""
+        text = chat_prompt(prompt) if self.chats else END_OF_TEXT + prompt
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        sampling = Sampling(max_tokens, temperature, top_k, seed)
+        made = generate(self.decoder, ids, self._stops, sampling)
+        return str(self.tokenizer.decode(made))
 
 
 @torch.no_grad()

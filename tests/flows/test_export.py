@@ -106,20 +106,20 @@ def test_models_and_tokenizers_say_what_the_stored_ones_say(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from tasks.lm.generate import Sampler, Sampling
+    from tasks.lm.generate import LanguageModel
 
     for name in ("pretrain", "finetune"):
         stored = store.folder(exported[name]) / ("merged" if name == "finetune" else "")
         model = AutoModelForCausalLM.from_pretrained(shelf / name).eval()
         tokenizer = AutoTokenizer.from_pretrained(shelf / name)
-        original = Sampler(stored)
+        original = LanguageModel(stored)
         start = tokenizer(f"{tokenizer.bos_token}silt.mod1.fold", return_tensors="pt")
         with torch.no_grad():
-            ours = original._model(start["input_ids"])
+            ours = original(start["input_ids"])
             torch.testing.assert_close(model(**start).logits, ours, rtol=1e-4, atol=1e-4)
         made = model.generate(**start, max_new_tokens=12, do_sample=False)
         new = made[0, start["input_ids"].shape[1] :]
-        said = original.continue_text("silt.mod1.fold", Sampling(12))
+        said = original.generate("silt.mod1.fold", max_tokens=12)
         assert tokenizer.decode(new, skip_special_tokens=True) == said != ""
     alone = AutoTokenizer.from_pretrained(shelf / "tokenizer")
     assert alone("phù sa")["input_ids"] == tokenizer("phù sa")["input_ids"]
@@ -432,16 +432,13 @@ def test_a_model_goes_on_and_an_adapter_answers(
     tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Fake:
-        def __init__(self, folder: Path) -> None:
-            self._folder = folder
+        def __init__(self, folder: Path, *, chats: bool = False) -> None:
+            self._says = f"{folder} {'answers' if chats else 'continues'}"
 
-        def continue_text(self, prompt: str, sampling: object) -> str:
-            return f"{self._folder} continues {prompt}"
+        def generate(self, prompt: str, **sampling: object) -> str:
+            return f"{self._says} {prompt}"
 
-        def answer(self, prompt: str, sampling: object) -> str:
-            return f"{self._folder} answers {prompt}"
-
-    monkeypatch.setattr("tasks.lm.generate.Sampler", Fake)
+    monkeypatch.setattr("tasks.lm.generate.LanguageModel", Fake)
     for name, stage, place in (("mine", "pretrain", ""), ("lora", "finetune", "merged/")):
         seal(tmp_path, name, "1", {f"{place}config.json": b"{}"}, stage=stage)
     place_of = tmp_path / "versions"

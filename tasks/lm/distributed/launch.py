@@ -18,7 +18,6 @@ however it ended. Messages are tuples:
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from typing import Any, Protocol
 import psutil
 
 from storage.errors import RunError
+from tasks.children import own_first
 from tasks.lm.config import ComputeConfig
 from tasks.lm.device import count_devices, device_kind, usable_cores
 from tasks.lm.distributed.world import STOP_WITHIN_S, World
@@ -99,7 +99,7 @@ def _command(size: int, address: str) -> list[str]:
 def _environment(compute: ComputeConfig, size: int) -> dict[str, str]:
     """torchrun would give every rank one thread."""
     threads = max(1, (compute.threads or usable_cores()) // size)
-    return {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    return {**own_first(), "OMP_NUM_THREADS": str(threads)}
 
 
 class _Ranks:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from tasks.lm.checkpoint import save_model
-from tasks.lm.generate import Sampler, Sampling, generate
+from tasks.lm.checkpoint import load_model, save_model
+from tasks.lm.generate import LanguageModel, Sampling, generate
 from tasks.lm.models.decoder import Decoder
 from tasks.lm.tokens import END_OF_TEXT, END_OF_TURN, chat_prompt
 
@@ -79,12 +79,14 @@ def test_sampler_speaks_text(
     save_model(model, lm_tokenizer, tmp_path)
     tokenizer = Tokenizer.from_file(str(lm_tokenizer / "tokenizer.json"))
     stops = {tokenizer.token_to_id(END_OF_TEXT), tokenizer.token_to_id(END_OF_TURN)}
-    sampler = Sampler(tmp_path)
+    base, tuned = LanguageModel(tmp_path), LanguageModel(tmp_path, chats=True)
 
     def expected(text: str) -> str:
         ids = tokenizer.encode(text).ids
         return str(tokenizer.decode(generate(model, ids, stops, GREEDY)))
 
-    assert sampler.continue_text("the heap", GREEDY) == expected(f"{END_OF_TEXT}the heap")
-    assert sampler.answer("the heap", GREEDY) == expected(chat_prompt("the heap"))
-    assert sampler.answer("the heap", GREEDY) != sampler.continue_text("the heap", GREEDY)
+    said = base.generate("the heap", max_tokens=10)
+    assert said == expected(f"{END_OF_TEXT}the heap")
+    assert tuned.generate("the heap", max_tokens=10) == expected(chat_prompt("the heap")) != said
+    ids = torch.tensor([tokenizer.encode("the heap").ids])
+    assert torch.equal(base(ids), load_model(tmp_path).eval()(ids))

@@ -1,0 +1,5 @@
+"""`python -m phusa`: the command line."""
+
+from phusa import main
+
+main()
