@@ -34,7 +34,7 @@ _CORE_FLOPS = {False: 65e9, True: 150e9}  # trained with, by a core; by whether 
 _CPU_SHARE, _GPU_SHARE = 0.54, 0.35
 _GPU_FLOPS = 300e12  # bf16, of an A100, where no probe was made
 _FULL_GPU = 760e6  # parameters from which a GPU is busy
-_GPU_TOKENS = 200_000.0
+_CPU_TOKENS, _GPU_TOKENS = 40_000.0, 200_000.0  # a second, however small the model
 
 
 @dataclass(frozen=True)
@@ -112,14 +112,15 @@ def tokens_per_second(parameters: int, machine: Machine) -> float:
     A token costs 6 operations a parameter (Kaplan et al., arXiv:2001.08361, section 2.1). A CPU
     does 0.54 of its peak in a whole step; where the peak was not measured, a core does what the
     demo's did: 4,835 tokens/s at 4.5 M parameters on two cores, 11,184 with bf16
-    (docs/benchmarks.md). A GPU does 0.35 of its peak from 760 M parameters on (llm-foundry, H100),
-    less with the root of the size, and 200,000 tokens/s at most, as small models wait for launches.
+    (docs/benchmarks.md); 40,000 at most, as 0.12 M parameters did on one core. A GPU does 0.35 of
+    its peak from 760 M parameters on (llm-foundry, H100), less with the root of the size, and
+    200,000 tokens/s at most, as small models wait for launches.
     """
     if machine.gpus:
         busy = _GPU_SHARE * min(1.0, math.sqrt(parameters / _FULL_GPU))
         return min((machine.flops or _GPU_FLOPS) * busy / (6 * parameters), _GPU_TOKENS)
     by_rule = machine.cores * _CORE_FLOPS[machine.bf16]
-    return (machine.flops * _CPU_SHARE or by_rule) / (6 * parameters)
+    return min((machine.flops * _CPU_SHARE or by_rule) / (6 * parameters), _CPU_TOKENS)
 
 
 def layer_parameters(shape: DecoderShape) -> int:
