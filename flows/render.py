@@ -10,8 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from storage.manifest import Manifest
+from tasks.foresight import Forecast, Span
 
 if TYPE_CHECKING:
+    from flows.foresight import Foresight
     from flows.plan import Step
 
 _PLAIN_WIDTH = 120
@@ -40,20 +42,59 @@ def size(num_bytes: int) -> str:
 _ACTION_STYLES = {"reuse": "green", "given": "cyan", "run": "yellow", "blocked": "bold red"}
 
 
-def plan_table(steps: Sequence[Step]) -> Table:
-    """The graph, drawn beside action, why, and what the last such build cost."""
-    heads = ("instance", "action", "why", "last time")
+def plan_table(steps: Sequence[Step], foresight: Foresight) -> Table:
+    """The graph, drawn beside action, why, what the last such build cost, what this one may."""
+    heads = ("instance", "action", "why", "takes")
     table = Table("", *heads, title="plan", title_justify="left", padding=(0, 1))
-    table.columns[0].no_wrap = True
+    table.columns[0].no_wrap, table.caption_justify = True, "left"
+    table.caption = _in_all(steps, foresight)
     lanes = draw_lanes([(s.instance.name, s.instance.upstream) for s in steps])
     for step, lane in zip(steps, lanes, strict=True):
         style = _ACTION_STYLES[step.action]
-        last = step.artifact
-        cost = f"{last.seconds:.1f} s, {size(last.num_bytes)}" if last else "-"
-        name = step.instance.name
+        name, last = step.instance.name, step.artifact
+        cost = [f"{last.seconds:.1f} s, {size(last.num_bytes)} last time"] if last else []
+        told = foresight.known[name].forecast
+        if step.action == "run" and told is not None and told.seconds.high:
+            cost += [_amount(told), _in_words(told)]
         shown = name if name == step.stage.name else f"{name}\n[dim]{step.stage.name}[/]"
-        table.add_row(lane, shown, f"[{style}]{step.action}[/]", escape(step.reason), cost)
+        action = f"[{style}]{step.action}[/]"
+        table.add_row(lane, shown, action, escape(step.reason), "\n".join(cost) or "-")
     return table
+
+
+def _in_all(steps: Sequence[Step], foresight: Foresight) -> str:
+    """Say what the run takes from its beginning to its end; empty where nothing runs."""
+    running = [step.instance.name for step in steps if step.action == "run"]
+    unknown = [name for name in running if foresight.known[name].forecast is None]
+    total = foresight.total()
+    says = f"about {_in_words(total, ' to ', 'up to ')} of memory" if running and total else ""
+    without = f"of {', '.join(unknown)} it is not known" if unknown else ""
+    return "; ".join(filter(None, (says, without)))
+
+
+def _in_words(told: Forecast, joint: str = "-", by: str = "") -> str:
+    """`9-20 min, 40-80 MB, 1.1 GB`: time, disk, and memory at most."""
+    time, disk = _spoken(told.seconds, _TIMES, joint), _spoken(told.kept_bytes, _SIZES, joint)
+    memory = _spoken(Span(told.memory_bytes.high, told.memory_bytes.high), _SIZES, joint)
+    return f"{time}, {disk}{by and ' on disk'}, {by}{memory}"
+
+
+def _amount(told: Forecast) -> str:
+    """`700 to 1,100 pages`: two digits of what is not known."""
+    low, high = told.amount.low, told.amount.high
+    ends = [high] if low == high else [float(f"{end:.2g}") for end in (low, high)]
+    return f"{' to '.join(f'{end:,.0f}' for end in ends)} {told.unit}"
+
+
+_TIMES = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86_400.0, "d"))
+_SIZES = ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB"))
+
+
+def _spoken(span: Span, units: Sequence[tuple[float, str]], joint: str) -> str:
+    """Say both ends in the greatest unit of which the greater has one."""
+    scale, unit = next((one for one in reversed(units) if span.high >= one[0]), units[0])
+    ends = [f"{end / scale:.{int(end < 9.95 * scale)}f}" for end in (span.low, span.high)]
+    return f"{joint.join(dict.fromkeys(ends))} {unit}"
 
 
 def draw_lanes(nodes: Sequence[tuple[str, Sequence[str]]]) -> list[str]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flows.foresight import Foresight
 from flows.plan import Selection, Step, plan
+from flows.preflight import check_room
 from flows.recipe import Recipe, check_recipe, load_recipe
 from flows.runners import missing_packages
 from storage.errors import Fault, RequestError
@@ -23,6 +26,17 @@ class Request:
     store: Store
     selection: Selection
     steps: list[Step]
+
+    @cached_property
+    def foresight(self) -> Foresight:
+        """What is known of the steps before any work."""
+        return Foresight(self.recipe, self.store, self.steps)
+
+    def require_possible(self) -> None:
+        """Raise RequestError for what a run would fail on, NotEnoughRoom if it would not fit."""
+        if self.foresight.faults:
+            raise RequestError(self.foresight.faults)
+        check_room(self.store, self.steps)
 
 
 def read_request(

@@ -69,7 +69,8 @@ def missing_packages(runner: Threads | Ray | Dask) -> list[Fault]:
         return []
     expected = f"the packages {' and '.join(_PACKAGES[runner.kind])}"
     remedy = f"Install them here and on the nodes: pip install 'phusa[{runner.kind}]'."
-    return [Fault(f"runner {runner.kind}", f"no {' and no '.join(lacking)}", expected, remedy)]
+    found = f"no {' and no '.join(lacking)}"
+    return [Fault(f"runner {runner.kind}", found, expected, remedy, "not_installed")]
 
 
 @contextmanager

@@ -110,10 +110,12 @@ def plan(
 ) -> list[Step]:
     """Say what `run` with the same arguments would do with each instance, and why.
 
-    Raises RequestError with everything that is wrong with them.
+    Raises RequestError with everything that is wrong with them, and that a run would fail on.
     """
     parts = {"only": only, "from_": from_, "to": to, "force": force}
-    return _request(recipe, store, set, inputs, **parts).steps
+    asked = _request(recipe, store, set, inputs, **parts)
+    asked.require_possible()
+    return asked.steps
 
 
 def run(
@@ -134,13 +136,12 @@ def run(
     Returns what was made or reused, by instance. Raises RequestError before any work, RunError
     after it has begun.
     """
-    from flows.preflight import check_room
     from flows.render import make_console
     from flows.stages import open_artifact
 
     parts = {"only": only, "from_": from_, "to": to, "force": force}
     asked = _request(recipe, store, set, inputs, **parts)
-    check_room(asked.store, asked.steps)
+    asked.require_possible()
     from flows.commands.run import settle_prefect
 
     settle_prefect()

@@ -6,11 +6,15 @@ The same models are the YAML recipe, the Prefect UI's form and `docs/recipes.md`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
+
+from storage.errors import Fault
+from tasks.foresight import Known
 
 
 def _compilable(pattern: str) -> str:
@@ -29,6 +33,30 @@ class Config(BaseModel):
     """A frozen group of knobs that refuses unknown ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def foreseen(self, known: Known) -> Iterable[Fault]:
+        """Find what a run would fail on and validation cannot see: files, devices, packages, what
+        the instance is made from. Nothing is changed; `where` is a knob's path below this group."""
+        return ()
+
+
+def foresee(config: Config, known: Known, where: str) -> Iterator[Fault]:
+    """Find all that is `foreseen` of a configuration and of every group of knobs in it."""
+    for fault in config.foreseen(known):
+        yield replace(fault, where=f"{where}.{fault.where}" if fault.where else where)
+    for path, group in _groups(dict(config), where):
+        yield from foresee(group, known, path)
+
+
+def _groups(value: Any, path: str) -> Iterator[tuple[str, Config]]:
+    if isinstance(value, Config):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _groups(one, f"{path}.{key}")
+    elif isinstance(value, tuple | list):
+        for index, one in enumerate(value):
+            yield from _groups(one, f"{path}.{index}")
 
 
 def knob(

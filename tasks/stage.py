@@ -20,6 +20,7 @@ from storage.takedown import NOTHING, Forgotten
 from tasks.artifacts.artifact import Artifact, ArtifactType, Held
 from tasks.checks import Made
 from tasks.config import Config, identity
+from tasks.foresight import Forecast, Known, Machine
 from tasks.page import Section
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ class Stage:
     without any. `rewrite` seals a version anew without such content, where building it again would
     fetch, extract or train again. `sections` makes parts of its run's page that its type lacks.
 
+    `forecast` says what a build is expected to make and take that was never made before.
+
     `grows`: its memory follows its inputs' size. `maps`: its tasks are shards that a cluster can
     take. `trains`: it is work for a GPU.
     """
@@ -174,6 +177,7 @@ class Stage:
     leaves_out: bool = False
     rewrite: Callable[[Rewriting], Outcome] | None = None
     sections: Callable[[Artifact], Iterable[Section]] | None = None
+    forecast: Callable[[Known, Machine], Forecast | None] | None = None
     grows: bool = True
     maps: bool = False
     trains: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,7 @@ PreflightOption = Annotated[
     bool,
     typer.Option(
         "--preflight/--no-preflight",
-        help="refuse a run that would need more disk or memory than there is",
+        help="refuse a run that cannot work, or needs more disk or memory than there is",
     ),
 ]
 InputOption = Annotated[
@@ -60,14 +61,13 @@ def run(
 
     Example: `phusa run recipes/demo.yaml --set dedup.threshold=0.7 --from dedup`
     """
-    from flows.preflight import check_room
     from flows.request import read_request  # all stages' knobs: 0.3 s, and only wanted here
 
     asked = read_request(
         recipe, store, set_, only=only, from_=from_, to=to, force=force, inputs=input_
     )
     if preflight:
-        check_room(asked.store, asked.steps)
+        asked.require_possible()
     console = make_console()
     started = time.monotonic()
     settle_prefect()
@@ -93,18 +93,17 @@ def plan_(
     preflight: PreflightOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the graph of a recipe: what a run would do with each instance, and why.
+    """Draw the graph of a recipe: what a run would do with each instance, why, and what it takes.
 
-    Nothing is run. Example: `phusa plan recipes/demo.yaml --set tokenizer.vocab_size=8192`
+    Nothing is run; what a run would fail on is said.
+    Example: `phusa plan recipes/demo.yaml --set tokenizer.vocab_size=8192`
     """
-    from flows.preflight import check_room, estimate
     from flows.request import read_request
 
     asked = read_request(
         recipe, store, set_, only=only, from_=from_, to=to, force=force, inputs=input_
     )
-    place, steps = asked.store, asked.steps
-    needs = {need.instance: need for need in estimate(place, steps)}
+    steps, foresight = asked.steps, asked.foresight
     rows = [
         {
             "instance": name,
@@ -115,15 +114,18 @@ def plan_(
             "artifact": step.artifact.version if step.artifact else None,
             "last_seconds": step.artifact.seconds if step.artifact else None,
             "last_bytes": step.artifact.num_bytes if step.artifact else None,
-            "disk_bytes": needs[name].work_bytes if name in needs else None,
-            "memory_bytes": needs[name].memory_bytes if name in needs else None,
+            "disk_bytes": need.work_bytes if need else None,
+            "memory_bytes": need.memory_bytes if need else None,
+            "expected": asdict(forecast) if forecast else None,
         }
         for step in steps
         for name in (step.instance.name,)
+        for need in (foresight.needs.get(name),)
+        for forecast in (foresight.known[name].forecast,)
     ]
-    answer(rows, as_json, lambda console: console.print(plan_table(steps)))
+    answer(rows, as_json, lambda console: console.print(plan_table(steps, foresight)))
     if preflight:
-        check_room(place, steps)
+        asked.require_possible()
 
 
 def settle_prefect() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks import rates
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.pages import PAGES
@@ -160,6 +161,7 @@ STAGE = Stage(
     output=DOCUMENTS,
     build=_build,
     measures=measures,
+    forecast=rates.clean,
     ports=(Port("pages", PAGES, recorded_as="crawl"),),
     selects=True,
     leaves_out=True,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from tasks import rates
 from tasks.artifacts.pages import PAGES
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
@@ -54,6 +55,7 @@ STAGE = Stage(
     build=_build,
     measures=measures,
     takes="URLs asked for",
+    forecast=rates.crawl,
     selects=True,
     leaves_out=True,
     rewrite=_rewrite,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks import rates
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.scores import SCORES
@@ -165,6 +166,7 @@ STAGE = Stage(
     output=DOCUMENTS,
     build=_build,
     measures=measures,
+    forecast=rates.dedup,
     ports=(
         Port("documents", DOCUMENTS, recorded_as="clean"),
         Port("scores", SCORES, recorded_as="quality", made_with="documents"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator
 
+from storage.errors import Fault
+from tasks import rates
 from tasks.artifacts.adapter import ADAPTER
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
@@ -16,6 +18,7 @@ from tasks.config import Config, knob
 from tasks.finetune.adapters import Adapter, Lora
 from tasks.finetune.checks import DEFAULTS, FinetuneCheck, measures
 from tasks.finetune.pairs import Definitions, PairSource
+from tasks.foresight import Known
 from tasks.lm.config import ComputeConfig
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
 from tasks.page import Section
@@ -48,6 +51,16 @@ class FinetuneConfig(Config):
         DEFAULTS, CHECKS_SAY, identity=False
     )
 
+    def foreseen(self, known: Known) -> Iterator[Fault]:
+        """Targets that the model lacks."""
+        shape = known.knob("model", "model")
+        there = shape.matrices(1) if shape else self.adapter.targets
+        lacking = sorted(set(self.adapter.targets).difference(there))
+        if lacking:
+            expected = f"some of {', '.join(there)} (a tied model has no lm_head)"
+            where, remedy = "adapter.targets", "Leave them out."
+            yield Fault(where, ", ".join(lacking), expected, remedy, "unknown_targets")
+
 
 def _build(job: Job) -> Outcome:
     from tasks.finetune.task import build  # Prefect: 1.3 s, and only wanted where it runs
@@ -75,6 +88,7 @@ STAGE = Stage(
     output=ADAPTER,
     build=_build,
     measures=measures,
+    forecast=rates.finetune,
     ports=(
         Port("documents", DOCUMENTS, recorded_as="dedup"),
         Port("model", MODEL, recorded_as="pretrain"),

@@ -189,6 +189,7 @@ def _check_targets(model: Decoder, config: FinetuneConfig) -> None:
                 ", ".join(missing),
                 f"some of {', '.join(sorted(known))} (a tied model has no lm_head)",
                 "Leave them out.",
+                "unknown_targets",
             )
         )
 

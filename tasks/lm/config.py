@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
+from storage.errors import Fault
 from tasks.config import Config, knob
+from tasks.foresight import Known
+from tasks.machine import count_gpus, usable_cores
 
 
 class ComputeConfig(Config):
@@ -34,6 +38,19 @@ class ComputeConfig(Config):
         le=1024,
         identity=False,
     )
+
+    def foreseen(self, known: Known) -> Iterator[Fault]:
+        """Devices that this machine lacks."""
+        gpus = 0 if self.device == "cpu" else count_gpus()
+        if self.device == "cuda" and not gpus:
+            remedy = "Set this to auto or cpu, or use a machine with a CUDA GPU."
+            yield Fault("device", "cuda, and no CUDA GPU here", "a CUDA GPU", remedy, "no_gpu")
+            return
+        there, what = (gpus, "CUDA GPUs") if gpus else (usable_cores(), "CPU cores and no GPU")
+        if self.devices > there:
+            expected = f"at most {there}: this machine has {there} {what}"
+            remedy = f"Set this to {there} or less, or use a larger machine."
+            yield Fault("devices", str(self.devices), expected, remedy, "too_many_devices")
 
 
 class OptimizerConfig(Config):

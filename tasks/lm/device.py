@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +11,7 @@ import torch
 from storage.errors import Fault, RequestError
 from tasks.lm.config import ComputeConfig
 from tasks.lm.distributed.world import ALONE, World
+from tasks.machine import usable_cores
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 
@@ -38,7 +38,7 @@ def device_kind(config: ComputeConfig) -> Literal["cpu", "cuda"]:
     has_gpu = torch.cuda.is_available()
     if config.device == "cuda" and not has_gpu:
         remedy = "Set this stage's compute.device to auto, or use a machine with a CUDA GPU."
-        raise RequestError(Fault("compute.device", "no CUDA GPU", "one", remedy))
+        raise RequestError(Fault("compute.device", "no CUDA GPU", "one", remedy, "no_gpu"))
     return "cuda" if has_gpu and config.device != "cpu" else "cpu"
 
 
@@ -60,16 +60,10 @@ def count_devices(config: ComputeConfig) -> int:
                 str(config.devices),
                 f"at most {found}: this machine has {found} {what}",
                 remedy,
+                "too_many_devices",
             )
         )
     return config.devices
-
-
-def usable_cores() -> int:
-    """CPU cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def set_up(config: ComputeConfig, world: World = ALONE) -> Compute:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator
 
+from storage.errors import Fault
+from tasks import rates
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.model import MODEL
 from tasks.artifacts.sequences import SEQUENCES
 from tasks.artifacts.tokenizer import TOKENIZER
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
+from tasks.foresight import Known
 from tasks.lm.config import ComputeConfig, OptimizerConfig
 from tasks.lm.models import Model, Qwen3
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
@@ -38,6 +41,27 @@ class PretrainConfig(Config):
         DEFAULTS, CHECKS_SAY, identity=False
     )
 
+    def foreseen(self, known: Known) -> Iterator[Fault]:
+        """A budget or data of less than one step, and devices without a sequence."""
+        size, length = self.batch_sequences, known.knob("sequences", "sequence_length")
+        if self.compute.devices > size:
+            found = f"{self.compute.devices} devices for batches of {size} sequences"
+            remedy = f"Set this to {size} or less, or raise batch_sequences."
+            expected, code = "at least one sequence for each", "more_devices_than_sequences"
+            yield Fault("compute.devices", found, expected, remedy, code)
+        if length is None:
+            return
+        step = f"{size * length:,}, one step ({size} sequences of {length})"
+        there = known.stat("sequences", "train_tokens")
+        if self.tokens < size * length:
+            expected, remedy = f"at least {step}", "Raise it, or lower batch_sequences."
+            yield Fault("tokens", f"{self.tokens:,}", expected, remedy, "budget_below_a_step")
+        if there is not None and there < size * length:
+            found = f"{step}, of {there:,} tokens to train on"
+            expected = "no step with more tokens than there are"
+            remedy = "Lower it, or train on more text."
+            yield Fault("batch_sequences", found, expected, remedy, "corpus_below_a_step")
+
 
 def _build(job: Job) -> Outcome:
     from tasks.pretrain.task import build  # Prefect: 1.3 s, and only wanted where it runs
@@ -59,6 +83,7 @@ STAGE = Stage(
     output=MODEL,
     build=_build,
     measures=measures,
+    forecast=rates.pretrain,
     ports=(
         Port("sequences", SEQUENCES, recorded_as="shard", made_with="tokenizer"),
         Port("tokenizer", TOKENIZER),

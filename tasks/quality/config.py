@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks import rates
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.scores import SCORES
@@ -104,6 +105,7 @@ STAGE = Stage(
     output=SCORES,
     build=_build,
     measures=measures,
+    forecast=rates.quality,
     ports=(Port("documents", DOCUMENTS, recorded_as="clean"),),
     selects=True,
     maps=True,

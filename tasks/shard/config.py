@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from tasks import rates
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.sequences import SEQUENCES
 from tasks.artifacts.tokenizer import TOKENIZER
@@ -46,6 +47,7 @@ STAGE = Stage(
     output=SEQUENCES,
     build=_build,
     measures=measures,
+    forecast=rates.shard,
     ports=(
         Port("documents", DOCUMENTS, recorded_as="dedup"),
         Port("tokenizer", TOKENIZER),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from tasks import rates
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.tokenizer import TOKENIZER
 from tasks.checks import CHECKS_SAY, with_defaults
@@ -47,5 +48,6 @@ STAGE = Stage(
     output=TOKENIZER,
     build=_build,
     measures=measures,
+    forecast=rates.tokenizer,
     ports=(Port("documents", DOCUMENTS, recorded_as="dedup"),),
 )

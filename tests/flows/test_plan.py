@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from flows.foresight import Foresight
 from flows.graph import graph_of
 from flows.plan import Selection, Step, differences, plan
 from flows.recipe import Recipe
@@ -287,7 +288,7 @@ def test_the_cost_of_the_last_run_is_shown(full: Store, tmp_path: Path, cli: Cli
     last = full.resolve("dedup")
     assert "threshold: 0.8 → 0.7" in rows["dedup"] and " run " in rows["dedup"]
     assert f" {last.seconds:.1f} s, {last.num_bytes} B " in rows["dedup"]
-    assert " reuse " in rows["clean"] and full.resolve("clean").version in rows["clean"]
+    assert " reuse " in rows["clean"] and full.resolve("clean").version in said.out
     listed = {row["instance"]: row for row in json.loads(cli(*words, "--json").out)}
     assert listed["dedup"]["artifact"] == last.version
     assert listed["dedup"]["last_seconds"] == last.seconds
@@ -298,8 +299,9 @@ def test_the_cost_of_the_last_run_is_shown(full: Store, tmp_path: Path, cli: Cli
 
 def test_reasons_are_printed_as_they_are(full: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """A regular expression among the knobs is no markup for the terminal."""
-    steps = plan(recipe(clean={"drop_lines": ["[/x]", "[red]"]}), full, Selection())
-    make_console().print(plan_table(steps))
+    changed = recipe(clean={"drop_lines": ["[/x]", "[red]"]})
+    steps = plan(changed, full, Selection())
+    make_console().print(plan_table(steps, Foresight(changed, full, steps)))
     assert "['[/x]', '[red]']" in capsys.readouterr().out
 
 

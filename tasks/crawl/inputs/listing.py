@@ -18,7 +18,7 @@ from storage.backends import Backend
 from storage.errors import Fault, RequestError
 
 _WILD = re.compile(r"[*?\[]")
-_S3 = "s3://"
+S3 = "s3://"
 _LISTS = (".paths", ".paths.gz")
 _SHOWN = 5
 
@@ -59,7 +59,8 @@ def find_inputs(
     if twice:
         names = f"{len(twice)} names twice, such as {twice[0]}"
         remedy = "Give the folder that holds both: names are the paths below what is given."
-        raise RequestError(Fault("crawl.source", names, "files with distinct names", remedy))
+        expected = "files with distinct names"
+        raise RequestError(Fault("crawl.source", names, expected, remedy, "same_names"))
     return list(found.values())
 
 
@@ -67,12 +68,13 @@ def _listed(path: str, prefix: str) -> list[Input]:
     """Read the files of a list; whether those in a bucket are there, reading will tell."""
     start = f"{prefix.rstrip('/')}/" if prefix else ""
     files = [Input(line, f"{start}{line}") for line in _lines(path)]
-    local = (file.address for file in files if not file.address.startswith(_S3))
+    local = (file.address for file in files if not file.address.startswith(S3))
     absent = [address for address in local if not Path(address).is_file()]
     if absent:
         found = f"{len(absent)} of {len(files)} files absent, such as {', '.join(absent[:_SHOWN])}"
         remedy = "Fetch them, or set crawl.source.prefix to where they lie."
-        raise RequestError(Fault(f"crawl.source: {path}", found, "files that exist", remedy))
+        where = f"crawl.source: {path}"
+        raise RequestError(Fault(where, found, "files that exist", remedy, "missing_file"))
     return files
 
 
@@ -82,7 +84,7 @@ def local_file(file: Input, scratch: Path) -> Iterator[Path]:
 
     Raises RequestError if it is not there.
     """
-    if not file.address.startswith(_S3):
+    if not file.address.startswith(S3):
         if not Path(file.address).is_file():
             raise RequestError(_missing(file.address, ()))
         yield Path(file.address)
@@ -100,7 +102,7 @@ def local_file(file: Input, scratch: Path) -> Iterator[Path]:
 def _lines(path: str) -> list[str]:
     """Read the lines of a text file, unpacked if its name ends with `.gz`, without empty ones."""
     try:
-        if path.startswith(_S3):
+        if path.startswith(S3):
             data = b"".join(_chunks(path))
         else:
             data = Path(path).expanduser().read_bytes()
@@ -114,7 +116,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _files(path: str, suffixes: Sequence[str]) -> list[Input]:
-    if path.startswith(_S3):
+    if path.startswith(S3):
         return _in_bucket(path, suffixes)
     place = Path(path).expanduser()
     if place.is_dir():
@@ -147,7 +149,7 @@ def _is_wanted(name: str, suffixes: Sequence[str]) -> bool:
 
 def _in_bucket(path: str, suffixes: Sequence[str]) -> list[Input]:
     """One with a known suffix is a file, of which reading will tell whether it is there."""
-    bucket, _, key = path.removeprefix(_S3).partition("/")
+    bucket, _, key = path.removeprefix(S3).partition("/")
     if not _WILD.search(key) and key.lower().endswith(tuple(suffixes)):
         return [Input(PurePosixPath(key).name, path)]
     root = _fixed(key) if _WILD.search(key) else key.rstrip("/")
@@ -157,7 +159,7 @@ def _in_bucket(path: str, suffixes: Sequence[str]) -> list[Input]:
         chosen = [name for name in names if fnmatchcase(f"{prefix}{name}", key)]
     else:
         chosen = [name for name in names if _is_wanted(PurePosixPath(name).name, suffixes)]
-    return [Input(name, f"{_S3}{bucket}/{prefix}{name}") for name in sorted(chosen)]
+    return [Input(name, f"{S3}{bucket}/{prefix}{name}") for name in sorted(chosen)]
 
 
 def _fixed(pattern: str) -> str:
@@ -172,11 +174,11 @@ def _bucket(name: str) -> Backend:
     """A client takes 0.3 s to make."""
     from storage.backends.s3 import S3Backend  # aiobotocore: 0.5 s, and only wanted here
 
-    return S3Backend(f"{_S3}{name}")
+    return S3Backend(f"{S3}{name}")
 
 
 def _chunks(address: str) -> Iterator[bytes]:
-    bucket, _, key = address.removeprefix(_S3).partition("/")
+    bucket, _, key = address.removeprefix(S3).partition("/")
     try:
         yield from _bucket(bucket).chunks(key)
     except FileNotFoundError:
@@ -185,7 +187,9 @@ def _chunks(address: str) -> Iterator[bytes]:
 
 def _missing(path: str, suffixes: Sequence[str]) -> Fault:
     kinds = f" ({', '.join(suffixes)})" if suffixes else ""
+    found, code = "no such file", "missing_file"
+    if not path.startswith(S3) and Path(path).expanduser().is_dir():
+        found, code = "a folder without such a file", "empty_folder"
     remedy = "Check the spelling, and that this machine can see it."
-    return Fault(
-        f"crawl.source: {path}", "no such file", f"a file or a folder of files{kinds}", remedy
-    )
+    expected = f"a file or a folder of files{kinds}"
+    return Fault(f"crawl.source: {path}", found, expected, remedy, code)

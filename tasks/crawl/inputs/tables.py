@@ -176,14 +176,18 @@ def check_local(source: DatasetSource) -> None:
     folder = Path(source.path).expanduser()
     if not folder.exists() and source.path not in FORMATS:
         found = f"{source.path}: no folder here, and no format"
-        raise RequestError(Fault("crawl.source.path", found, _LOCAL, _DOWNLOAD))
+        raise RequestError(Fault("crawl.source.path", found, _LOCAL, _DOWNLOAD, "missing_folder"))
     if source.path in FORMATS and not folder.exists() and not source.data_files:
         remedy = f"Name the files that are {source.path}."
-        raise RequestError(Fault("crawl.source.data_files", "nothing", "files or globs", remedy))
+        raise RequestError(
+            Fault("crawl.source.data_files", "nothing", "files or globs", remedy, "missing_file")
+        )
     remote = [one for one in (*source.data_files, *_card_files(folder)) if "://" in one]
     if remote:
         found = ", ".join(remote[:5])
-        raise RequestError(Fault("crawl.source.data_files", found, _LOCAL, _DOWNLOAD))
+        raise RequestError(
+            Fault("crawl.source.data_files", found, _LOCAL, _DOWNLOAD, "remote_data")
+        )
 
 
 def _card_files(folder: Path) -> Iterator[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from tasks.config import knob
-from tasks.crawl.captures import Found
-from tasks.crawl.inputs.listing import Input
+from tasks.crawl.captures import Found, url_below
+from tasks.crawl.inputs.listing import Input, find_inputs
 from tasks.crawl.sources.records import Columns
 
 
@@ -29,6 +30,21 @@ class DatasetSource(Columns):
 
         check_local(self)
         return [Input(Path(self.path).name or self.path, self.path)]
+
+    @cached_property
+    def found(self) -> list[Input]:
+        """The files, where they can be told without `datasets`, a second to import."""
+        folder = Path(self.path).expanduser()
+        if not self.data_files and folder.is_dir():
+            return find_inputs([self.path], ("",))
+        below = folder if folder.is_dir() else Path()  # two files may have one name here
+        local = (str(below / one) for one in self.data_files if "://" not in one)
+        return [file for one in local for file in find_inputs([one], ("",))] or self.inputs()[1:]
+
+    def addresses(self) -> Iterator[str] | None:
+        """Give the URL of the first row; a column's are known when it is read."""
+        name = Path(self.path).name or self.path
+        return None if self.url_column else iter([url_below(self.base_url, f"{name}/0")])
 
     def read(self, file: Input, scratch: Path) -> Iterator[Found]:
         """Yield its pages; raises RequestError for a column that the dataset does not have."""

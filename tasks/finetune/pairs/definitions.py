@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from pydantic import field_validator
 
+from storage.errors import Fault
 from tasks.config import Config, Pattern, knob
+from tasks.foresight import Addressed, Known
 
 # A second name has its own line: `weekheader = formatweekheader(width)`.
 _SIGNATURE = re.compile(
@@ -71,6 +74,20 @@ class Definitions(Config):
         if "{name}" not in question:
             raise ValueError(f"{question!r} has no {{name}}; expected it where the name goes")
         return question
+
+    def foreseen(self, known: Known) -> Iterator[Fault]:
+        """A subject that no page of any source has in its URL."""
+        sources = list(known.above("source"))
+        told = [one.addresses() for one in sources if isinstance(one, Addressed)]
+        if not told or None in told or len(told) < len(sources):
+            return
+        urls = chain.from_iterable(urls for urls in told if urls is not None)
+        first = next(urls, "")
+        if not any(re.search(self.subject, url) for url in chain([first], urls)):
+            found = f"{self.subject}, which no URL matches, such as {first}"
+            expected = "an expression that finds the module's name in the pages' URLs"
+            remedy = "Mend it, set the source's base_url, or leave finetune out: `finetune: null`."
+            yield Fault("subject", found, expected, remedy, "no_pairs")
 
     def build(self, document: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         """The pairs of one document (a row of the documents table), as rows of `records.PAIR`."""

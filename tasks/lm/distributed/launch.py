@@ -34,8 +34,9 @@ import psutil
 from storage.errors import RunError
 from tasks.children import own_first
 from tasks.lm.config import ComputeConfig
-from tasks.lm.device import count_devices, device_kind, usable_cores
+from tasks.lm.device import count_devices, device_kind
 from tasks.lm.distributed.world import STOP_WITHIN_S, World
+from tasks.machine import usable_cores
 from tasks.progress import Bar, note, track
 
 Message = tuple[Any, ...]

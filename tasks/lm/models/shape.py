@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 from pydantic import model_validator
@@ -48,6 +49,32 @@ class DecoderShape(Config):
                 "expected query heads to share key and value heads evenly"
             )
         return self
+
+    def matrices(self, vocab_size: int) -> dict[str, tuple[int, int, int]]:
+        """Give, by the names of modules, how many there are, and rows and columns of each."""
+        layers, width, inner = self.num_layers, self.hidden_size, self.intermediate_size
+        query, key = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        head = {} if self.tie_embeddings else {"lm_head": (1, vocab_size, width)}
+        return {
+            "q_proj": (layers, query, width),
+            "k_proj": (layers, key, width),
+            "v_proj": (layers, key, width),
+            "o_proj": (layers, width, query),
+            "gate_proj": (layers, inner, width),
+            "up_proj": (layers, inner, width),
+            "down_proj": (layers, width, inner),
+            "embed_tokens": (1, vocab_size, width),
+            **head,
+        }
+
+    def num_parameters(self, vocab_size: int) -> int:
+        """Count the weights but for the norms', which are under one in a thousand."""
+        return sum(math.prod(size) for size in self.matrices(vocab_size).values())
+
+    def num_multiplied(self, vocab_size: int) -> int:
+        """Count the weights that a token is multiplied with: not those of an embedding alone."""
+        looked_up = 0 if self.tie_embeddings else vocab_size * self.hidden_size
+        return self.num_parameters(vocab_size) - looked_up
 
     def hf_config(
         self, vocab_size: int, context: int, end_of_text: int, pad: int

@@ -11,16 +11,18 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from pydantic import JsonValue
 
 from storage.errors import Fault, RequestError
+from tasks.config import Config
+from tasks.foresight import Known
 from tasks.progress import note
 
 if TYPE_CHECKING:
@@ -100,17 +102,26 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, JsonValue]:
     return found
 
 
+class Installable(Config):
+    """What every tracker's config says: its package, and what installs that."""
+
+    package: ClassVar[str | None] = None
+
+    def foreseen(self, known: Known) -> Iterator[Fault]:
+        """A package that is not installed."""
+        if self.package is not None and find_spec(self.package) is None:
+            kind = dict(self)["kind"]
+            remedy = f"pip install 'phusa[{kind}]', or take {kind} out of tracking."
+            found = f"no package {self.package}"
+            yield Fault("kind", found, "it to be installed", remedy, "not_installed")
+
+
 def check_packages(trackers: Sequence[Tracker]) -> None:
     """Raise RequestError if a tracker's package is not installed."""
     faults = [
-        Fault(
-            f"tracking ({tracker.kind})",
-            f"no package {tracker.package}",
-            "it to be installed",
-            f"pip install 'phusa[{tracker.kind}]', or take {tracker.kind} out of tracking.",
-        )
+        replace(fault, where=f"tracking ({tracker.kind})")
         for tracker in trackers
-        if tracker.package is not None and find_spec(tracker.package) is None
+        for fault in tracker.foreseen(Known({}))
     ]
     if faults:
         raise RequestError(faults)

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
-from tasks.config import Config, knob
-from tasks.lm.tracking.logbook import Entry, Sink, TrackedRun
+from tasks.config import knob
+from tasks.lm.tracking.logbook import Entry, Installable, Sink, TrackedRun
 
 _TAG = "phusa.id"
 _PER_CALL = 100  # parameters; metrics may be 1000
@@ -29,7 +29,7 @@ def _without_password(uri: str | None) -> str | None:
     return uri
 
 
-class MLflow(Config):
+class MLflow(Installable):
     """A run of an MLflow experiment."""
 
     package: ClassVar[str | None] = "mlflow"

@@ -12,16 +12,14 @@ import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal
+from typing import Any, BinaryIO, Literal
 
-from tasks.config import Config, knob
-from tasks.lm.tracking.logbook import Entry, Sink, TrackedRun
+from tasks.config import knob
+from tasks.lm.tracking.logbook import Entry, Installable, Sink, TrackedRun
 
 
-class TensorBoard(Config):
+class TensorBoard(Installable):
     """Event files that TensorBoard reads."""
-
-    package: ClassVar[str | None] = None
 
     kind: Literal["tensorboard"] = "tensorboard"
     folder: str | None = knob(

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from tasks.config import Config, knob
-from tasks.lm.tracking.logbook import Entry, Sink, TrackedRun
+from tasks.config import knob
+from tasks.lm.tracking.logbook import Entry, Installable, Sink, TrackedRun
 
 
-class WandB(Config):
+class WandB(Installable):
     """A run of a W&B project."""
 
     package: ClassVar[str | None] = "wandb"

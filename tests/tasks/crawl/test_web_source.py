@@ -20,7 +20,6 @@ PUBLIC = ("https://example.org/",)
         {"seeds": PUBLIC, "allow_private_addresses": True},
         {"seeds": (*LOCAL, *PUBLIC), "allow_private_addresses": True},
         {"seeds": ("http://93.184.216.34/",), "allow_private_addresses": True},
-        {"seeds": LOCAL},
     ],
 )
 def test_a_public_crawl_without_contact_is_refused(knobs: dict[str, Any]) -> None:

@@ -128,7 +128,7 @@ def test_empty_and_large_files_are_rejects(folder: Path, tmp_path: Path) -> None
     [
         ("none", (), "expected a folder"),
         ("in/index.html", (), "expected a folder"),
-        ("empty", (), "no such file"),
+        ("empty", (), "a folder without such a file"),
         ("in", ("*.pdf",), "6 files, and none that include and exclude let pass"),
     ],
 )
