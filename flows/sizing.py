@@ -7,7 +7,6 @@ Every rule is one function with its source in its docstring. `phusa init` writes
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,6 +18,7 @@ import psutil
 
 from tasks.lm.models import Llama
 from tasks.lm.models.shape import DecoderShape
+from tasks.machine import count_gpus, usable_cores
 from tasks.tokenizer.config import SMALLEST_VOCABULARY
 
 if TYPE_CHECKING:
@@ -59,16 +59,13 @@ class Machine:
 @lru_cache
 def this_machine() -> Machine:
     """Look at this machine without torch, in a millisecond: nothing is measured."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        gpus = 0
+    gpus = count_gpus()
     try:
         flags = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:  # not Linux
         flags = set()
     bf16 = gpus > 0 or bool(flags & {"avx512_bf16", "amx_bf16"})
-    return Machine(cores or 1, psutil.virtual_memory().total, bf16, gpus)
+    return Machine(usable_cores(), psutil.virtual_memory().total, bf16, gpus)
 
 
 def probed(machine: Machine) -> Machine:
@@ -132,12 +129,6 @@ def layer_parameters(shape: DecoderShape) -> int:
 def trained_parameters(shape: DecoderShape, vocab_size: int) -> int:
     """Count the parameters that every token is multiplied by: the layers' and the head's."""
     return layer_parameters(shape) + vocab_size * shape.hidden_size
-
-
-def all_parameters(shape: DecoderShape, vocab_size: int) -> int:
-    """Count all parameters but the norms' gains."""
-    embeddings = vocab_size * shape.hidden_size * (1 if shape.tie_embeddings else 2)
-    return layer_parameters(shape) + embeddings
 
 
 def bytes_per_token(vocab_size: int) -> float:
@@ -250,7 +241,7 @@ def _sized(depth: int, text_bytes: float, hours: float, machine: Machine) -> Siz
         batch_sequences=max(1, 2 ** round(math.log2(step / length))),
         tokens=tokens,
         corpus_tokens=corpus,
-        parameters=all_parameters(shape, vocab_size),
+        parameters=shape.num_parameters(vocab_size),
         seconds=tokens / speed,
         bound="text" if by_text < by_time else "time",
     )
