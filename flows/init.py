@@ -90,8 +90,7 @@ def choose(survey: Survey, hours: float, machine: Machine) -> Plan:
     kept = [page for page in survey.pages if _verdict(clean, page) is None]
     by_time = int(hours * 3600 / 3 / max(seen.delay_s, _FASTEST_S))
     max_pages = max(10, min(by_time, _MAX_PAGES))
-    num_pages = min(seen.num_pages, max_pages) * len(seen.captures)
-    num_pages = num_pages // (len(seen.captures) + seen.num_failed) or 1
+    num_pages = min(seen.num_pages, max_pages)
     num_documents = num_pages * len(kept) / len(seen.captures)
     held_out = round(min(max(_HELD_OUT / max(num_documents, 1), 0.05), 0.5), 2)
     mean = sum(page.num_bytes for page in kept) / max(len(kept), 1)

@@ -7,7 +7,6 @@ Every rule is one function with its source in its docstring. `phusa init` writes
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,6 +18,7 @@ import psutil
 
 from tasks.lm.models import Llama
 from tasks.lm.models.shape import DecoderShape
+from tasks.machine import count_gpus, usable_cores
 from tasks.tokenizer.config import SMALLEST_VOCABULARY
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _CORE_FLOPS = {False: 65e9, True: 150e9}  # trained with, by a core; by whether 
 _CPU_SHARE, _GPU_SHARE = 0.54, 0.35
 _GPU_FLOPS = 300e12  # bf16, of an A100, where no probe was made
 _FULL_GPU = 760e6  # parameters from which a GPU is busy
-_GPU_TOKENS = 200_000.0
+_CPU_TOKENS, _GPU_TOKENS = 40_000.0, 200_000.0  # a second, however small the model
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,13 @@ class Machine:
 @lru_cache
 def this_machine() -> Machine:
     """Look at this machine without torch, in a millisecond: nothing is measured."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        gpus = 0
+    gpus = count_gpus()
     try:
         flags = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:  # not Linux
         flags = set()
     bf16 = gpus > 0 or bool(flags & {"avx512_bf16", "amx_bf16"})
-    return Machine(cores or 1, psutil.virtual_memory().total, bf16, gpus)
+    return Machine(usable_cores(), psutil.virtual_memory().total, bf16, gpus)
 
 
 def probed(machine: Machine) -> Machine:
@@ -112,14 +109,15 @@ def tokens_per_second(parameters: int, machine: Machine) -> float:
     A token costs 6 operations a parameter (Kaplan et al., arXiv:2001.08361, section 2.1). A CPU
     does 0.54 of its peak in a whole step; where the peak was not measured, a core does what the
     demo's did: 4,835 tokens/s at 4.5 M parameters on two cores, 11,184 with bf16
-    (docs/benchmarks.md). A GPU does 0.35 of its peak from 760 M parameters on (llm-foundry, H100),
-    less with the root of the size, and 200,000 tokens/s at most, as small models wait for launches.
+    (docs/benchmarks.md); 40,000 at most, as 0.12 M parameters did on one core. A GPU does 0.35 of
+    its peak from 760 M parameters on (llm-foundry, H100), less with the root of the size, and
+    200,000 tokens/s at most, as small models wait for launches.
     """
     if machine.gpus:
         busy = _GPU_SHARE * min(1.0, math.sqrt(parameters / _FULL_GPU))
         return min((machine.flops or _GPU_FLOPS) * busy / (6 * parameters), _GPU_TOKENS)
     by_rule = machine.cores * _CORE_FLOPS[machine.bf16]
-    return (machine.flops * _CPU_SHARE or by_rule) / (6 * parameters)
+    return min((machine.flops * _CPU_SHARE or by_rule) / (6 * parameters), _CPU_TOKENS)
 
 
 def layer_parameters(shape: DecoderShape) -> int:
@@ -131,12 +129,6 @@ def layer_parameters(shape: DecoderShape) -> int:
 def trained_parameters(shape: DecoderShape, vocab_size: int) -> int:
     """Count the parameters that every token is multiplied by: the layers' and the head's."""
     return layer_parameters(shape) + vocab_size * shape.hidden_size
-
-
-def all_parameters(shape: DecoderShape, vocab_size: int) -> int:
-    """Count all parameters but the norms' gains."""
-    embeddings = vocab_size * shape.hidden_size * (1 if shape.tie_embeddings else 2)
-    return layer_parameters(shape) + embeddings
 
 
 def bytes_per_token(vocab_size: int) -> float:
@@ -249,7 +241,7 @@ def _sized(depth: int, text_bytes: float, hours: float, machine: Machine) -> Siz
         batch_sequences=max(1, 2 ** round(math.log2(step / length))),
         tokens=tokens,
         corpus_tokens=corpus,
-        parameters=all_parameters(shape, vocab_size),
+        parameters=shape.num_parameters(vocab_size),
         seconds=tokens / speed,
         bound="text" if by_text < by_time else "time",
     )

@@ -6,6 +6,7 @@ import random
 import re
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -55,8 +56,6 @@ class Seen:
     """Pages that are there, as far as was seen."""
     quantity: str
     """How sure their number is: empty, `about ` or `at least `."""
-    num_failed: int
-    """URLs asked for, or records read, that gave no page."""
     num_listed: int = 0
     """URLs in the site's sitemaps."""
     delay_s: float = 0.0
@@ -161,12 +160,12 @@ def _no_text(place: str, language: str | None, spoken: Counter[str]) -> RequestE
 # --- pages ----------------------------------------------------------------------------------------
 
 
-def _extracted(captures: list[Capture], extractor: Extractor) -> list[Extraction | Verdict]:
+def _extracted(captures: list[Capture], extractor: Extractor) -> Sequence[Extraction | Verdict]:
     with ExtractionSandbox(extractor, Sandbox()) as sandbox:
         return [text_of(c.body, c.content_type, c.charset, c.url, sandbox) for c in captures]
 
 
-def _kept_of_whole(captures: list[Capture], found: list[Extraction | Verdict]) -> float:
+def _kept_of_whole(captures: list[Capture], found: Sequence[Extraction | Verdict]) -> float:
     """Give the share of resiliparse's text that was found, if it is under a half on most pages.
 
     Articles are not asked: there `auto` is better (F1 0.977 and 0.916, docs/benchmarks.md).
@@ -255,9 +254,8 @@ def _at_site(place: str, language: str | None, contact: str | None, num_pages: i
         ),
         source=knobs,
         captures=sample.pages,
-        num_pages=sample.estimate() if num_asked < num_known else num_known,
+        num_pages=sample.estimate() if num_asked < num_known else len(sample.pages),
         quantity="about " if num_asked < num_known else "",
-        num_failed=len(sample.rejects),
         num_listed=len(sample.listed),
         delay_s=sample.delay_s,
     )
@@ -336,7 +334,6 @@ def _in_files(place: str, num_pages: int) -> Seen:
         captures=captures,
         num_pages=counted * len(inputs) // num_files,
         quantity="at least " if is_late else "about " if num_files < len(inputs) else "",
-        num_failed=failed,
     )
 
 
@@ -345,7 +342,7 @@ def _file_source(place: str) -> FileSource:
 
     Raises RequestError if none reads any.
     """
-    path = Path(place).expanduser()
+    given, path = place, Path(place).expanduser()
     if not place.startswith("s3://"):
         place = str(path.resolve())
     if path.is_file():
@@ -360,7 +357,7 @@ def _file_source(place: str) -> FileSource:
         there = "no file of a known kind" if path.exists() else "no such file or folder"
         remedy = "Check the spelling; a URL begins with http:// or https://."
         expected = f"a URL, or a folder, table or archive of pages ({kinds})"
-        raise RequestError(Fault(place, there, expected, remedy, "no_such_place"))
+        raise RequestError(Fault(given, there, expected, remedy, "no_such_place"))
     return _with_columns(best) if isinstance(best, RecordsSource) else best
 
 

@@ -32,7 +32,7 @@ def init(
     ] = None,
     hours: Annotated[
         float | None,
-        typer.Option(min=0.01, max=10_000, help=f"for crawl and training; default: {_HOURS:g}"),
+        typer.Option(help=f"for crawl and training; default: {_HOURS:g}"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help=f"where the recipe is written; default: {_OUT}")
@@ -62,14 +62,17 @@ def init(
         hours = hours or typer.prompt("Hours, for crawl and training", default=_HOURS, type=float)
         out = out or Path(typer.prompt("Write the recipe to", default=_OUT))
     code = known_language(language) if language else None
-    out = out or Path(_OUT)
+    hours, out = _HOURS if hours is None else hours, out or Path(_OUT)
+    if not 0.01 <= hours <= 10_000:
+        remedy = "Say how long the machine may work; minutes are parts of an hour."
+        raise RequestError(Fault("--hours", f"{hours:g}", "0.01 to 10,000", remedy, "bad_hours"))
     _check_out(out, force=force)
     if contact is None and is_public(place) and sys.stdin.isatty():
         contact = typer.prompt("Your e-mail address or URL, told to the owner of the site")
     console = make_console(stderr=as_json)
     with console_reporter(console) as reporter, reporting_to(reporter):
-        plan = choose(survey(place, code, contact, sample), hours or _HOURS, probed(this_machine()))
-    _write(out, write_recipe(plan))
+        plan = choose(survey(place, code, contact, sample), hours, probed(this_machine()))
+    out.write_text(write_recipe(plan), encoding="utf-8")
     told = summary(plan)
     found = {"recipe": str(out), **{name.lower(): says for name, says in told.items()}}
     sizing = asdict(plan.sizing) | {"shape": plan.sizing.shape.model_dump()}
@@ -95,15 +98,6 @@ def _check_out(out: Path, *, force: bool) -> None:
         remedy = "Make the folder, or name another file by --out."
         fault = Fault(str(out), "no such folder", "a file in a folder", remedy, "no_folder")
         raise RequestError(fault)
-
-
-def _write(out: Path, text: str) -> None:
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        remedy = "Name another file by --out."
-        fault = Fault(str(out), str(error), "a file that can be written", remedy, "not_writable")
-        raise RequestError(fault) from error
 
 
 def _next(out: Path) -> list[str]:

@@ -227,6 +227,7 @@ def test_refusals_have_codes(cli: Cli, site: TinySite, folder: Path, tmp_path: P
     assert refusal(cli, tmp_path / "nowhere", *new) == "no_such_place"
     assert refusal(cli, folder, "--out", there) == "file_exists"
     assert refusal(cli, folder, "--out", tmp_path / "no" / "r.yaml") == "no_folder"
+    assert refusal(cli, folder, "--hours", 0, *new) == "bad_hours"
     assert refusal(cli, folder, "--language", "Vietnamese", *new) == "unknown_language"
     assert refusal(cli, folder, "--language", "fr", *new) == "other_language"
     for path in list(folder.iterdir())[2:]:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from flows.sizing import (
     Machine,
-    all_parameters,
     bytes_per_token,
     corpus_tokens,
     model_for,
@@ -96,7 +95,7 @@ def test_parameters_are_those_of_the_built_model() -> None:
     for tied in (False, True):
         one = shape.model_copy(update={"tie_embeddings": tied})
         gains = (2 * one.num_layers + 1) * one.hidden_size
-        assert Decoder(one, 512, 16).num_parameters == all_parameters(one, 512) + gains
+        assert Decoder(one, 512, 16).num_parameters == one.num_parameters(512) + gains
 
 
 def test_a_probe_measures_this_machine() -> None:

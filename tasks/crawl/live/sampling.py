@@ -46,18 +46,25 @@ class SiteSample:
         return {self.start}.union(self.listed, *self.links)
 
     def estimate(self) -> int:
-        """Estimate how many there are, from how many links of every other page the rest name too.
+        """Estimate the pages, from how many links of every other page the rest name too.
 
         Lincoln and Petersen's, with Chapman's correction, of what neither the first page nor
         sitemaps name. Links of a third of the pages are menus, and tell nothing. 3 times what is
         known at most: on a page's own links, such as a forum's replies, the halves never agree.
+        Of both kinds of URLs as large a share is pages as in the sample.
         """
         told = {self.start}.union(self.listed, *self.links[:1])
         counts = Counter(url for links in self.links[1:] for url in links - told)
         told |= {url for url, num in counts.items() if num * 3 >= max(len(self.links), 6)}
         first, second = (set().union(*self.links[i::2]) - told for i in (1, 2))
-        found = (len(first) + 1) * (len(second) + 1) // (len(first & second) + 1) - 1
-        return min(max(len(told) + found, len(self.known)), 3 * len(self.known))
+        others = (len(first) + 1) * (len(second) + 1) // (len(first & second) + 1) - 1
+        others = max(min(others, 3 * len(self.known) - len(told)), len(self.known - told))
+        asked = Counter((page.url in told, True) for page in self.pages)
+        asked += Counter((reject.url in told, False) for reject in self.rejects)
+        shares = [
+            (asked[k, True] + 1) / (asked[k, True] + asked[k, False] + 1) for k in (True, False)
+        ]
+        return round(len(told) * shares[0] + others * shares[1])
 
 
 def sample_site(source: WebSource, num_pages: int, bar: Bar) -> SiteSample:
