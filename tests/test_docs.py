@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import typer
 
 from flows.cli import app
 from flows.reference import reference
+from storage.errors import PhusaError, RequestError, RunError
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -20,19 +22,33 @@ def test_the_reference_is_current() -> None:
     assert (ROOT / "docs" / "recipes.md").read_text() == reference(), "run `make docs`"
 
 
-def test_every_command_is_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for command in COMMANDS:
-        assert f"phusa {command} " in readme, command
-    for option in ("--set", "--only", "--from", "--to", "--force", "--input", "--json", "--store"):
-        assert option in readme, option
+def test_every_command_is_documented() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    for name, command in COMMANDS.items():
+        for full in [f"{name} {part}" for part in getattr(command, "commands", ())] or [name]:
+            assert re.search(rf"^phusa {full}\b", page, re.M), full
+    run = {option for parameter in COMMANDS["run"].params for option in parameter.opts}
+    for option in {one for one in run if one.startswith("--")} - {"--preflight"}:
+        assert option in page, option
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= 6 * 1024
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links, by GitHub's rule."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
 
 
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
+            to = page.parent / target if target else page
             if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+                assert to.exists(), f"{page.name}: {target}"
+                assert not anchor or anchor in anchors(to), f"{page.name}: {target}#{anchor}"
 
 
 def test_nothing_names_a_path_of_one_machine() -> None:
@@ -57,3 +73,32 @@ def test_reference_runs_as_a_command() -> None:
         check=True,
     )
     assert done.stdout == reference()
+
+
+def error_codes() -> set[str]:
+    """The codes of all errors and of the faults that the sources name."""
+    kinds, codes = [PhusaError], set()
+    while kinds:
+        kinds += (kind := kinds.pop()).__subclasses__()
+        codes.add(kind("").code)
+    for floor in ("flows", "tasks", "storage"):
+        for path in (ROOT / floor).rglob("*.py"):
+            codes |= set(re.findall(r'code="(\w+)"', path.read_text()))
+    return codes
+
+
+def test_codes_in_troubleshooting_exist_and_no_error_is_left_out() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    named = set(re.findall(r"^\| `([a-z_]+)`", text, re.M))
+    assert named <= error_codes()
+    kinds = {kind("").code for kind in (*RequestError.__subclasses__(), *RunError.__subclasses__())}
+    assert kinds <= named
+
+
+def test_the_glossary_is_sorted_and_says_one_thing_of_each_word() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    words = re.findall(r"^\*\*(.+?)\*\*: \S", text, re.M)
+    assert words == sorted(set(words), key=str.lower)
+    assert {"seal", "gate", "fingerprint", "bits per byte", "instance", "port"} <= set(words)
+    for line in text.splitlines()[2:]:
+        assert not line or (line.startswith("**") and line.endswith(".")), line
