@@ -4,6 +4,7 @@ A comment before a fence, which readers do not see, tells the tests what it is:
 
     <!-- in: crawl -->                the Python runs in the files of the store's newest crawl
     <!-- run by: tests/test_x.py -->  that test runs it
+    <!-- all run by: tests/test_x.py -->  at the beginning of a page: that test runs all of them
 """
 
 from __future__ import annotations
@@ -75,14 +76,16 @@ def is_closed(line: str) -> bool:
 def snippets_of(page: Path) -> list[Snippet]:
     """Find the fences of a page, in their order."""
     text = page.read_text()
+    whole = re.search(r"^<!-- all run by: ([^\n]+?) -->$", text, re.M)
+    elsewhere = ("run by", whole[1]) if whole else ("", "")
     return [
         Snippet(
             page,
             text.count("\n", 0, found.start("language")) + 1,
             found["language"],
             textwrap.dedent(found["body"]),
-            found["key"] or "",
-            found["value"] or "",
+            found["key"] or elsewhere[0],
+            found["value"] or elsewhere[1],
         )
         for found in _FENCE.finditer(text)
     ]
