@@ -229,6 +229,8 @@ def test_commands_in_sentences_exist(page: str, line: str) -> None:
 
 def test_commands_of_other_programs_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    for path in PAGES:
+        assert set(re.findall(r"`make ([a-z]+)", path.read_text())) <= targets, path.name
     for snippet, line in commands("prefect", "make", "python"):
         words = words_of(line)
         match program_of(line), words:

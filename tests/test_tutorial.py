@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from flows.render import size
 from flows.sizing import Machine, model_for
 from tests.conftest import ROOT
 from tests.snippets import snippets_of
@@ -29,17 +30,21 @@ SIZES = [
 
 def sizes() -> str:
     """Write the table of sizes: `python -m tests.test_tutorial`."""
-    rows = ["| machine | text | hours | vocabulary | parameters | tokens of the text | trained on |"]
-    rows.append("|---|---|---|---|---|---|---|")
+    heads = "machine", "text", "vocabulary", "parameters", "tokens", "trained on", "pretraining"
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for machine, text_bytes, hours in SIZES:
-        size = model_for(text_bytes, hours, machine)
-        kind = "a GPU" if machine.gpus else "2 cores"
-        took = f"{min(size.seconds / 3600, hours):.1f} of {hours}"
-        rows.append(
-            f"| {kind} | {text_bytes // 10**6:,} MB | {took} | {size.vocab_size:,} | "
-            f"{rounded(size.parameters)} | {rounded(size.corpus_tokens)} | {rounded(size.tokens)}: "
-            f"{size.epochs:.1f} times |"
+        chosen = model_for(text_bytes, hours, machine)
+        took = max(1, round(min(chosen.seconds, hours * 3600) / 60))
+        cells = (
+            "a GPU" if machine.gpus else "2 cores",
+            size(text_bytes).replace(".0", ""),
+            f"{chosen.vocab_size:,}",
+            rounded(chosen.parameters),
+            rounded(chosen.corpus_tokens),
+            f"{rounded(chosen.tokens)} ({chosen.epochs:.1f} times)",
+            f"{f'{took} min' if took < 60 else f'{took / 60:.1f} h'} of {hours} h",
         )
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
