@@ -22,7 +22,7 @@ from babel.numbers import format_currency, format_decimal, get_territory_currenc
 
 VI, EN = Locale("vi"), Locale("en")
 CHANCE = random.Random(20)
-COUNTRIES = [code for code in VI.territories if len(code) == 2 and code.isalpha()]
+COUNTRIES = sorted((code for code in VI.territories if len(code) == 2), key=lambda c: c != "VN")
 Definition = tuple[str, str]
 Page = tuple[str, list[str], list[Definition]]  # title, paragraphs, definitions
 
