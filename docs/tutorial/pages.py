@@ -1,8 +1,8 @@
 """Write a small Vietnamese website into a folder: `python docs/tutorial/pages.py trang`.
 
-Its pages say, in sentences, what Unicode's CLDR knows of countries, languages and currencies: true,
-free (the Unicode License), and on every machine with phusa, because `babel` brings it along. As on
-any site there are pages that are too short, printed twice, or in English.
+Its pages say, in sentences, what Unicode's CLDR has of countries, languages and currencies: it is
+free (the Unicode License), and on every machine with phusa, because `babel` brings it along. Sums
+of money are examples. As on any site there are pages that are too short, there twice, or in English.
 """
 
 from __future__ import annotations
