@@ -2,7 +2,7 @@
 
 Its pages say, in sentences, what Unicode's CLDR has of countries, languages and currencies: it is
 free (the Unicode License), and on every machine with phusa, because `babel` brings it along. Sums
-of money are examples. As on any site there are pages that are too short, there twice, or in English.
+of money are examples. As on any site, some pages are too short, there twice, or in English.
 """
 
 from __future__ import annotations
