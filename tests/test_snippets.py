@@ -33,6 +33,8 @@ from tests.flows.cleaned import seal_cleaned
 from tests.flows.river import PART, A, B, River, doc, documents, table
 from tests.flows.sealed import seal
 from tests.snippets import PAGES, SNIPPETS, Snippet, program_of, snippets_of
+from tests.tasks.clean.conftest import Page
+from tests.tasks.clean.test_clean import PAGES as PAGES_OF_A_SITE
 from tests.test_operations_docs import check as check_prefect
 
 GROUP = typer.main.get_command(app)
@@ -83,7 +85,9 @@ def test_a_mark_is_one_that_the_tests_know() -> None:
 def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a `.phusa` in it that holds a crawl, its cleaning and its deduplication."""
     home = tmp_path_factory.mktemp("cleaned")
-    clean = seal_cleaned(home / ".phusa", home / "work")
+    text = "今日は天気がよいので、川のそばを歩いて、友だちと昼ご飯を食べました。" * 8
+    japanese = Page("http://a/ja", f"<html><body><p>{text}</p></body></html>".encode(), "utf-8")
+    clean = seal_cleaned(home / ".phusa", home / "work", (*PAGES_OF_A_SITE, japanese))
     name = shard_name("documents", 0, 1)
     documents = Store(home / ".phusa").files(clean, "documents/")
     files: dict[str, Any] = {name: pq.read_table(documents[0])}
@@ -277,4 +281,30 @@ def test_commands_that_only_ask_are_run(
     given = [doc(A) if re.fullmatch("[0-9a-f]{32}", word) else word for word in given]
     given = [str(tmp_path / word) if word.startswith("./") else word for word in given]
     done = CliRunner().invoke(app, given)
+    assert done.exit_code == 0, f"{snippet}: {words}: {done.output} {done.exception}"
+
+
+def studying() -> list[tuple[Snippet, list[str]]]:
+    found = [(one, words_of(line)) for one, line in commands("phusa") if one.key != "run by"]
+    return [
+        (one, words)
+        for one, words in found
+        if words[:2] in (["clean", "funnel"], ["dedup", "curve"])
+        or (words[:2] == ["clean", "try"] and "://" not in words[2])
+    ]
+
+
+@pytest.mark.parametrize(("snippet", "words"), studying(), ids=str)
+def test_commands_that_study_a_cleaning_are_run(
+    snippet: Snippet,
+    words: list[str],
+    cleaned: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "page.html").write_bytes(PAGES_OF_A_SITE[0].body)
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PHUSA_STORE", str(cleaned / ".phusa"))
+    done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, f"{snippet}: {words}: {done.output} {done.exception}"
