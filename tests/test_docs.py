@@ -2,110 +2,53 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 import subprocess
 import sys
-from itertools import pairwise
+from pathlib import Path
 
-import pytest
 import typer
-import yaml
 
 from flows.cli import app
-from flows.graph import graph_of
-from flows.recipe import load_recipe
 from flows.reference import reference
-from flows.stages import STAGES
+from storage.errors import PhusaError
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
-def documented_commands() -> list[tuple[str, str]]:
-    """Every `phusa …` line of every page, in code blocks and in back quotes."""
-    found = []
-    for page in PAGES:
-        text = page.read_text()
-        lines = re.findall(r"^phusa [^\n]+", text, re.M) + re.findall(r"`(phusa [^`\n]+)`", text)
-        found += [(page.name, re.split(r"\s{3,}", line)[0]) for line in lines]
-    return found
-
-
 def test_the_reference_is_current() -> None:
     assert (ROOT / "docs" / "recipes.md").read_text() == reference(), "run `make docs`"
 
 
-@pytest.mark.parametrize(("page", "line"), documented_commands())
-def test_documented_commands_exist(page: str, line: str) -> None:
-    words = line.split()
-    if words[1].startswith("-") or "|" in words:
-        return  # `phusa --help`, `phusa run | plan | …`
-    assert words[1] in COMMANDS, f"{page}: {line}"
-    command = COMMANDS[words[1]]
-    if hasattr(command, "commands"):  # such as `phusa clean replay`
-        assert words[2] in command.commands, f"{page}: {line}"
-        command = command.commands[words[2]]
-    options = {o for p in command.params for o in p.opts} | {"--help"}
-    for word in words[2:]:
-        if word.startswith("--"):
-            assert word.split("=")[0] in options, f"{page}: {line}"
-    for flag, stage in pairwise(words):
-        if flag in ("--only", "--from", "--to", "--force") and stage.islower():
-            assert fnmatch.filter(instances_in(page), stage.strip("'")), f"{page}: {line}"
+def test_every_command_is_documented() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    for name, command in COMMANDS.items():
+        for full in [f"{name} {part}" for part in getattr(command, "commands", ())] or [name]:
+            assert re.search(rf"^phusa {full}\b", page, re.M), full
+    run = {option for parameter in COMMANDS["run"].params for option in parameter.opts}
+    for option in {one for one in run if one.startswith("--")} - {"--preflight"}:
+        assert option in page, option
 
 
-def instances_in(page: str) -> list[str]:
-    """The stages, and the instances that the recipes of a page name."""
-    (path,) = [one for one in PAGES if one.name == page]
-    recipes = re.findall(r"```yaml\n(.*?)```", path.read_text(), re.S)
-    parts = [part for block in recipes for part in yaml.safe_load_all(block)]
-    return [*STAGES, *(n for p in parts if isinstance(p, dict) for n in p.get("stages") or {})]
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= 6 * 1024
 
 
-def test_every_command_is_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for command in COMMANDS:
-        assert f"phusa {command} " in readme, command
-    for option in ("--set", "--only", "--from", "--to", "--force", "--input", "--json", "--store"):
-        assert option in readme, option
-
-
-def test_documented_overrides_are_knobs() -> None:
-    demo = ROOT / "recipes" / "demo.yaml"
-    for _, line in documented_commands():
-        overrides = re.findall(r"--set (\S+=\S+)", line)
-        if overrides and "demo.yaml" in line:
-            load_recipe(demo, [o for o in overrides if "PATH" not in o])
-
-
-def test_recipes_in_the_documentation_are_valid(tmp_path: object) -> None:
-    from pathlib import Path
-
-    found = 0
-    for page in PAGES:
-        for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.S):
-            if any(part.get("crawl") for part in yaml.safe_load_all(block)):
-                path = Path(str(tmp_path)) / "recipe.yaml"
-                path.write_text(block)
-                graph_of(load_recipe(path))
-                found += 1
-    assert found
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links, by GitHub's rule."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
 
 
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
+            to = page.parent / target if target else page
             if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
-
-
-def test_make_targets_in_the_documentation_exist() -> None:
-    made = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    for page in PAGES:
-        for target in re.findall(r"^make ([a-z]+)|`make ([a-z]+)`", page.read_text(), re.M):
-            assert (target[0] or target[1]) in made, f"{page.name}: make {target}"
+                assert to.exists(), f"{page.name}: {target}"
+                assert not anchor or anchor in anchors(to), f"{page.name}: {target}#{anchor}"
 
 
 def test_nothing_names_a_path_of_one_machine() -> None:
@@ -130,3 +73,35 @@ def test_reference_runs_as_a_command() -> None:
         check=True,
     )
     assert done.stdout == reference()
+
+
+def classes_of(kind: type[PhusaError]) -> set[str]:
+    """The codes of a class of errors and of all below it."""
+    return {kind("").code}.union(*map(classes_of, kind.__subclasses__()))
+
+
+def words_in_the_sources() -> set[str]:
+    """Every text in the code that could be a fault's code."""
+    found: set[str] = set()
+    for floor in ("flows", "tasks", "storage"):
+        for path in (ROOT / floor).rglob("*.py"):
+            found |= set(re.findall(r'"([a-z]+(?:_[a-z]+)*)"', path.read_text()))
+    return found
+
+
+def test_codes_in_troubleshooting_exist_and_no_error_is_left_out() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    cells = re.findall(r"^\| (`[a-z_]+`(?:, `[a-z_]+`)*) \|", text, re.M)
+    named = {code for cell in cells for code in re.findall(r"[a-z_]+", cell)}
+    kinds = classes_of(PhusaError)
+    assert named <= kinds | words_in_the_sources()
+    assert kinds - {"phusa_error", "run_error"} <= named
+
+
+def test_the_glossary_is_sorted_and_says_one_thing_of_each_word() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    words = re.findall(r"^\*\*(.+?)\*\*: \S", text, re.M)
+    assert words == sorted(set(words), key=str.lower)
+    assert {"seal", "gate", "fingerprint", "bits per byte", "instance", "port"} <= set(words)
+    for line in text.splitlines()[2:]:
+        assert not line or (line.startswith("**") and line.endswith(".")), line

@@ -1,5 +1,6 @@
-"""What docs/pools.md, docs/operations.md, the Dockerfile and the files beside them say must exist:
-commands of Prefect's, settings, deployments, pools, job variables, what an image is made of."""
+"""What docs/pools.md, operations.md, machines.md, the Dockerfile and the files beside them say
+must exist: commands of Prefect's, settings, deployments, pools, job variables, what an image is
+made of."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from docker.utils.build import exclude_paths
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = [DOCS / "pools.md", DOCS / "operations.md"]
+PAGES = [DOCS / name for name in ("pools.md", "operations.md", "machines.md")]
 MANIFESTS = DOCS / "kubernetes" / "phusa.yaml"
 GPU_POOL = DOCS / "kubernetes" / "gpu-pool.json"
 UNITS = sorted((DOCS / "systemd").glob("*.service"))
@@ -77,6 +78,7 @@ def test_commands_in_units_and_manifests_exist() -> None:
         check(command)
     running = [m for m in manifests() if m["kind"] == "Deployment"]
     assert len(running) == 3
+    running.append(yaml.safe_load((MANIFESTS.parent / "deploy-job.yaml").read_text()))
     for manifest in running:
         check(shlex.join(manifest["spec"]["template"]["spec"]["containers"][0]["args"]))
 
