@@ -8,6 +8,7 @@ import contextlib
 import fnmatch
 import importlib.util
 import io
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ def test_the_fences_are_found() -> None:
     for path in PAGES:
         fences = re.findall(r"^ *```", path.read_text(), re.M)
         assert len(fences) == 2 * len(snippets_of(path)), path.name
-    assert {one.language for one in SNIPPETS} <= {"", "sh", "text", "yaml", "python", "ini"}
+    assert {one.language for one in SNIPPETS} <= {"", "sh", "text", "yaml", "json", "python", "ini"}
 
 
 def test_a_mark_is_one_that_the_tests_know() -> None:
@@ -150,6 +151,11 @@ def test_a_recipe_that_is_wrong_is_found_out() -> None:
     assert is_recipe({"clean": {"langauges": ["vi"]}})
     with pytest.raises(Exception, match="langauges"):
         check_recipe({**BASE, "clean": {"langauges": ["vi"]}}, (), ROOT)
+
+
+@pytest.mark.parametrize("snippet", of_language("json"), ids=str)
+def test_json_is_json(snippet: Snippet) -> None:
+    json.loads(snippet.body)
 
 
 @pytest.mark.parametrize("snippet", of_language("ini"), ids=str)
