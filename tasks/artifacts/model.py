@@ -83,12 +83,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)
-start = tokenizer(tokenizer.bos_token + "The", return_tensors="pt")
+start = tokenizer("The", return_tensors="pt")
 made = model.generate(**start, max_new_tokens=32, do_sample=True, temperature=0.7)
 print(tokenizer.decode(made[0], skip_special_tokens=True))"""
     notes: ClassVar[Mapping[str, str]] = {
-        "": "Documents began with the token `tokenizer.bos_token` in training; a prompt is to "
-        "begin with it too."
+        "": "Documents began with the token `tokenizer.bos_token` in training; the tokenizer puts "
+        "it before a prompt."
     }
 
     # --- looking into it --------------------------------------------------------------------------

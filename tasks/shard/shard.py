@@ -14,14 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
-from tokenizers import Tokenizer
 
 from storage.errors import NothingLeft
 from storage.parquet import read_tables, write_rows
 from storage.records import sequence_schema
 from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
-from tasks.lm.tokens import END_OF_TEXT, special_id
+from tasks.lm.tokens import END_OF_TEXT, TextEncoder, special_id
 from tasks.shard.config import ShardConfig
 
 Row = dict[str, Any]
@@ -44,7 +43,7 @@ class ShardPaths:
 
 def shard_documents(
     documents: Path,
-    tokenizer: Tokenizer,
+    encoder: TextEncoder,
     config: ShardConfig,
     workspace: Workspace,
     paths: ShardPaths,
@@ -57,19 +56,16 @@ def shard_documents(
     """
     if workspace.entry(paths.train) and workspace.entry(paths.validation):
         return
-    schema = sequence_schema(tokenizer.get_vocab_size())
-    end_of_text = special_id(tokenizer, END_OF_TEXT)
-    tokenizer.encode_special_tokens = True  # a page that writes of <|endoftext|> does not end there
+    schema = sequence_schema(encoder.tokenizer.get_vocab_size())
+    end_of_text = special_id(encoder.tokenizer, END_OF_TEXT)
     packers = {False: _Packer(config, end_of_text), True: _Packer(config, end_of_text)}
     table = pq.read_table(documents, columns=["document_id", "url", "text"])
     for batch in table.to_batches(max_chunksize=_BATCH_DOCUMENTS):
         rows = [row for row in batch.to_pylist() if _is_kept(row, forgotten)]
-        encodings = tokenizer.encode_batch_fast(
-            [row["text"] for row in rows], add_special_tokens=False
-        )
-        for row, encoding in zip(rows, encodings, strict=True):
+        encoded = encoder.encode_batch([row["text"] for row in rows])
+        for row, ids in zip(rows, encoded, strict=True):
             packer = packers[is_held_out(row["url"], config)]
-            packer.add(row["document_id"], encoding.ids)
+            packer.add(row["document_id"], ids)
         advance(len(batch))
     write_rows(workspace, paths.train, packers[False].rows(), schema)
     write_rows(workspace, paths.validation, packers[True].rows(), schema)

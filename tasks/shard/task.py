@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from storage.parquet import shard_name
 from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
-from tasks.lm.tokens import load_tokenizer
+from tasks.lm.tokens import TextEncoder, load_tokenizer
 from tasks.progress import track
 from tasks.shard.config import ShardConfig
 from tasks.shard.shard import ShardPaths, measure_baselines, shard_documents
@@ -52,8 +52,8 @@ def tokenize(
     workspace = Workspace(work)
     total = pq.read_metadata(documents).num_rows
     with track(f"tokenize shard {number} of {count}", total, "documents") as bar:
-        model = load_tokenizer(tokenizer)
-        shard_documents(documents, model, config, workspace, paths, bar.advance, forgotten)
+        encoder = TextEncoder.load(tokenizer)
+        shard_documents(documents, encoder, config, workspace, paths, bar.advance, forgotten)
     return workspace.data / paths.train, workspace.data / paths.validation
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
@@ -26,7 +26,13 @@ class TokenizerConfig(Config):
         ge=SMALLEST_VOCABULARY,
         le=1 << 20,
     )
-    split: Split = knob("qwen2", "the pre-tokenizer whose pattern splits text before merging")
+    split: Split | Literal["auto"] = knob(
+        "auto",
+        "the pre-tokenizer whose pattern splits text before merging: as GPT-2, Llama 3 or Qwen 2 "
+        "have it, which llama.cpp knows; marks is Qwen 2's with combining marks as letters, for "
+        "Indic scripts, Thai and their like; auto takes marks where the documents have such marks, "
+        "else qwen2",
+    )
     min_frequency: int = knob(2, "occurrences that a pair needs to be merged", ge=1)
     checks: Annotated[tuple[TokenizerCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
@@ -43,7 +49,7 @@ STAGE = Stage(
     name="tokenizer",
     says="train a byte-level BPE on the documents",
     config=TokenizerConfig,
-    version=1,
+    version=2,
     output=TOKENIZER,
     build=_build,
     measures=measures,

@@ -21,7 +21,7 @@ from storage.identities import document_id
 from storage.parquet import write_rows
 from storage.records import DOCUMENT, sequence_schema
 from storage.workspace import Workspace
-from tasks.lm.tokens import END_OF_TEXT, SPECIAL_TOKENS
+from tasks.lm.tokens import END_OF_TEXT, SPECIAL_TOKENS, TextEncoder
 from tasks.shard.config import ShardConfig
 from tasks.shard.shard import (
     ShardPaths,
@@ -65,7 +65,7 @@ def _shard(
     workspace = Workspace(root)
     write_rows(workspace, "documents.parquet", rows, DOCUMENT)
     documents = workspace.data / "documents.parquet"
-    shard_documents(documents, tokenizer or _tokenizer(), config, workspace, PATHS)
+    shard_documents(documents, TextEncoder(tokenizer or _tokenizer()), config, workspace, PATHS)
     train, validation = (
         pq.read_table(workspace.data / path).to_pylist() for path in (PATHS.train, PATHS.validation)
     )
@@ -259,7 +259,7 @@ def test_a_finished_shard_is_skipped_and_a_half_finished_one_made_again(tmp_path
     workspace = Workspace(tmp_path)
     files = [workspace.data / path for path in (PATHS.train, PATHS.validation)]
     before = [file.read_bytes() for file in files]
-    shard_documents(Path("nowhere"), _tokenizer(), config, workspace, PATHS, _never)
+    shard_documents(Path("nowhere"), TextEncoder(_tokenizer()), config, workspace, PATHS, _never)
     files[1].write_bytes(before[1][:-4])  # torn
     _shard(rows, tmp_path, config)
     assert [file.read_bytes() for file in files] == before
@@ -281,7 +281,7 @@ def test_progress_counts_every_document(tmp_path: Path) -> None:
     counted: list[int] = []
     shard_documents(
         workspace.data / "d.parquet",
-        _tokenizer(),
+        TextEncoder(_tokenizer()),
         ShardConfig(),
         workspace,
         PATHS,
