@@ -58,10 +58,11 @@ CHAT_TEMPLATE = """\
 {%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}
 """
 
-Split = Literal["gpt2", "llama3", "qwen2", "marks"]
+Split = Literal["gpt2", "llama3", "qwen2", "qwen35"]
 
 # llama.cpp recognises a pre-tokenizer by the ids it gives: these must stay letter for letter.
-# Source: openai/tiktoken (gpt2), meta-llama/llama3 tokenizer.py, Qwen/Qwen2 tokenizer.json.
+# Source: openai/tiktoken (gpt2), meta-llama/llama3 tokenizer.py, Qwen/Qwen2 and
+# Qwen/Qwen3.5 tokenizer.json.
 SPLIT_PATTERNS: dict[Split, str] = {
     "gpt2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
     "llama3": (
@@ -72,10 +73,10 @@ SPLIT_PATTERNS: dict[Split, str] = {
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
         r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
-    # Qwen2's, with combining marks as letters: vowel signs of Indic scripts and Thai, and accents
-    # that no composed letter has, stay in their word.
-    "marks": (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}]+|\p{N}|"
+    # Combining marks are letters here: vowel signs of Indic scripts and Thai, and accents that no
+    # composed letter has, stay in their word.
+    "qwen35": (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}|"
         r" ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
 }

@@ -28,10 +28,9 @@ class TokenizerConfig(Config):
     )
     split: Split | Literal["auto"] = knob(
         "auto",
-        "the pre-tokenizer whose pattern splits text before merging: as GPT-2, Llama 3 or Qwen 2 "
-        "have it, which llama.cpp knows; marks is Qwen 2's with combining marks as letters, for "
-        "Indic scripts, Thai and their like; auto takes marks where the documents have such marks, "
-        "else qwen2",
+        "the pre-tokenizer whose pattern splits text before merging, as GPT-2, Llama 3, Qwen 2 or "
+        "Qwen 3.5 have it; qwen35 takes combining marks for letters, as Indic scripts, Thai and "
+        "their like need; auto: qwen35 where the documents have such marks, else qwen2",
     )
     min_frequency: int = knob(2, "occurrences that a pair needs to be merged", ge=1)
     checks: Annotated[tuple[TokenizerCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(

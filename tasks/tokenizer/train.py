@@ -112,7 +112,7 @@ def choose_split(texts: Iterable[str]) -> Split:
     for text in texts:
         counts.update(text)
     marks = sum(n for character, n in counts.items() if category(character).startswith("M"))
-    return "marks" if marks > _MARKS_SHARE * counts.total() else "qwen2"
+    return "qwen35" if marks > _MARKS_SHARE * counts.total() else "qwen2"
 
 
 def _untrained(split: Split) -> Tokenizer:

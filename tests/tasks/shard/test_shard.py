@@ -79,6 +79,10 @@ def _rows(num: int, length: int = 7) -> list[Row]:
     ]
 
 
+def _packed(packer: _Packer) -> list[Row]:
+    return [row for table in packer.tables(sequence_schema(400)) for row in table.to_pylist()]
+
+
 def _stream(rows: Sequence[Row]) -> list[int]:
     """Rows put together again; each begins with the last id of the one before."""
     stream: list[int] = []
@@ -99,7 +103,7 @@ def test_packing(documents: list[list[int]], length: int) -> None:
     for number, ids in enumerate(documents):
         packer.add(str(number), ids)
         stream += [*ids, EOT]
-    rows = packer.rows()
+    rows = _packed(packer)
     assert _stream(rows) == (stream if documents else [])
     for row in rows[:-1]:
         assert len(row["input_ids"]) == length + 1
@@ -134,7 +138,7 @@ def test_packing_by_hand() -> None:
     packer = _Packer(ShardConfig(sequence_length=8), EOT)
     packer.add("a", [1, 2, 3])
     packer.add("b", [4, 5, 6, 7])
-    assert packer.rows() == [
+    assert _packed(packer) == [
         {
             "input_ids": [EOT, 1, 2, 3, EOT, 4, 5, 6, 7],
             "spans": [
@@ -144,14 +148,14 @@ def test_packing_by_hand() -> None:
         },
         {"input_ids": [7, EOT], "spans": [{"document_id": "b", "start": 0, "end": 1}]},
     ]
-    assert _Packer(ShardConfig(sequence_length=8), EOT).rows() == []
+    assert _packed(_Packer(ShardConfig(sequence_length=8), EOT)) == []
 
 
 def test_many_short_documents_pack_in_linear_time() -> None:
     packer = _Packer(ShardConfig(sequence_length=8), EOT)
     for number in range(60_000):
         packer.add(str(number), [1, 2])
-    assert len(packer.rows()) == 60_000 * 3 // 8  # quadratic, this would take minutes
+    assert len(_packed(packer)) == 60_000 * 3 // 8  # quadratic, this would take minutes
 
 
 def test_every_document_is_on_one_side_and_whole(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ PIECES: dict[Split, list[str]] = {
     "llama3": [
         *("don", "'t", " DON", "'T", " ", "123", "45", " abc", "_d", "\n\n", " ", " x"),
     ],
-    "marks": [
+    "qwen35": [
         *("don", "'t", " DON", "'T", " ", "1", "2", "3", "4", "5", " abc", "_d", "\n\n", " ", " x"),
     ],
     "qwen2": [
@@ -209,18 +209,18 @@ THAI = "ภาษาไทยเป็นภาษาที่มีระดั
 
 def test_marks_stay_in_their_words() -> None:
     words = HINDI.split(" ")
-    assert _pieces(trained("marks"), HINDI) == [words[0], *(f" {word}" for word in words[1:])]
-    assert _pieces(trained("marks"), THAI) == [THAI]
+    assert _pieces(trained("qwen35"), HINDI) == [words[0], *(f" {word}" for word in words[1:])]
+    assert _pieces(trained("qwen35"), THAI) == [THAI]
     assert len(_pieces(trained("qwen2"), HINDI)) > 3 * len(words)
 
 
 @pytest.mark.parametrize(
     ("texts", "split"),
     [
-        ([HINDI], "marks"),
-        ([THAI], "marks"),
+        ([HINDI], "qwen35"),
+        ([THAI], "qwen35"),
         (["Phù sa là đất mịn mà dòng sông để lại."], "qwen2"),
-        (["The silt of a river."] * 60 + [HINDI], "marks"),
+        (["The silt of a river."] * 60 + [HINDI], "qwen35"),
         (["nothing but letters " * 20 + "and one x\u0323 accent"], "qwen2"),
         ([], "qwen2"),
     ],
