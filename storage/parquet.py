@@ -36,17 +36,26 @@ def write_rows(
     left = iter(rows)
     groups = iter(lambda: list(itertools.islice(left, ROW_GROUP_ROWS)), [])
     tables = (pa.Table.from_pylist(group, schema=schema) for group in groups)
-    return _write(workspace, path, tables, schema, volatile)
+    return write_tables(workspace, path, tables, schema, volatile=volatile)
 
 
 def write_table(workspace: Workspace, path: str, table: pa.Table, *, volatile: bool = False) -> int:
     """Write a table as one Parquet file of the workspace and return its number of rows."""
-    return _write(workspace, path, [table], table.schema, volatile)
+    return write_tables(workspace, path, [table], table.schema, volatile=volatile)
 
 
-def _write(
-    workspace: Workspace, path: str, tables: Iterable[pa.Table], schema: pa.Schema, volatile: bool
+def write_tables(
+    workspace: Workspace,
+    path: str,
+    tables: Iterable[pa.Table],
+    schema: pa.Schema,
+    *,
+    volatile: bool = False,
 ) -> int:
+    """Write tables, one after the other, as one Parquet file; return their rows.
+
+    They are drawn one at a time: together they may be longer than memory.
+    """
     num_rows = 0
     with (
         workspace.writing(path, volatile=volatile) as stream,

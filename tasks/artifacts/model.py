@@ -83,12 +83,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)
-start = tokenizer(tokenizer.bos_token + prompt, return_tensors="pt")
+start = tokenizer(prompt, return_tensors="pt")
 made = model.generate(**start, max_new_tokens=32, do_sample=True, temperature=0.7)
 print(tokenizer.decode(made[0], skip_special_tokens=True))"""
     notes: ClassVar[Mapping[str, str]] = {
-        "": "Documents began with the token `tokenizer.bos_token` in training; a prompt is to "
-        "begin with it too."
+        "": "Documents began with the token `tokenizer.bos_token` in training; the tokenizer puts "
+        "it before a prompt."
     }
 
     # --- looking into it --------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def _reading(artifact: Artifact, train_rows: int) -> tuple[Order, int]:
 
     Raises InputGone if it was another stage's, whose order is not known.
     """
-    from tasks.lm.order import Order
+    from tasks.lm.order import DrawnOrder, Order
 
     packed = artifact.input(SEQUENCES).manifest.config
     config = artifact.manifest.config | {k: v for k, v in packed.items() if k == _LENGTH}
@@ -190,7 +190,8 @@ def _reading(artifact: Artifact, train_rows: int) -> tuple[Order, int]:
     if unknown:
         raise InputGone(f"its order of reading is not known: no {', '.join(unknown)} recorded")
     seed, batch, tokens, length = (cast("int", config[knob]) for knob in knobs)
-    return Order(seed, batch, train_rows), tokens // (batch * length)
+    kind = Order if artifact.manifest.code.stage_version > 1 else DrawnOrder
+    return kind(seed, batch, train_rows), tokens // (batch * length)
 
 
 def learnt_from(document: ShardedDocument, order: Order, num_steps: int) -> LearntDocument:

@@ -40,14 +40,12 @@ print(tokenizer.tokenize("What the river leaves behind."))"""
 
     def samples(self, artifact: Artifact, prompts: Sequence[str]) -> Iterator[str]:
         """Give the beginning of a document that it learnt from, split into tokens."""
-        from tasks.lm.tokens import load_tokenizer
+        from tasks.lm.tokens import TextEncoder
 
-        tokenizer = load_tokenizer(artifact.folder())
+        encoder = TextEncoder.load(artifact.folder())
         rows = artifact.input(DOCUMENTS).first_rows("documents/", ["text"], 1)
         text = rows[0]["text"][:_CHARACTERS] if rows else ""
-        offsets = tokenizer.encode(text, add_special_tokens=False).offsets
-        split = "|".join(text[start:end] for start, end in offsets)
-        yield f"Bars stand between tokens:\n\n{split}"
+        yield f"Bars stand between tokens:\n\n{'|'.join(encoder.pieces(text))}"
 
     def excerpts(self, artifact: Artifact, wanted: Wanted) -> Excerpts:
         """Draw entries: the number of each, and what it stands for."""

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 import xxhash
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from storage.errors import NothingLeft
@@ -20,7 +19,7 @@ from storage.records import PAIR, STEP
 from storage.workspace import Workspace
 from tasks.finetune.config import FinetuneConfig
 from tasks.lm.sequences import IGNORED
-from tasks.lm.tokens import END_OF_TURN, chat_prompt
+from tasks.lm.tokens import TextEncoder
 
 Pair = Mapping[str, str]
 TRAIN, VALIDATION = "pairs/train.parquet", "pairs/validation.parquet"
@@ -75,35 +74,35 @@ def _is_held_out(name: str, config: FinetuneConfig) -> bool:
 
 @dataclass(frozen=True)
 class Example:
-    """Ids of a whole exchange, of which those from `answer_start` on are learnt, and its pair."""
+    """A conversation as ids, of which those that are `learnt` are the assistant's, and its pair."""
 
     ids: list[int]
-    answer_start: int
+    learnt: list[bool]
     name: str = ""
     document_id: str = ""
 
 
-def encode_pairs(pairs: Sequence[Pair], tokenizer: Tokenizer, context: int) -> list[Example]:
-    """Tokenize pairs; an exchange longer than the model's context + 1 is left out."""
+def encode_pairs(pairs: Sequence[Pair], encoder: TextEncoder, context: int) -> list[Example]:
+    """Write pairs as conversations; an exchange longer than the model's context + 1 is left out."""
     examples = []
     for pair in pairs:
-        prompt = tokenizer.encode(chat_prompt(pair["prompt"]), add_special_tokens=False).ids
-        answer = tokenizer.encode(pair["answer"] + END_OF_TURN, add_special_tokens=False).ids
-        if len(prompt) + len(answer) <= context + 1:
-            ids, start = prompt + answer, len(prompt)
-            examples.append(Example(ids, start, pair["name"], pair["document_id"]))
+        turns = (("user", pair["prompt"]), ("assistant", pair["answer"]))
+        said = encoder.converse([{"role": role, "content": text} for role, text in turns])
+        if len(said.ids) <= context + 1:
+            examples.append(Example(said.ids, said.learnt, pair["name"], pair["document_id"]))
     return examples
 
 
 def collate(examples: Sequence[Example], pad: int) -> tuple[Tensor, Tensor]:
-    """Right-padded inputs and targets (B, T); targets before the answer are ignored."""
+    """Give right-padded inputs and targets (B, T); only what is learnt is a target."""
     width = max(len(example.ids) for example in examples) - 1
     ids = torch.full((len(examples), width), pad)
     targets = torch.full((len(examples), width), IGNORED)
     for row, example in enumerate(examples):
-        last, start = len(example.ids) - 1, example.answer_start
+        last = len(example.ids) - 1
         ids[row, :last] = torch.tensor(example.ids[:-1])
-        targets[row, start - 1 : last] = torch.tensor(example.ids[start:])
+        learnt = torch.tensor(example.learnt[1:])
+        targets[row, :last] = torch.tensor(example.ids[1:]).where(learnt, IGNORED)
     return ids, targets
 
 

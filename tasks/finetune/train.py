@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from tasks.lm.distributed.world import ALONE, World
 from tasks.lm.loop import Training, TrainingJob, bits_per_byte, update
 from tasks.lm.models.decoder import Decoder
 from tasks.lm.sequences import IGNORED
-from tasks.lm.tokens import PAD, load_tokenizer, special_id
+from tasks.lm.tokens import PAD, TextEncoder, special_id
 
 _EVALUATION_BATCH = 32
 
@@ -73,7 +74,7 @@ class Finetuning(Training):
 
         super().__init__(config, world)
         self._config, self._data = config, data
-        self._tokenizer = load_tokenizer(data.base)
+        self._encoder = TextEncoder.load(data.base)
         self.decoder = load_model(data.base)
         _check_targets(self.decoder, config)
         self._train, self._held_out = self._examples(data.train), self._examples(data.validation)
@@ -95,7 +96,7 @@ class Finetuning(Training):
 
     def _examples(self, path: Path) -> list[Example]:
         pairs: list[Pair] = pq.read_table(path).to_pylist()
-        examples = encode_pairs(pairs, self._tokenizer, self.decoder.context)
+        examples = encode_pairs(pairs, self._encoder, self.decoder.context)
         if not examples:
             raise NothingLeft(
                 f"none of the {len(pairs)} pairs of {path.name} fits the model's context of "
@@ -106,7 +107,7 @@ class Finetuning(Training):
 
     def take_step(self, step: int) -> float:
         batch = [self._train[i] for i in self._plan[step]]
-        num_targets = sum(len(example.ids) - example.answer_start for example in batch)
+        num_targets = sum(sum(example.learnt[1:]) for example in batch)
         mine = batch[self.world.share(len(batch))]
         loss = self._summed_loss(mine) / num_targets if mine else None
         return update(loss, self._trainable, self.optimizers, self.world)
@@ -116,7 +117,7 @@ class Finetuning(Training):
 
     def evaluate(self) -> float:
         """Of the answers for held-out names, the end of the turn included."""
-        answers = [self._tokenizer.decode(e.ids[e.answer_start :]) for e in self._held_out]
+        answers = [self._encoder.decode(list(compress(e.ids, e.learnt))) for e in self._held_out]
         return bits_per_byte(
             lambda rows: self._summed_loss(self._held_out[rows]),
             len(self._held_out),
@@ -128,7 +129,7 @@ class Finetuning(Training):
 
     def _summed_loss(self, examples: list[Example]) -> Tensor:
         """Sum in nats over the answers' tokens; the head sees only these."""
-        ids, targets = collate(examples, special_id(self._tokenizer, PAD))
+        ids, targets = collate(examples, special_id(self._encoder.tokenizer, PAD))
         ids, targets = ids.to(self.compute.device), targets.to(self.compute.device)
         hidden = self.decoder.model(ids, self.compute.dtype)
         learnt = targets != IGNORED

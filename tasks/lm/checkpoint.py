@@ -24,7 +24,8 @@ from tasks.lm.tokens import (
     END_OF_TEXT,
     END_OF_TURN,
     PAD,
-    TOKENIZER_FILES,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
     load_tokenizer,
     special_id,
 )
@@ -84,8 +85,11 @@ def _save_description(model: Decoder, tokenizer_folder: Path, folder: Path) -> N
     generation = {"bos_token_id": end_of_text, "eos_token_id": stops, "pad_token_id": pad}
     for name, value in (("config.json", config), ("generation_config.json", generation)):
         (folder / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(tokenizer_folder / name, folder / name)
+    shutil.copyfile(tokenizer_folder / TOKENIZER, folder / TOKENIZER)
+    said = json.loads((tokenizer_folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
+    said["model_max_length"] = model.context
+    text = json.dumps(said, indent=2, sort_keys=True) + "\n"
+    (folder / TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
 
 
 def load_model(folder: Path) -> Decoder:

@@ -9,7 +9,7 @@ import torch
 
 from tasks.lm.checkpoint import load_model
 from tasks.lm.models.decoder import Decoder
-from tasks.lm.tokens import END_OF_TEXT, END_OF_TURN, chat_prompt, load_tokenizer, special_id
+from tasks.lm.tokens import END_OF_TEXT, END_OF_TURN, TextEncoder, special_id
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class LanguageModel(torch.nn.Module):
     def __init__(self, folder: Path, *, chats: bool = False) -> None:
         super().__init__()
         self.decoder = load_model(folder)
-        self.tokenizer = load_tokenizer(folder)
+        self.encoder = TextEncoder.load(folder)
         self.chats = chats
-        self._stops = {special_id(self.tokenizer, t) for t in (END_OF_TEXT, END_OF_TURN)}
+        self._stops = {special_id(self.encoder.tokenizer, t) for t in (END_OF_TEXT, END_OF_TURN)}
         self.eval()
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
@@ -51,11 +51,15 @@ class LanguageModel(torch.nn.Module):
         seed: int = 0,
     ) -> str:
         """Answer the prompt, or go on with it; at temperature 0 with the most likely tokens."""
-        text = chat_prompt(prompt) if self.chats else END_OF_TEXT + prompt
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        asked = [{"role": "user", "content": prompt}]
+        ids = (
+            self.encoder.converse(asked, answer=True).ids
+            if self.chats
+            else self.encoder.begin(prompt)
+        )
         sampling = Sampling(max_tokens, temperature, top_k, seed)
         made = generate(self.decoder, ids, self._stops, sampling)
-        return str(self.tokenizer.decode(made))
+        return self.encoder.decode(made)
 
 
 @torch.no_grad()

@@ -46,7 +46,8 @@ class PretrainJob(TrainingJob):
     data: TrainingData
 
     def training(self, world: World) -> Pretraining:
-        return Pretraining(self.config, self.data, world)
+        scratch = Workspace(self.work).scratch / "rows"
+        return Pretraining(self.config, self.data, world, scratch)
 
     def check_shares(self, num_devices: int) -> None:
         num_sequences = self.config.batch_sequences
@@ -71,12 +72,18 @@ class Pretraining(Training):
     )
     model: Decoder
 
-    def __init__(self, config: PretrainConfig, data: TrainingData, world: World = ALONE) -> None:
+    def __init__(
+        self,
+        config: PretrainConfig,
+        data: TrainingData,
+        world: World = ALONE,
+        scratch: Path | None = None,
+    ) -> None:
         """Raise CorpusTooSmall if the budget is less than one step, and as `Training` does."""
         super().__init__(config, world)
         self._config, self._data = config, data
-        self._train = Sequences(data.train, data.sequence_length)
-        self._validation = Sequences(data.validation, data.sequence_length)
+        self._train = Sequences(data.train, data.sequence_length, scratch)
+        self._validation = Sequences(data.validation, data.sequence_length, scratch)
         self.step_units = config.batch_sequences * data.sequence_length
         self.num_steps = config.tokens // self.step_units
         self._tokens = self.num_steps * self.step_units

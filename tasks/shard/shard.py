@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import lzma
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
-from tokenizers import Tokenizer
 
 from storage.errors import NothingLeft
-from storage.parquet import read_tables, write_rows
-from storage.records import sequence_schema
+from storage.parquet import ROW_GROUP_ROWS, read_tables, write_tables
+from storage.records import SPAN, sequence_schema
 from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
-from tasks.lm.tokens import END_OF_TEXT, special_id
+from tasks.lm.tokens import END_OF_TEXT, TextEncoder, special_id
 from tasks.shard.config import ShardConfig
+from tasks.shard.encoding import DocumentEncoder, Engine, Ids
 
 Row = dict[str, Any]
+Positions = npt.NDArray[np.int64]
 _BATCH_DOCUMENTS = 256
+_PACKED_BYTES = 32 << 20  # of held-out text, to be compared with; it takes half a minute
 
 
 def is_held_out(url: str, config: ShardConfig) -> bool:
@@ -44,12 +46,13 @@ class ShardPaths:
 
 def shard_documents(
     documents: Path,
-    tokenizer: Tokenizer,
+    encoder: TextEncoder,
     config: ShardConfig,
     workspace: Workspace,
     paths: ShardPaths,
     advance: Callable[[int], None] = lambda amount: None,
     forgotten: Forgotten = NOTHING,
+    engine: Engine = "tokenizers",
 ) -> None:
     """Tokenize and pack one shard of documents into a train and a validation file.
 
@@ -57,22 +60,20 @@ def shard_documents(
     """
     if workspace.entry(paths.train) and workspace.entry(paths.validation):
         return
-    schema = sequence_schema(tokenizer.get_vocab_size())
-    end_of_text = special_id(tokenizer, END_OF_TEXT)
-    tokenizer.encode_special_tokens = True  # a page that writes of <|endoftext|> does not end there
+    schema = sequence_schema(encoder.tokenizer.get_vocab_size())
+    end_of_text = special_id(encoder.tokenizer, END_OF_TEXT)
+    documents_encoder = DocumentEncoder(encoder, engine)
     packers = {False: _Packer(config, end_of_text), True: _Packer(config, end_of_text)}
     table = pq.read_table(documents, columns=["document_id", "url", "text"])
     for batch in table.to_batches(max_chunksize=_BATCH_DOCUMENTS):
         rows = [row for row in batch.to_pylist() if _is_kept(row, forgotten)]
-        encodings = tokenizer.encode_batch_fast(
-            [row["text"] for row in rows], add_special_tokens=False
-        )
-        for row, encoding in zip(rows, encodings, strict=True):
+        encoded = documents_encoder.encode([row["text"] for row in rows])
+        for row, ids in zip(rows, encoded, strict=True):
             packer = packers[is_held_out(row["url"], config)]
-            packer.add(row["document_id"], encoding.ids)
+            packer.add(row["document_id"], ids)
         advance(len(batch))
-    write_rows(workspace, paths.train, packers[False].rows(), schema)
-    write_rows(workspace, paths.validation, packers[True].rows(), schema)
+    write_tables(workspace, paths.train, packers[False].tables(schema), schema)
+    write_tables(workspace, paths.validation, packers[True].tables(schema), schema)
 
 
 def _is_kept(row: Row, forgotten: Forgotten) -> bool:
@@ -88,38 +89,80 @@ class _Packer:
 
     def __init__(self, config: ShardConfig, end_of_text: int) -> None:
         self._length = config.sequence_length
-        self._end_of_text = end_of_text
-        self._ids: list[int] = [end_of_text]
-        self._documents: list[tuple[str, int, int]] = []
+        self._end_of_text = np.array([end_of_text], dtype=np.uint32)
+        self._ids = [self._end_of_text]
+        self._documents: list[str] = []
 
-    def add(self, document_id: str, ids: list[int]) -> None:
-        start = len(self._ids)
-        self._ids += ids
-        self._documents.append((document_id, start, len(self._ids)))
-        self._ids.append(self._end_of_text)
+    def add(self, document_id: str, ids: npt.ArrayLike) -> None:
+        """Put a document's ids at the end of the stream."""
+        self._ids += [np.asarray(ids, dtype=np.uint32), self._end_of_text]
+        self._documents.append(document_id)
 
-    def rows(self) -> list[Row]:
-        rows = []
-        first = 0  # of the documents that reach into the row
-        for start in range(0, len(self._ids) - 1, self._length):
-            end = min(start + self._length + 1, len(self._ids))
-            while first < len(self._documents) and self._documents[first][2] <= start:
-                first += 1
-            rows.append(
-                {"input_ids": self._ids[start:end], "spans": self._spans(first, start, end)}
-            )
-        return rows
+    def tables(self, schema: pa.Schema) -> Iterator[pa.Table]:
+        """Cut the stream into rows of `sequence_schema`, a row group at a time."""
+        stream = np.concatenate(self._ids)
+        starts = np.arange(0, len(stream) - 1, self._length)
+        ends = np.minimum(starts + self._length + 1, len(stream))
+        spans = self._spans(starts, ends)
+        for at in range(0, len(starts), ROW_GROUP_ROWS):
+            rows = slice(at, min(at + ROW_GROUP_ROWS, len(starts)))
+            columns = [
+                _cut(stream, starts[rows], ends[rows], schema.field("input_ids").type),
+                spans.lists(rows, self._documents),
+            ]
+            yield pa.table(columns, schema=schema)
 
-    def _spans(self, first: int, start: int, end: int) -> list[Row]:
-        spans = []
-        for index in range(first, len(self._documents)):
-            document_id, begin, stop = self._documents[index]
-            if begin >= end:
-                break
-            if max(begin, start) < min(stop, end):
-                span = {"start": max(begin, start) - start, "end": min(stop, end) - start}
-                spans.append({"document_id": document_id, **span})
-        return spans
+    def _spans(self, starts: Positions, ends: Positions) -> _Spans:
+        """Find which positions of each row come from which document.
+
+        A document from b to e is in the rows that start before e and end after b; one without
+        tokens is in none.
+        """
+        lengths = np.array([len(ids) for ids in self._ids[1::2]], dtype=np.int64)
+        begins = np.cumsum([1, *(lengths + 1)], dtype=np.int64)[:-1]
+        stops = begins + lengths
+        first = (begins - 1) // self._length
+        count = np.where(lengths > 0, (stops - 1) // self._length - first + 1, 0)
+        document = np.repeat(np.arange(len(lengths)), count)
+        row = np.arange(len(document)) - np.repeat(np.cumsum(count) - count, count)
+        row += first[document]
+        return _Spans(
+            document,
+            row,
+            np.maximum(begins[document], starts[row]) - starts[row],
+            np.minimum(stops[document], ends[row]) - starts[row],
+        )
+
+
+@dataclass(frozen=True)
+class _Spans:
+    """Spans of all rows, in order; `document` is a number, `end` one past the last position."""
+
+    document: Positions
+    row: Positions
+    start: Positions
+    end: Positions
+
+    def lists(self, rows: slice, names: Sequence[str]) -> pa.ListArray:
+        """Give those of some rows, a list for each."""
+        here = slice(*np.searchsorted(self.row, (rows.start, rows.stop)))
+        of = pa.array([names[number] for number in self.document[here]], pa.string())
+        columns = (of, pa.array(self.start[here], pa.int32()), pa.array(self.end[here], pa.int32()))
+        spans = pa.StructArray.from_arrays(columns, fields=list(SPAN))
+        counts = np.bincount(self.row[here] - rows.start, minlength=rows.stop - rows.start)
+        return pa.ListArray.from_arrays(_offsets(counts), spans)
+
+
+def _cut(stream: Ids, starts: Positions, ends: Positions, kind: pa.DataType) -> pa.ListArray:
+    """Cut pieces out of a stream, one after the other; they share their ends."""
+    offsets = _offsets(ends - starts)
+    at = np.arange(offsets[-1].as_py()) - np.repeat(offsets.to_numpy()[:-1] - starts, ends - starts)
+    ids = stream[at].astype(kind.value_type.to_pandas_dtype())
+    return pa.ListArray.from_arrays(offsets, pa.array(ids))
+
+
+def _offsets(lengths: Positions) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
 
 
 @dataclass(frozen=True)
@@ -160,7 +203,7 @@ def measure_baselines(
             )
     text_bytes, held_out = _read_texts(documents, config, forgotten)
     num_bytes = sum(map(len, held_out))
-    packed = lzma.compress(b"\n".join(held_out), preset=9)
+    packed, num_packed = _pack(held_out)
     probabilities = (counts["train"] + 1) / (counts["train"].sum() + vocab_size)
     bits = -(counts["validation"] * np.log2(probabilities)).sum()
     return Baselines(
@@ -170,8 +213,19 @@ def measure_baselines(
         validation_tokens=int(counts["validation"].sum()),
         train_tokens=int(counts["train"].sum()),
         unigram_bits_per_byte=float(bits / num_bytes),
-        xz_bits_per_byte=8 * len(packed) / num_bytes,
+        xz_bits_per_byte=8 * packed / num_packed,
     )
+
+
+def _pack(texts: Sequence[bytes]) -> tuple[int, int]:
+    """Give the size of the first texts by `xz -9`, and without: it takes 1 MB a second."""
+    taken, num_bytes = [], 0
+    for text in texts:
+        taken.append(text)
+        num_bytes += len(text)
+        if num_bytes >= _PACKED_BYTES:
+            break
+    return len(lzma.compress(b"\n".join(taken), preset=9)), num_bytes
 
 
 def _read_texts(
@@ -195,9 +249,11 @@ def _read_texts(
 
 
 def _count(paths: Sequence[Path], vocab_size: int) -> npt.NDArray[np.int64]:
-    """Occurrences of each id among the predicted tokens (all but the first of each row)."""
+    """Count each id among the predicted tokens (all but the first of each row)."""
     counts = np.zeros(vocab_size, dtype=np.int64)
     for table in read_tables(paths):
-        for ids in table["input_ids"]:
-            counts += np.bincount(ids.values.to_numpy()[1:], minlength=vocab_size)
+        for lists in table["input_ids"].chunks:
+            ids, starts = lists.flatten().to_numpy(), lists.offsets.to_numpy()[:-1]
+            counts += np.bincount(ids, minlength=vocab_size)
+            counts -= np.bincount(ids[starts - starts[:1]], minlength=vocab_size)
     return counts

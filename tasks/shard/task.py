@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from prefect.cache_policies import NO_CACHE
 from storage.parquet import shard_name
 from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
-from tasks.lm.tokens import load_tokenizer
-from tasks.progress import track
+from tasks.lm.tokens import TextEncoder, load_tokenizer
+from tasks.progress import note, track
 from tasks.shard.config import ShardConfig
+from tasks.shard.encoding import COMPARED_DOCUMENTS, Engine, choose_engine
 from tasks.shard.shard import ShardPaths, measure_baselines, shard_documents
 from tasks.stage import Job, Outcome, count_rows, handed, results
 
@@ -25,14 +27,30 @@ def build(job: Job) -> Outcome:
     """Tokenize shard by shard, and measure what simple models make of the held-out documents."""
     documents, tokenizer = job.files("documents", "documents/"), job.folder("tokenizer")
     config, work, forgotten = job.config, job.work, job.forgotten
+    engine, why = choose.submit(documents, tokenizer).result()
+    note(f"tokens by {engine}: {why}")
     futures = [
-        tokenize.submit(number, len(documents), path, tokenizer, config, work, forgotten)
+        tokenize.submit(number, len(documents), path, tokenizer, config, work, forgotten, engine)
         for number, path in enumerate(documents, 1)
     ]
     shards = [handed(future) for future in futures]
     measured = baselines.submit(documents, shards, tokenizer, config, forgotten)
     packed = [path for pair in results(futures) for path in pair]
     return Outcome(count_rows(documents), count_rows(packed), measured.result())
+
+
+@task(task_run_name="choose an encoder", cache_policy=NO_CACHE)
+def choose(documents: Sequence[Path], tokenizer: Path) -> tuple[Engine, str]:
+    """Choose what encodes the documents: the first of every shard are compared."""
+    total = count_rows(documents)
+    share = -(-COMPARED_DOCUMENTS // len(documents))
+    texts = (
+        text
+        for path in documents
+        for batch in islice(pq.ParquetFile(path).iter_batches(share, columns=["text"]), 1)
+        for text in batch["text"].to_pylist()
+    )
+    return choose_engine(TextEncoder.load(tokenizer), texts, total)
 
 
 @task(task_run_name="tokenize shard {number} of {count}", cache_policy=NO_CACHE)
@@ -44,6 +62,7 @@ def tokenize(
     config: ShardConfig,
     work: Path,
     forgotten: Forgotten = NOTHING,
+    engine: Engine = "tokenizers",
 ) -> tuple[Path, Path]:
     """Tokenize and pack one shard; returns the train and the validation file."""
     paths = ShardPaths(
@@ -52,8 +71,10 @@ def tokenize(
     workspace = Workspace(work)
     total = pq.read_metadata(documents).num_rows
     with track(f"tokenize shard {number} of {count}", total, "documents") as bar:
-        model = load_tokenizer(tokenizer)
-        shard_documents(documents, model, config, workspace, paths, bar.advance, forgotten)
+        encoder = TextEncoder.load(tokenizer)
+        shard_documents(
+            documents, encoder, config, workspace, paths, bar.advance, forgotten, engine
+        )
     return workspace.data / paths.train, workspace.data / paths.validation
 
 

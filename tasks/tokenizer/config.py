@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
@@ -27,7 +27,12 @@ class TokenizerConfig(Config):
         ge=SMALLEST_VOCABULARY,
         le=1 << 20,
     )
-    split: Split = knob("qwen2", "the pre-tokenizer whose pattern splits text before merging")
+    split: Split | Literal["auto"] = knob(
+        "auto",
+        "the pre-tokenizer whose pattern splits text before merging, as GPT-2, Llama 3, Qwen 2 or "
+        "Qwen 3.5 have it; qwen35 takes combining marks for letters, as Indic scripts, Thai and "
+        "their like need; auto: qwen35 where the documents have such marks, else qwen2",
+    )
     min_frequency: int = knob(2, "occurrences that a pair needs to be merged", ge=1)
     checks: Annotated[tuple[TokenizerCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
@@ -44,7 +49,7 @@ STAGE = Stage(
     name="tokenizer",
     says="train a byte-level BPE on the documents",
     config=TokenizerConfig,
-    version=1,
+    version=2,
     output=TOKENIZER,
     build=_build,
     measures=measures,

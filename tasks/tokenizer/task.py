@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,30 +36,38 @@ def train_bpe(documents: Sequence[Path], config: TokenizerConfig, work: Path) ->
     """Train and save the tokenizer; returns what it was trained on and how well it compresses."""
     total = sum(pq.read_metadata(path).num_rows for path in documents)
     seen = _Seen()
+    sample = list(_first(documents))
     with track("train tokenizer", total, "documents") as bar:
-        tokenizer = train_tokenizer(_counted(documents, seen, bar), config)
+        tokenizer = train_tokenizer(_counted(documents, seen, bar), config, sample)
     with Workspace(work).writing_folder("") as folder:
         save_tokenizer(tokenizer, folder)
     return {
         "documents": seen.documents,
         "text_bytes": seen.text_bytes,
-        "bytes_per_token": bytes_per_token(tokenizer, seen.sample),
+        "bytes_per_token": bytes_per_token(tokenizer, sample),
     }
 
 
 @dataclass
 class _Seen:
-    """What the trainer was given; `sample` are the first texts, which ids put in random order."""
+    """What the trainer was given."""
 
     documents: int = 0
     text_bytes: int = 0
-    sample: list[str] = field(default_factory=list)
+
+
+def _first(documents: Sequence[Path]) -> Iterator[str]:
+    """Give the first texts, a megabyte or so: their order is that of ids, which is random."""
+    seen = 0
+    for text in document_texts(documents):
+        yield text
+        seen += len(text.encode())
+        if seen >= _SAMPLE_BYTES:
+            return
 
 
 def _counted(documents: Sequence[Path], seen: _Seen, bar: Bar) -> Iterator[str]:
     for text in document_texts(documents):
-        if seen.text_bytes < _SAMPLE_BYTES:
-            seen.sample.append(text)
         seen.documents += 1
         seen.text_bytes += len(text.encode())
         bar.advance()

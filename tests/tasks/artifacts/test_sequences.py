@@ -37,7 +37,8 @@ def _pack(path: Path, documents: Documents, length: int) -> Path:
     for name, ids in documents.items():
         packer.add(name, ids)
     path.parent.mkdir(exist_ok=True)
-    table = pa.Table.from_pylist(packer.rows(), schema=sequence_schema(300))
+    schema = sequence_schema(300)
+    table = pa.concat_tables([schema.empty_table(), *packer.tables(schema)])
     pq.write_table(table, path, row_group_size=3)
     return path
 

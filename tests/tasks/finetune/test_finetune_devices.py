@@ -51,9 +51,9 @@ def test_some_steps_of_the_test_above_have_one_pair(
     tiny_finetuning: FinetuneConfig, finetune_data: FinetuneData
 ) -> None:
     from tasks.finetune.instructions import encode_pairs
-    from tasks.lm.tokens import load_tokenizer
+    from tasks.lm.tokens import TextEncoder
 
     pairs = pq.read_table(finetune_data.train).to_pylist()
-    examples = encode_pairs(pairs, load_tokenizer(finetune_data.base), 64)
+    examples = encode_pairs(pairs, TextEncoder.load(finetune_data.base), 64)
     config = tiny_finetuning.model_copy(update={"batch_tokens": 70, "epochs": 1})
     assert {len(batch) for batch in plan_batches(examples, config)} >= {1, 2}

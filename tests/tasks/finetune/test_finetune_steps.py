@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tokenizers import Tokenizer
 
 from storage.records import STEP
 from storage.workspace import Workspace
@@ -16,6 +15,7 @@ from tasks.finetune import train as stage
 from tasks.finetune.config import FinetuneConfig
 from tasks.finetune.instructions import STEPS, Example, encode_pairs, tabulate_steps
 from tasks.finetune.train import FinetuneData, Finetuning
+from tasks.lm.tokens import TextEncoder
 
 
 def test_steps_are_tabulated_by_step_and_name() -> None:
@@ -48,9 +48,9 @@ def test_the_recorded_steps_are_those_that_were_taken(
     tuning.write(workspace)
     table = pq.read_table(workspace.data / STEPS)
 
-    tokenizer = Tokenizer.from_file(str(finetune_data.base / "tokenizer.json"))
+    encoder = TextEncoder.load(finetune_data.base)
     pairs = {row["name"]: row for row in pq.read_table(finetune_data.train).to_pylist()}
-    ids = {e.name: e.ids for e in encode_pairs(list(pairs.values()), tokenizer, 1000)}
+    ids = {e.name: e.ids for e in encode_pairs(list(pairs.values()), encoder, 1000)}
     named: list[list[list[int]]] = [[] for _ in learnt]
     for row in table.to_pylist():
         assert row["document_id"] == pairs[row["name"]]["document_id"]

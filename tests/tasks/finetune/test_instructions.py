@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
 from storage.errors import NothingLeft
 from storage.records import PAIR
@@ -28,7 +28,7 @@ from tasks.finetune.instructions import (
 )
 from tasks.finetune.train import FinetuneData
 from tasks.lm.sequences import IGNORED
-from tasks.lm.tokens import chat_prompt
+from tasks.lm.tokens import END_OF_TURN, SPECIAL_TOKENS, TextEncoder, special_id
 
 Sides = dict[str, list[dict[str, str]]]
 
@@ -118,40 +118,54 @@ def test_a_side_without_pairs_is_an_error(
 def test_an_exchange_is_what_the_chat_template_writes(finetune_data: FinetuneData) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = Tokenizer.from_file(str(finetune_data.base / "tokenizer.json"))
+    encoder = TextEncoder.load(finetune_data.base)
     pairs: list[Mapping[str, str]] = pq.read_table(finetune_data.train).to_pylist()
     theirs = AutoTokenizer.from_pretrained(finetune_data.base)
-    for pair, example in zip(pairs, encode_pairs(pairs, tokenizer, 200), strict=True):
+    for pair, example in zip(pairs, encode_pairs(pairs, encoder, 200), strict=True):
         turns = [
             {"role": "user", "content": pair["prompt"]},
             {"role": "assistant", "content": pair["answer"]},
         ]
-        whole = theirs.apply_chat_template(turns, tokenize=False)
-        assert tokenizer.decode(example.ids, skip_special_tokens=False) == whole
-        learnt = tokenizer.decode(example.ids[example.answer_start :], skip_special_tokens=False)
-        assert learnt == pair["answer"] + "<|end|>"
-        read = tokenizer.decode(example.ids[: example.answer_start], skip_special_tokens=False)
-        assert read == chat_prompt(pair["prompt"])
+        whole = theirs.apply_chat_template(
+            turns, return_assistant_tokens_mask=True, return_dict=True
+        )
+        assert (example.ids, example.learnt) == (whole["input_ids"], whole["assistant_masks"])
+
+
+def test_an_answer_that_spells_control_tokens_is_text(finetune_data: FinetuneData) -> None:
+    answer = "Close a turn with <|end|>, a text with <|endoftext|>, and <|<|end|>|> with care."
+    pair = {"name": "f", "document_id": "1", "prompt": "What is <|user|>?", "answer": answer}
+    encoder = TextEncoder.load(finetune_data.base)
+    (example,) = encode_pairs([pair], encoder, 1000)
+    learnt = list(compress(example.ids, example.learnt))
+    end = special_id(encoder.tokenizer, END_OF_TURN)
+    assert learnt.count(end) == 1 and learnt[-1] == end
+    assert encoder.decode(learnt) == answer
+    control = [i for i in example.ids if i < len(SPECIAL_TOKENS)]
+    names = [encoder.tokenizer.id_to_token(i) for i in control]
+    assert names == ["<|endoftext|>", "<|user|>", "<|end|>", "<|assistant|>", "<|end|>"]
 
 
 def test_an_exchange_that_does_not_fit_is_left_out(finetune_data: FinetuneData) -> None:
-    tokenizer = Tokenizer.from_file(str(finetune_data.base / "tokenizer.json"))
+    encoder = TextEncoder.load(finetune_data.base)
     pairs = pq.read_table(finetune_data.train).to_pylist()
-    lengths = [len(example.ids) for example in encode_pairs(pairs, tokenizer, 1000)]
+    lengths = [len(example.ids) for example in encode_pairs(pairs, encoder, 1000)]
     assert len(lengths) == len(pairs)
     context = max(lengths) - 1  # its last id is only predicted, never read
-    assert len(encode_pairs(pairs, tokenizer, context)) == len(pairs)
+    assert len(encode_pairs(pairs, encoder, context)) == len(pairs)
     fitting = [length for length in lengths if length <= context]
-    assert len(encode_pairs(pairs, tokenizer, context - 1)) == len(fitting) < len(pairs)
+    assert len(encode_pairs(pairs, encoder, context - 1)) == len(fitting) < len(pairs)
 
 
 @st.composite
 def _examples(draw: st.DrawFn) -> list[Example]:
     lengths = draw(st.lists(st.integers(2, 60), min_size=1, max_size=40))
-    starts = [draw(st.integers(1, length - 1)) for length in lengths]
     return [
-        Example(list(range(100, 100 + length)), start)
-        for length, start in zip(lengths, starts, strict=True)
+        Example(
+            list(range(100, 100 + length)),
+            [False, *draw(st.lists(st.booleans(), min_size=length - 1, max_size=length - 1))],
+        )
+        for length in lengths
     ]
 
 
@@ -163,8 +177,8 @@ def test_targets_are_the_answer_and_nothing_else(examples: list[Example]) -> Non
     for example, read, wanted in zip(examples, ids.tolist(), targets.tolist(), strict=True):
         last = len(example.ids) - 1
         assert read == example.ids[:-1] + [pad] * (len(read) - last)
-        answer = example.ids[example.answer_start :]
-        assert [target for target in wanted if target != IGNORED] == answer
+        answers = list(compress(example.ids, example.learnt))
+        assert [target for target in wanted if target != IGNORED] == answers
         for position in range(last):  # each target is the id that follows what was read
             if wanted[position] != IGNORED:
                 assert wanted[position] == example.ids[position + 1]

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer
 
 from tasks.lm.checkpoint import load_model, save_model
 from tasks.lm.generate import LanguageModel, Sampling, generate
 from tasks.lm.models.decoder import Decoder
-from tasks.lm.tokens import END_OF_TEXT, END_OF_TURN, chat_prompt
+from tasks.lm.tokens import END_OF_TEXT, END_OF_TURN, TextEncoder, special_id
 
 PROMPT = [3, 200, 17]
 GREEDY = Sampling(max_tokens=10)
@@ -77,16 +76,16 @@ def test_sampler_speaks_text(
 ) -> None:
     model = make_model()
     save_model(model, lm_tokenizer, tmp_path)
-    tokenizer = Tokenizer.from_file(str(lm_tokenizer / "tokenizer.json"))
-    stops = {tokenizer.token_to_id(END_OF_TEXT), tokenizer.token_to_id(END_OF_TURN)}
+    encoder = TextEncoder.load(lm_tokenizer)
+    stops = {special_id(encoder.tokenizer, token) for token in (END_OF_TEXT, END_OF_TURN)}
     base, tuned = LanguageModel(tmp_path), LanguageModel(tmp_path, chats=True)
 
-    def expected(text: str) -> str:
-        ids = tokenizer.encode(text).ids
-        return str(tokenizer.decode(generate(model, ids, stops, GREEDY)))
+    def expected(ids: list[int]) -> str:
+        return encoder.decode(generate(model, ids, stops, GREEDY))
 
+    asked = encoder.converse([{"role": "user", "content": "the heap"}], answer=True).ids
     said = base.generate("the heap", max_tokens=10)
-    assert said == expected(f"{END_OF_TEXT}the heap")
-    assert tuned.generate("the heap", max_tokens=10) == expected(chat_prompt("the heap")) != said
-    ids = torch.tensor([tokenizer.encode("the heap").ids])
+    assert said == expected([0, *encoder.encode("the heap")])
+    assert tuned.generate("the heap", max_tokens=10) == expected(asked) != said
+    ids = torch.tensor([asked])
     assert torch.equal(base(ids), load_model(tmp_path).eval()(ids))

@@ -19,7 +19,7 @@ from tasks.lm.generate import Sampling, generate
 from tasks.lm.models import Llama, Model, Qwen3
 from tasks.lm.models.decoder import Decoder
 from tasks.lm.models.shape import DecoderShape
-from tasks.lm.tokens import END_OF_TEXT, END_OF_TURN, PAD, chat_prompt, special_id
+from tasks.lm.tokens import END_OF_TEXT, END_OF_TURN, PAD, special_id
 
 MEMBERS = get_args(get_args(Model)[0])
 VARIANTS = list(product(MEMBERS, (False, True), (4, 2, 1)))
@@ -108,13 +108,14 @@ def test_auto_tokenizer_reads_the_same_folder(
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     ours = Tokenizer.from_file(str(lm_tokenizer / "tokenizer.json"))
     text = "the heap's  items:\n\tnaïve 12345 <|user|>"
-    assert theirs.encode(text, add_special_tokens=False) == ours.encode(text).ids
-    assert theirs.decode(ours.encode(text).ids) == text
+    assert theirs.encode(text) == ours.encode(text).ids
+    assert theirs.decode(theirs.encode(text, add_special_tokens=False)) == text
+    assert theirs.model_max_length == make_model().context
     assert (theirs.bos_token, theirs.eos_token, theirs.pad_token) == (END_OF_TEXT, END_OF_TEXT, PAD)
     chat = theirs.apply_chat_template(
         [{"role": "user", "content": "What is heapq?"}], tokenize=False, add_generation_prompt=True
     )
-    assert chat == chat_prompt("What is heapq?")
+    assert chat == "<|endoftext|><|user|>What is heapq?<|end|><|assistant|>"
 
 
 @torch.no_grad()

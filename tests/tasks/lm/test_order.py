@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.lm.order import Order
+from tasks.lm.order import DrawnOrder, Order
 from tasks.lm.sequences import Sequences
 
 Write = Callable[[Sequence[Sequence[int]]], list[Path]]
@@ -50,6 +51,50 @@ def test_the_order_is_that_of_the_batches(
 
     counts = np.bincount(np.array(fed, dtype=np.int64).ravel(), minlength=order.num_rows)
     assert order.times_read(num_steps).tolist() == counts.tolist()
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 3, 5, 16, 100, 101])
+def test_every_row_comes_evenly_to_every_place(num_rows: int) -> None:
+    draws = 2000
+    counts = np.zeros((num_rows, num_rows))
+    for seed in range(draws):
+        rows = Order(seed, num_rows, num_rows).rows(0)
+        counts[np.arange(num_rows), rows] += 1
+    assert (counts.sum(1) == draws).all() and (counts.sum(0) == draws).all()  # each row once
+    expected = draws / num_rows
+    freedom = (num_rows - 1) ** 2
+    chi2 = ((counts - expected) ** 2 / expected).sum()
+    assert chi2 <= freedom + 5 * (2 * freedom) ** 0.5
+
+
+def test_neighbours_are_no_more_alike_than_by_chance() -> None:
+    count = 100_000
+    rows = Order(3, count, count).rows(0)
+    assert sorted(rows) == list(range(count))
+    for lag in (1, 2, 317):  # the last is a side of the square that rows are laid in
+        assert abs(np.corrcoef(rows[:-lag], rows[lag:])[0, 1]) < 5 / count**0.5
+    other = Order(3, count, count).rows(1)
+    assert abs(np.corrcoef(rows, other)[0, 1]) < 5 / count**0.5
+    assert (rows == other).sum() < 10
+
+
+def test_any_step_of_a_billion_rows_is_found_at_once_both_ways() -> None:
+    order = Order(7, 16, 10**9)
+    step = 10**9 // 16 * 3 // 2  # in the second epoch
+    rows = order.rows(step)
+    assert len(set(rows.tolist())) == 16 and rows.min() >= 0 and rows.max() < 10**9
+    assert (order.steps(rows, step + 1)[1] == step).all()
+
+
+def test_the_order_before_was_drawn_by_numpy() -> None:
+    order = DrawnOrder(5, 4, 10)
+    drawn = [np.random.default_rng((5, epoch)).permutation(10) for epoch in range(2)]
+    read = np.concatenate([order.rows(step) for step in range(5)])
+    assert read.tolist() == np.concatenate(drawn).tolist()
+    for row in range(10):
+        steps = order.steps(np.array([row]), 5)[:, 0]
+        assert [row in order.rows(step) for step in steps] == [True, True]
+    assert order.times_read(3).sum() == 12
 
 
 def test_no_torch() -> None:

@@ -66,3 +66,17 @@ def test_short_rows_are_padded_with_targets_that_do_not_count(write_sequences: W
     assert targets.tolist() == [[6, 7, 8], [10, gap, gap], [gap] * 3, [0, 1, gap]]
     assert (ids.dtype, targets.dtype) == (torch.int64, torch.int64)
     assert int((targets >= 0).sum()) == sequences.num_targets
+
+
+def test_processes_share_what_the_first_laid_out(write_sequences: Write, tmp_path: Path) -> None:
+    paths, scratch = write_sequences([[row, 1, 2] for row in range(5)]), tmp_path / "rows"
+    first = Sequences(paths, 3, scratch)
+    (laid_out,) = scratch.glob("*.rows")
+    laid_out.with_suffix(".part").write_bytes(b"of a process that was killed")
+    written = laid_out.stat().st_mtime_ns
+    second = Sequences(paths, 3, scratch)
+    assert laid_out.stat().st_mtime_ns == written
+    assert (len(second), second.num_targets) == (len(first), first.num_targets) == (5, 10)
+    for one, other in zip(first[0:5], second[0:5], strict=True):
+        assert torch.equal(one, other)
+    assert len(Sequences(paths, 4, scratch)[0:1][0][0]) == 4  # another width is another file

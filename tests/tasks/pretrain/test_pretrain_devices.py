@@ -112,7 +112,7 @@ def test_one_device_trains_and_two_finish(
     assert stats["compute"].startswith("2 x cpu, fp32")
     bars = [("pretrain", 20 * 96, "tokens", 7 * 96), ("evaluate", 8, "sequences", 0)]
     assert reporter.bars == bars
-    assert any("10,336 parameters, 20 steps" in text for text in reporter.notes)
+    assert any("10,400 parameters, 20 steps" in text for text in reporter.notes)
     assert not [text for text in reporter.notes if "tensorboard" in text]
     curves = [pq.read_table(j.work / "data" / "training.parquet") for j in (two, alone)]
     assert curves[0].schema == curves[1].schema

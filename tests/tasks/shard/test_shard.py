@@ -21,7 +21,7 @@ from storage.identities import document_id
 from storage.parquet import write_rows
 from storage.records import DOCUMENT, sequence_schema
 from storage.workspace import Workspace
-from tasks.lm.tokens import END_OF_TEXT, SPECIAL_TOKENS
+from tasks.lm.tokens import END_OF_TEXT, SPECIAL_TOKENS, TextEncoder
 from tasks.shard.config import ShardConfig
 from tasks.shard.shard import (
     ShardPaths,
@@ -65,7 +65,7 @@ def _shard(
     workspace = Workspace(root)
     write_rows(workspace, "documents.parquet", rows, DOCUMENT)
     documents = workspace.data / "documents.parquet"
-    shard_documents(documents, tokenizer or _tokenizer(), config, workspace, PATHS)
+    shard_documents(documents, TextEncoder(tokenizer or _tokenizer()), config, workspace, PATHS)
     train, validation = (
         pq.read_table(workspace.data / path).to_pylist() for path in (PATHS.train, PATHS.validation)
     )
@@ -77,6 +77,10 @@ def _rows(num: int, length: int = 7) -> list[Row]:
         _document(f"http://a/{n}", " ".join(f"w{(n * 7 + k) % 50}" for k in range(n % length + 1)))
         for n in range(num)
     ]
+
+
+def _packed(packer: _Packer) -> list[Row]:
+    return [row for table in packer.tables(sequence_schema(400)) for row in table.to_pylist()]
 
 
 def _stream(rows: Sequence[Row]) -> list[int]:
@@ -99,7 +103,7 @@ def test_packing(documents: list[list[int]], length: int) -> None:
     for number, ids in enumerate(documents):
         packer.add(str(number), ids)
         stream += [*ids, EOT]
-    rows = packer.rows()
+    rows = _packed(packer)
     assert _stream(rows) == (stream if documents else [])
     for row in rows[:-1]:
         assert len(row["input_ids"]) == length + 1
@@ -134,7 +138,7 @@ def test_packing_by_hand() -> None:
     packer = _Packer(ShardConfig(sequence_length=8), EOT)
     packer.add("a", [1, 2, 3])
     packer.add("b", [4, 5, 6, 7])
-    assert packer.rows() == [
+    assert _packed(packer) == [
         {
             "input_ids": [EOT, 1, 2, 3, EOT, 4, 5, 6, 7],
             "spans": [
@@ -144,14 +148,14 @@ def test_packing_by_hand() -> None:
         },
         {"input_ids": [7, EOT], "spans": [{"document_id": "b", "start": 0, "end": 1}]},
     ]
-    assert _Packer(ShardConfig(sequence_length=8), EOT).rows() == []
+    assert _packed(_Packer(ShardConfig(sequence_length=8), EOT)) == []
 
 
 def test_many_short_documents_pack_in_linear_time() -> None:
     packer = _Packer(ShardConfig(sequence_length=8), EOT)
     for number in range(60_000):
         packer.add(str(number), [1, 2])
-    assert len(packer.rows()) == 60_000 * 3 // 8  # quadratic, this would take minutes
+    assert len(_packed(packer)) == 60_000 * 3 // 8  # quadratic, this would take minutes
 
 
 def test_every_document_is_on_one_side_and_whole(tmp_path: Path) -> None:
@@ -259,7 +263,7 @@ def test_a_finished_shard_is_skipped_and_a_half_finished_one_made_again(tmp_path
     workspace = Workspace(tmp_path)
     files = [workspace.data / path for path in (PATHS.train, PATHS.validation)]
     before = [file.read_bytes() for file in files]
-    shard_documents(Path("nowhere"), _tokenizer(), config, workspace, PATHS, _never)
+    shard_documents(Path("nowhere"), TextEncoder(_tokenizer()), config, workspace, PATHS, _never)
     files[1].write_bytes(before[1][:-4])  # torn
     _shard(rows, tmp_path, config)
     assert [file.read_bytes() for file in files] == before
@@ -281,7 +285,7 @@ def test_progress_counts_every_document(tmp_path: Path) -> None:
     counted: list[int] = []
     shard_documents(
         workspace.data / "d.parquet",
-        _tokenizer(),
+        TextEncoder(_tokenizer()),
         ShardConfig(),
         workspace,
         PATHS,

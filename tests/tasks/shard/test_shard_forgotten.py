@@ -14,7 +14,7 @@ from storage.parquet import write_rows
 from storage.records import DOCUMENT
 from storage.takedown import NOTHING, Forgotten, Kind, Takedown, identify
 from storage.workspace import Workspace
-from tasks.lm.tokens import SPECIAL_TOKENS
+from tasks.lm.tokens import SPECIAL_TOKENS, TextEncoder
 from tasks.shard.config import ShardConfig
 from tasks.shard.shard import Baselines, ShardPaths, measure_baselines, shard_documents
 
@@ -47,7 +47,9 @@ def _sharded(urls: list[str], root: Path, forgotten: Forgotten) -> tuple[list[by
     ]
     write_rows(workspace, "documents.parquet", rows, DOCUMENT)
     documents = workspace.data / "documents.parquet"
-    shard_documents(documents, _tokenizer(), CONFIG, workspace, PATHS, forgotten=forgotten)
+    shard_documents(
+        documents, TextEncoder(_tokenizer()), CONFIG, workspace, PATHS, forgotten=forgotten
+    )
     train, validation = workspace.data / PATHS.train, workspace.data / PATHS.validation
     measured = measure_baselines([documents], [train], [validation], CONFIG, 60, forgotten)
     return [train.read_bytes(), validation.read_bytes()], measured

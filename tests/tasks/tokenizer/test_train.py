@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,12 +28,12 @@ from tasks.lm.tokens import (
     SPECIAL_TOKENS,
     SPLIT_PATTERNS,
     Split,
-    chat_prompt,
+    TextEncoder,
     load_tokenizer,
     special_id,
 )
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
-from tasks.tokenizer.train import document_texts, save_tokenizer, train_tokenizer
+from tasks.tokenizer.train import choose_split, document_texts, save_tokenizer, train_tokenizer
 from tests.tasks.tokenizer.conftest import corpus, trained
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -47,6 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 TRAIN_AND_SAVE = """
 import sys
+import unicodedata
 from pathlib import Path
 from tasks.tokenizer.config import TokenizerConfig
 from tasks.tokenizer.train import save_tokenizer, train_tokenizer
@@ -70,32 +72,35 @@ def test_two_processes_make_the_same_bytes(tmp_path: Path, folder: Path) -> None
 @pytest.mark.parametrize("split", SPLITS)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_round_trip(split: Split, text: str) -> None:
-    tokenizer = trained(split)
-    assert tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False) == text
+    encoder = TextEncoder(trained(split))
+    whole = unicodedata.normalize("NFC", text)
+    assert encoder.tokenizer.decode(encoder.encode(text), skip_special_tokens=False) == whole
+    assert min(encoder.encode(text), default=99) >= len(SPECIAL_TOKENS)
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_round_trip_of_the_corpus_and_odd_texts(split: Split) -> None:
-    tokenizer = trained(split)
+    encoder = TextEncoder(trained(split))
     for text in (
         *corpus(),
         "",
         " ",
         "\n\n\n",
         "\x00",
-        "a\u0301",
+        "á\u0323",
+        *SPECIAL_TOKENS,
         "\r\n\t x",
         "👩\u200d💻",
         "\ufeff",
     ):
-        ids = tokenizer.encode(text).ids
-        assert tokenizer.decode(ids) == text
-        assert all(0 <= i < tokenizer.get_vocab_size() for i in ids)
+        ids = encoder.encode(text)
+        assert encoder.decode(ids) == unicodedata.normalize("NFC", text)
+        assert all(len(SPECIAL_TOKENS) <= i < encoder.tokenizer.get_vocab_size() for i in ids)
 
 
 def test_training_compresses() -> None:
     text = corpus()[0]
-    assert len(trained().encode(text).ids) < 0.7 * len(text.encode())
+    assert len(TextEncoder(trained()).encode(text)) < 0.7 * len(text.encode())
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -105,7 +110,7 @@ def test_special_tokens_are_one_id_each(split: Split) -> None:
     assert ids == list(range(len(SPECIAL_TOKENS)))
     assert special_id(tokenizer, PAD) != special_id(tokenizer, END_OF_TEXT)
     for token, one in zip(SPECIAL_TOKENS, ids, strict=True):
-        encoded = tokenizer.encode(f"a{token}b").ids
+        encoded = tokenizer.encode(f"a{token}b", add_special_tokens=False).ids
         assert encoded.count(one) == 1
         assert tokenizer.decode([one], skip_special_tokens=False) == token
     assert tokenizer.decode(ids) == ""
@@ -136,7 +141,7 @@ def test_too_small_a_corpus_is_refused_with_a_remedy_that_works(texts: tuple[str
 def test_min_frequency_keeps_rare_pairs_apart() -> None:
     texts = ["xyxyxy"] + ["qw"] * 20
     config = TokenizerConfig(vocab_size=SMALLEST_VOCABULARY + 1, min_frequency=10)
-    assert len(train_tokenizer(texts, config).encode("qw").ids) == 1
+    assert len(TextEncoder(train_tokenizer(texts, config)).encode("qw")) == 1
     with pytest.raises(CorpusTooSmall):
         train_tokenizer(texts, config.model_copy(update={"min_frequency": 21}))
 
@@ -148,23 +153,22 @@ def test_transformers_reads_the_folder_alike(folder: Path) -> None:
     ours = load_tokenizer(folder)
     for text in (*corpus()[:5], "don't 123\n\n  x ế 👩\u200d💻", f"a{END_OF_TEXT}b", " lead", ""):
         assert theirs(text)["input_ids"] == ours.encode(text).ids
-        assert theirs.decode(ours.encode(text).ids) == text
+        bare = theirs(text, add_special_tokens=False)["input_ids"]
+        assert ours.encode(text).ids == [theirs.bos_token_id, *bare]
+        assert theirs.decode(bare) == text
     assert len(theirs) == ours.get_vocab_size()
     assert (theirs.bos_token, theirs.eos_token, theirs.pad_token) == (END_OF_TEXT, END_OF_TEXT, PAD)
 
 
-def test_the_chat_template_renders_as_our_prompt(folder: Path) -> None:
+def test_transformers_writes_a_prompt_as_we_do(folder: Path) -> None:
     from transformers import AutoTokenizer
 
     theirs: Any = AutoTokenizer.from_pretrained(folder)
     messages = [{"role": "user", "content": "What is má?"}]
     prompt = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    assert prompt == chat_prompt("What is má?")
+    assert prompt == "<|endoftext|><|user|>What is má?<|end|><|assistant|>"
     ids = theirs.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
-    assert ids == load_tokenizer(folder).encode(chat_prompt("What is má?")).ids
-    answered = [*messages, {"role": "assistant", "content": "mother"}]
-    rendered = theirs.apply_chat_template(answered, tokenize=False)
-    assert rendered == chat_prompt("What is má?") + "mother<|end|>"
+    assert ids == TextEncoder.load(folder).converse(messages, answer=True).ids
 
 
 # What the published patterns make of one text, worked out by hand.
@@ -173,6 +177,9 @@ PIECES: dict[Split, list[str]] = {
     "gpt2": ["don", "'t", " DON", "'", "T", " 12345", " abc", "_", "d", "\n\n ", " x"],
     "llama3": [
         *("don", "'t", " DON", "'T", " ", "123", "45", " abc", "_d", "\n\n", " ", " x"),
+    ],
+    "qwen35": [
+        *("don", "'t", " DON", "'T", " ", "1", "2", "3", "4", "5", " abc", "_d", "\n\n", " ", " x"),
     ],
     "qwen2": [
         *("don", "'t", " DON", "'T", " ", "1", "2", "3", "4", "5", " abc", "_d", "\n\n", " ", " x"),
@@ -194,6 +201,32 @@ def _pieces(tokenizer: Tokenizer, text: str) -> list[str]:
 @given(st.text(st.sampled_from("ab'sT12 \n\r\t.,_ế日\u0301\xa0é"), max_size=30))
 def test_splits_are_those_of_another_engine(split: Split, text: str) -> None:
     assert _pieces(trained(split), text) == regex.findall(SPLIT_PATTERNS[split], text)
+
+
+HINDI = "हिन्दी विकिपीडिया एक मुक्त ज्ञानकोश है"
+THAI = "ภาษาไทยเป็นภาษาที่มีระดับเสียง"
+
+
+def test_marks_stay_in_their_words() -> None:
+    words = HINDI.split(" ")
+    assert _pieces(trained("qwen35"), HINDI) == [words[0], *(f" {word}" for word in words[1:])]
+    assert _pieces(trained("qwen35"), THAI) == [THAI]
+    assert len(_pieces(trained("qwen2"), HINDI)) > 3 * len(words)
+
+
+@pytest.mark.parametrize(
+    ("texts", "split"),
+    [
+        ([HINDI], "qwen35"),
+        ([THAI], "qwen35"),
+        (["Phù sa là đất mịn mà dòng sông để lại."], "qwen2"),
+        (["The silt of a river."] * 60 + [HINDI], "qwen35"),
+        (["nothing but letters " * 20 + "and one x\u0323 accent"], "qwen2"),
+        ([], "qwen2"),
+    ],
+)
+def test_a_split_is_chosen_by_the_marks_in_the_texts(texts: list[str], split: str) -> None:
+    assert choose_split(texts) == split
 
 
 def test_texts_are_read_shard_by_shard(tmp_path: Path) -> None:
