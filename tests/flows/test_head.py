@@ -19,7 +19,7 @@ from storage.identities import document_id
 from storage.records import DOCUMENT, DUPLICATE, PAIR, REJECT, SCORE, sequence_schema
 from storage.store import Store
 from tasks.artifacts.excerpts import Excerpt, Wanted
-from tasks.lm.tokens import load_tokenizer
+from tasks.lm.tokens import TextEncoder
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
 from tasks.tokenizer.train import save_tokenizer, train_tokenizer
 from tests.flows.cleaned import seal_cleaned
@@ -178,7 +178,7 @@ def test_tokens_entries_and_pairs_are_rows_too(tmp_path: Path) -> None:
     river = River(tmp_path / "store")
     tokenizer = river.put("tokenizer", {f.name: f.read_bytes() for f in (tmp_path / "t").iterdir()})
     spans = [{"document_id": "a", "start": 1, "end": 3}]
-    ids = load_tokenizer(tmp_path / "t").encode("the silt").ids
+    ids = TextEncoder.load(tmp_path / "t").encode("the silt")
     rows = pa.Table.from_pylist([{"input_ids": ids, "spans": spans}], schema=sequence_schema(300))
     river.put("shard", {f"train/{PART}": rows}, tokenizer)
     (sequence,) = _draw(river.store, "shard", dropped=False).values()

@@ -431,7 +431,11 @@ def test_a_run_that_reuses_everything_starts_no_prefect(
         raise InterruptedError
 
     monkeypatch.setattr("flows.commands.run.settle_prefect", began)
-    monkeypatch.setattr("flows.run_report.print_report", lambda *of: shown.extend(of[-1]))
+
+    def show(*of: Any, as_json: bool) -> None:
+        shown.extend(of[-1].made)
+
+    monkeypatch.setattr("flows.run_report.print_report", show)
     path = tmp_path / "r.yaml"
     path.write_text(json.dumps(recipe().model_dump(mode="json", exclude_unset=True)))
     done = cli("run", path, "--store", full.address)

@@ -61,7 +61,7 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
     assert "dedup.treshold: found unknown key `treshold`" in text
     assert "Did you mean `threshold`?" in text
     assert "found unknown key `num`" in text and "Did you mean `num_layers`?" in text
-    assert "tokenizer.vocab_size: found 12; expected a whole number from 261 to" in text
+    assert "tokenizer.vocab_size: found 12; expected a whole number from 263 to" in text
     assert 'name: found "Bad Name"' in text
 
 

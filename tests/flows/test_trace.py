@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,6 +30,7 @@ from storage.warc import read_body
 from tasks.artifacts.adapter import AdapterFinding
 from tasks.artifacts.prose import steps
 from tasks.artifacts.tokenizer import TokenizerFinding
+from tasks.lm.order import Order
 from tasks.lm.sequences import Sequences
 from tests.conftest import ROOT
 from tests.flows.conftest import Phusa
@@ -124,12 +124,12 @@ def _steps_by_feeding(store: Store, rows: set[int]) -> tuple[int, ...]:
     length = sharded.config["sequence_length"]
     assert isinstance(length, int)
     sequences = Sequences(store.files(sharded, "train/"), length)
-    sequences._ids[:, 0] = np.arange(len(sequences))  # each row begins with its own number
+    wanted = sequences[0 : len(sequences)][0][sorted(rows)]
     losses = _rows(store, "pretrain", "training.parquet")
     found = []
     for step in (int(row["step"]) for row in losses):
         batch, _ = sequences.batch(config["seed"], step - 1, config["batch_sequences"])
-        if rows & set(batch[:, 0].tolist()):
+        if (batch[:, None] == wanted).all(2).any():
             found.append(step)
     return tuple(found)
 
@@ -285,8 +285,7 @@ def _fed_tokens(store: Store) -> Counter[str]:
     read = config["tokens"] // (size * length) * size
     counts: Counter[str] = Counter()
     for position in range(read):
-        epoch, place = divmod(position, len(rows))
-        row = np.random.default_rng((config["seed"], epoch)).permutation(len(rows))[place]
+        (row,) = Order(config["seed"], 1, len(rows)).rows(position)
         for span in rows[row]["spans"]:
             counts[span["document_id"]] += span["end"] - max(span["start"], 1)
     return counts

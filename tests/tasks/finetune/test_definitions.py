@@ -117,7 +117,7 @@ def test_not_boilerplate(text: str) -> None:
     ("knobs", "says"),
     [
         ({"subject": r"\.html$"}, "has no group; expected one around the module's name"),
-        ({"subject": "("}, "not a regular expression"),
+        ({"subject": "("}, "expected a regular expression"),
         ({"question": "What is it?"}, r"has no \{name\}; expected it where the name goes"),
     ],
 )
