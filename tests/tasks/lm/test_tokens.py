@@ -153,3 +153,9 @@ def test_no_other_module_encodes_text() -> None:
         if encoding.search(line)
     }
     assert found == {"tasks/lm/tokens.py"}
+
+
+def test_the_page_is_right(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/tokens.md").read_text(), re.S)
+    monkeypatch.chdir(folder)
+    exec(snippet, {})
