@@ -85,7 +85,8 @@ def read_yaml(text: str, where: str, loader: type[_BoundedLoader] | None = None)
         words = " ".join(f"{error.context or ''} {error.problem or ''}".split())
         found = words.removeprefix("found ")
         place = where if mark is None else _place_of(mark)
-        remedy = "Mend the file at that place."
+        is_tab = "'\\t'" in found
+        remedy = "Indent with spaces." if is_tab else "Mend the file at that place."
         raise RequestError(
             Fault(place, found, "a readable YAML file", remedy, "yaml_unreadable")
         ) from None

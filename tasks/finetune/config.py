@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from storage.errors import Fault
+from storage.errors import Fault, suggestion
 from tasks import rates
 from tasks.artifacts.adapter import ADAPTER
 from tasks.artifacts.artifact import Artifact
@@ -58,7 +58,7 @@ class FinetuneConfig(Config):
         lacking = sorted(set(self.adapter.targets).difference(there))
         if lacking:
             expected = f"some of {', '.join(there)} (a tied model has no lm_head)"
-            where, remedy = "adapter.targets", "Leave them out."
+            where, remedy = "adapter.targets", suggestion(lacking[0], there, "Leave them out.")
             yield Fault(where, ", ".join(lacking), expected, remedy, "unknown_targets")
 
 
