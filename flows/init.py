@@ -29,6 +29,7 @@ from tasks.clean.filters import Bound, Verdict
 from tasks.clean.judging import Verdicts
 from tasks.crawl.config import STAGE as CRAWL
 from tasks.finetune.config import STAGE as FINETUNE
+from tasks.finetune.pairs import Definitions
 from tasks.pretrain.config import STAGE as PRETRAIN
 from tasks.shard.config import STAGE as SHARD
 from tasks.tokenizer.config import STAGE as TOKENIZER
@@ -42,6 +43,27 @@ _LEFT_AFTER_DEDUP = 0.85  # of the demo's bytes
 _FEW = 10  # pages, from which bounds are fitted to them
 _HELD_OUT = 8  # documents
 _WIDTH, _COLUMN = 100, 38
+# What instruction pairs ask, in the languages of many sites; in others, in English.
+# ruff: noqa: RUF001
+_QUESTIONS = {
+    "ar": "ما هو {name}؟",
+    "de": "Was ist {name}?",
+    "es": "¿Qué es {name}?",
+    "fr": "Qu'est-ce que {name} ?",
+    "hi": "{name} क्या है?",
+    "id": "Apa itu {name}?",
+    "it": "Che cos'è {name}?",
+    "ja": "{name}とは何ですか？",
+    "ko": "{name}란 무엇인가요?",
+    "nl": "Wat is {name}?",
+    "pl": "Czym jest {name}?",
+    "pt": "O que é {name}?",
+    "ru": "Что такое {name}?",
+    "th": "{name} คืออะไร",
+    "tr": "{name} nedir?",
+    "vi": "{name} là gì?",
+    "zh": "{name}是什么？",
+}
 
 
 @dataclass(frozen=True)
@@ -116,8 +138,8 @@ def _count_pairs(kept: list[Page], scale: float) -> int:
 
     On other pages what looks like a definition is a line of code: `print(x)`.
     """
-    giving = [page for page in kept if page.prompts]
-    count = int(sum(len(page.prompts) for page in giving) * scale)
+    giving = [page for page in kept if page.names]
+    count = int(sum(len(page.names) for page in giving) * scale)
     return count if len(giving) * 2 > len(kept) and count >= _TUNING_PAIRS else 0
 
 
@@ -272,15 +294,21 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.tunes:
         yield ""
         yield _line(0, FINETUNE.name)
-        yield _line(
-            1, "pairs", {"kind": "definitions"}, f"about {plan.num_pairs:,} are on the pages"
-        )
+        pairs = {"kind": "definitions"}
+        if _question(plan) != Definitions().question:
+            pairs["question"] = _question(plan)
+        yield _line(1, "pairs", pairs, f"about {plan.num_pairs:,} are on the pages")
+
+
+def _question(plan: Plan) -> str:
+    return _QUESTIONS.get(plan.survey.language, Definitions().question)
 
 
 def _prompts(plan: Plan) -> list[str]:
     pages = [page for page in plan.survey.wanted if _verdict(plan.clean, page) is None]
     if plan.tunes:
-        return [page.prompts[0] for page in pages if page.prompts][:2]
+        asked = [page.names[0] for page in pages if page.names][:2]
+        return [_question(plan).replace("{name}", name) for name in asked]
     texts = [page.judged.candidate.text for page in pages]
     return [" ".join(split_words(text[:200], plan.survey.language)[:6]) for text in texts[:2]]
 

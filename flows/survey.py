@@ -67,8 +67,8 @@ class Page:
 
     kind: Kind
     judged: Judged
-    prompts: tuple[str, ...]
-    """Those of the instruction pairs that it gives."""
+    names: tuple[str, ...]
+    """What the instruction pairs that it gives ask about."""
 
     @property
     def num_bytes(self) -> int:
@@ -192,8 +192,8 @@ def _page(capture: Capture, found: Extraction, judge: Judge) -> Page:
     judged = judge.judge(capture.url, found)
     text = judged.candidate.text
     row = {"url": capture.url, "text": text, "document_id": judged.identity}
-    prompts = tuple(pair["prompt"] for pair in Definitions().build(row))
-    return Page(_kind(capture, judged, len(prompts)), judged, prompts)
+    names = tuple(pair["name"] for pair in Definitions().build(row))
+    return Page(_kind(capture, judged, len(names)), judged, names)
 
 
 def _kind(capture: Capture, judged: Judged, num_definitions: int) -> Kind:

@@ -115,6 +115,16 @@ def test_reference_pages_are_taught_from_and_others_are_not(
     assert "finetune" not in recipe
 
 
+def test_pairs_ask_in_the_language_of_the_pages(
+    cli: Cli, site: TinySite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert all(question.count("{name}") == 1 for question in rules._QUESTIONS.values())
+    monkeypatch.setitem(rules._QUESTIONS, "en", rules._QUESTIONS["vi"])  # the pages are English
+    recipe, _, _ = written(cli, tmp_path / "r.yaml", site.url)
+    assert recipe["finetune"]["pairs"]["question"] == "{name} là gì?"
+    assert all(re.fullmatch(r"silt\.\S+ là gì\?", prompt) for prompt in recipe["prompts"])
+
+
 def test_robots_and_scope_are_heeded_while_sampling(
     cli: Cli, site: TinySite, tmp_path: Path
 ) -> None:
