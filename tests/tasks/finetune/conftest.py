@@ -163,7 +163,7 @@ def make_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finetun
         tokenizer.mkdir()
         base.mkdir()
         texts = [f"{pair['prompt']}\n{pair['answer']}" for pair in pairs]
-        config = TokenizerConfig(vocab_size=290)
+        config = TokenizerConfig(vocab_size=292)
         save_tokenizer(train_tokenizer(texts, config), tokenizer)
         shape = {
             "num_layers": 1,
