@@ -56,14 +56,14 @@ def build_on_gpu_worker(
         except TerminationSignal:
             _cancel_with_pipeline(client)
             raise
-    _require_completed(name, ended)
+    _require_completed(options.instance, ended)
     unforced = options.model_copy(update={"force": False})
     made = StageRun(STAGES[name], config, chosen, unforced).find()
     if made is None:
         raise WorkerRunFailed(
-            f"run {ended.name} built {name}, but it is not in the store {options.store} as this "
-            "worker sees it; expected the same store on all workers. Use s3://bucket/prefix, or a "
-            "folder that all of them mount at the same path."
+            f"run {ended.name} built {options.instance}, but it is not in the store "
+            f"{options.store} as this worker sees it; expected the same store on all workers. "
+            "Use s3://bucket/prefix, or a folder that all of them mount at the same path."
         )
     return made.model_copy(update={"reused": False, "reason": f"built by run {ended.name}"})
 
@@ -100,13 +100,13 @@ def _run_of(client: SyncPrefectClient, order: _Order) -> FlowRun:
     """The ended run: one that another pipeline has ordered if it ends well, else our own."""
     going = next((run for run in _ordered(client, order) if not _is_final(run)), None)
     if going is not None:
-        _say(f"{order.name}: run {going.name} builds it already; waiting for that")
-        ended = _wait(client, order.name, going)
+        _say(f"{order.options.instance}: run {going.name} builds it already; waiting for that")
+        ended = _wait(client, order.options.instance, going)
         if ended.state is not None and ended.state.is_completed():
             return ended
     ordered = _place(client, order)
-    _say(f"{order.name}: ordered from the gpu pool as run {ordered.name}")
-    return _wait(client, order.name, ordered)
+    _say(f"{order.options.instance}: ordered from the gpu pool as run {ordered.name}")
+    return _wait(client, order.options.instance, ordered)
 
 
 def _ordered(client: SyncPrefectClient, order: _Order) -> list[FlowRun]:

@@ -13,6 +13,7 @@ from selenium import webdriver
 from selenium.common.exceptions import (
     ElementClickInterceptedException,
     StaleElementReferenceException,
+    TimeoutException,
 )
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -38,13 +39,14 @@ class Browser:
         self.driver.get(url)
 
     def click(self, text: str, within: str = "", until: str = "") -> None:
-        """Click a button, link, tab or menu item by what it says; `within` an element of a role.
+        """Click a button, link, tab or choice by what it says; `within` an element of a role.
 
         A form that was just opened may not listen yet: click again `until` the page shows that.
         """
         exact = f"normalize-space(.)='{text}'"
         place = f"//*[@role='{within}']" if within else ""
-        path = f"{place}//*[self::a or self::button or @role='tab' or @role='menuitem'][{exact}]"
+        kinds = "self::a or self::button or @role='tab' or @role='menuitem' or @role='option'"
+        path = f"{place}//*[{kinds}][{exact}]"
 
         def clicked(driver: webdriver.Chrome) -> bool:
             if until and until in driver.find_element(By.TAG_NAME, "body").text:
@@ -86,12 +88,22 @@ class Browser:
             shown: str = driver.find_element(By.TAG_NAME, "body").text
             return shown if all(wanted in shown for wanted in texts) else None
 
-        return str(self._wait.until(text, f"the page does not show {texts}"))
+        try:
+            return str(self._wait.until(text))
+        except TimeoutException:
+            shown = self.driver.find_element(By.TAG_NAME, "body").text
+            raise AssertionError(f"the page does not show {texts}, but:\n{shown}") from None
 
     def colours(self, selector: str) -> set[tuple[int, ...]]:
         """The colours in the picture of the first such element; a blank canvas has one."""
-        element = self._wait.until(lambda driver: driver.find_element(By.CSS_SELECTOR, selector))
-        picture = Image.open(BytesIO(element.screenshot_as_png)).convert("RGB")
+
+        def drawn(driver: webdriver.Chrome) -> bytes | None:
+            """An image that is not decoded yet is 0 pixels wide."""
+            element = driver.find_element(By.CSS_SELECTOR, selector)
+            return element.screenshot_as_png if element.rect["width"] else None
+
+        shot = self._wait.until(drawn, f"no {selector} is drawn")
+        picture = Image.open(BytesIO(shot)).convert("RGB")
         counted = picture.getcolors(picture.width * picture.height) or []
         return {colour for count, colour in counted if count > 200}  # type: ignore[misc]
 

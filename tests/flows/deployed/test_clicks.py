@@ -115,10 +115,11 @@ def test_a_run_is_cancelled(
 ) -> None:
     source = {**knobs["crawl"]["source"], "politeness": {"delay_s": 20}}
     slow = {**knobs, "crawl": {**knobs["crawl"], "source": source}}
-    run = site.order("manual", recipe=slow, only="crawl")
+    # The delay is no part of a crawl's identity: not forced, the crawl would be reused.
+    run = site.order("manual", recipe=slow, only="crawl", force=["crawl"])
     wait_for(lambda: site.children(run), 120, "the crawl to begin")
     ui.open(f"{site.url}/v2/runs/flow-run/{run}")
-    ui.shows("tiny: only crawl (custom run)", "Running")
+    ui.shows("tiny: only crawl, force crawl (custom run)", "Running")
     ui.choose("Cancel")
     ui.click("Cancel Flow Run", within="alertdialog")
     site.wait_until(run, "CANCELLED", seconds=60)
@@ -136,7 +137,7 @@ def test_a_failed_gate_and_a_retry(
     ui.open(f"{site.url}/v2/runs/flow-run/{run}")
     said = ui.shows("Failed", "dedup: blocked by its gates", "Artifacts tab")
     assert "duplicate_rate" in said and "phusa show dedup" in said
-    assert "tokenizer: blocked, not run: there is no dedup" in said
+    assert "tokenizer: blocked, not run: dedup failed" in said
     assert "crawl: reused" in said and "failed (GateFailed) after 0 stages built, 3 reused" in said
     ui.choose("Retry")
     ui.click("Retry", within="alertdialog")
@@ -161,4 +162,7 @@ def test_a_retry_goes_on_from_what_is_sealed(
     wait_for(lambda: site.ask(f"/flow_runs/{run}")["run_count"] == 2, 60, "the retry")
     site.wait_until(run, "COMPLETED")
     ui.open(f"{site.url}/v2/runs/flow-run/{run}")
-    ui.shows("Completed", "clean: reused, built in", "dedup: built in", "3 stages built")
+    ui.shows("Completed", "dedup: failed")
+    ui.click("Oldest to newest", until="Newest to oldest")  # of a long log, a page draws one end
+    ui.click("Newest to oldest", within="listbox")
+    ui.shows("clean: reused, built in", "dedup: built in", "2 stages built, 3 reused")

@@ -188,7 +188,8 @@ def test_the_page_of_a_model_shows_its_curves_and_what_it_says(
     pages = {page["key"]: page["id"] for page in prefect.ask("/artifacts/filter", of)}
     ui.open(f"{prefect.url}/v2/artifacts/artifact/{pages['pretrain']}")
     ui.shows("What is silt.mod1.fold?", "Made from", "gain_over_unigram")
-    assert len(ui.colours("img")) > 2  # drawn, and not broken
+    assert len(ui.colours("img[alt^='loss and learning rate']")) > 2  # drawn, and not broken
+    assert len(ui.colours("img[alt^='the artifacts as a graph']")) > 2
 
 
 def test_one_stage_again_in_three_clicks(prefect: PrefectSite, store: Store, ui: Browser) -> None:

@@ -81,6 +81,7 @@ def test_it_runs_from_the_custom_run_form(graph: PrefectSite) -> None:
         assert {name for name, pool in pools.items() if pool == "gpu"} == {
             "pretrain", "finetune", "wordy-model", "wordy-answers",
         }  # fmt: skip
+        assert "wordy-model: ordered from the gpu pool" in graph.said(run["id"])
         ui.open(f"{graph.url}/v2/runs/flow-run/{run['id']}")
         ui.shows("Completed", "Subflow Runs")
     store = Store(Path(graph.store))
