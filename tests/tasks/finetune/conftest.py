@@ -173,7 +173,7 @@ def make_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finetun
             "num_kv_heads": 1,
             "head_dim": 8,
         }
-        model = Decoder(Qwen3.model_validate({**shape, **knobs}), 290, 64)
+        model = Decoder(Qwen3.model_validate({**shape, **knobs}), 292, 64)
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for parameter in model.parameters():
