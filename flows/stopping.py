@@ -17,6 +17,7 @@ from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
+from time import monotonic
 from types import FrameType
 from typing import TypeVar
 
@@ -26,6 +27,7 @@ from tasks.progress import Bar, Reporter
 T = TypeVar("T")
 
 _STOP_WITHIN_S = 10.0
+_SAME_S = 0.5  # within which a second signal is the first one's echo
 _END_WITHIN_S = 14.0  # with what is told to the Prefect server after that
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -97,9 +99,15 @@ def signals_raised(say: Callable[[str], None]) -> Iterator[None]:
         say(str(error))
         leave_now(error.exit_code)
 
+    began = 0.0
+
     def hear(number: int, frame: object) -> None:
+        nonlocal began
+        if stopped and monotonic() - began < _SAME_S:
+            return  # `make` passes on what the whole group was sent
         if stopped:
             leave(stopped[0])
+        began = monotonic()
         stopped.append(Stopped(number))
         end_process_soon(lambda: leave(stopped[0]), _END_WITHIN_S)
         raise stopped[0]

@@ -86,6 +86,9 @@ def test_tables_by_name_split_and_columns(tmp_path: Path) -> None:
     assert found.table().num_rows == 7
     assert found.pandas(split="validation", columns=["n"]).to_dict("list") == {"n": [0, 1]}
     assert found.dataset("sequences", split="train").count_rows() == 5
+    files = {"documents/part-0.parquet": rows["train"], "duplicates.parquet": rows["train"][:0]}
+    seal(tmp_path, "dedup", "1", files)
+    assert phusa.open("dedup", tmp_path).table("duplicates").num_rows == 0
     for wrong in ({"table": "documents"}, {"split": "test"}):
         with pytest.raises(phusa.RequestError) as refused:
             found.table(**wrong)

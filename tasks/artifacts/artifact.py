@@ -184,9 +184,14 @@ class Artifact:
 
     @property
     def tables(self) -> dict[str, dict[str, int]]:
-        """Count the rows of its tables, by split."""
-        found = {t.name: t.rows(self.manifest) for t in self.type.tables_in(self.manifest)}
-        return {name: rows for name, rows in found.items() if rows}
+        """Count the rows of its tables, by split; one may be there and have none."""
+        found: dict[str, dict[str, int]] = {}
+        for table in self.type.tables_in(self.manifest):
+            rows = table.rows(self.manifest)
+            splits = [split for split, place in table.splits.items() if self.has(place)]
+            if splits:
+                found[table.name] = {split: rows.get(split, 0) for split in splits}
+        return found
 
     def dataset(self, table: str = "", *, split: str = "") -> Dataset:
         """Open a table of it, the first by default, as an Arrow dataset: for more than fits in
