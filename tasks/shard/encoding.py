@@ -1,7 +1,7 @@
 """Ids of many documents: by gigatoken where it is there and gives the same ids, else by tokenizers.
 
 gigatoken 0.10 encodes 80 to 280 MB a CPU second where tokenizers does 2, with the four splits that
-phusa has (benchmarks/encoding.py). It is young, so it is used only after it was compared with
+phusa has (benchmarks/tokens.py). It is young, so it is used only after it was compared with
 tokenizers on the documents in hand and on texts that are hard to cut.
 """
 
