@@ -25,6 +25,7 @@ from tasks.artifacts.excerpts import Excerpt, Excerpts, Wanted
 from tasks.artifacts.pages import PAGES
 from tasks.clean.config import STAGE as CLEAN
 from tasks.clean.config import CleanConfig
+from tasks.config import from_identity
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _made_again(
 
     crawl = next((one for one in artifact.inputs(PAGES) if one.is_whole()), None)
     try:
-        config = CleanConfig.model_validate(artifact.manifest.config)
+        config = from_identity(CleanConfig, artifact.manifest.config)
     except ValidationError:
         return [replace(row, note="no text: another phusa's configuration") for row in rows]
     if crawl is None:

@@ -22,12 +22,13 @@ from flows.graph import Instance, graph_of, is_artifact
 from flows.overlap import earlier_run
 from flows.parameters import INPUTS, Form, RunOptions, StageResult
 from flows.plan import Chosen, Selection, plan
+from flows.prefect_progress import log
 from flows.preflight import check_room
 from flows.promotion import promote_together
 from flows.recipe import RECIPE, Recipe
 from flows.recording import kept, run_recorded
 from flows.run_names import pipeline_name
-from flows.run_page import log, log_failed, log_made, publish_summary
+from flows.run_page import log_failed, log_made, publish_summary
 from flows.stage_flows import FLOWS
 from flows.stage_run import StageRun
 from flows.stopping import StoppableReporter, StopRequest, stopping_tasks

@@ -8,6 +8,7 @@ run's page, and the server's SQLite.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -31,6 +32,12 @@ _EVERY_S = 2.0  # also how long work must take to be shown at all
 _REQUEST_S = 5.0
 _LAST_ATTEMPTS = 30  # in a row, until work that has ended is left as it was last seen: a minute
 _SHARD = re.compile(r"(?P<title>.+) \d+ of (?P<count>\d+)")
+
+
+def log(text: str, level: int = logging.INFO) -> None:
+    """Write into the log of the flow run in hand; called from plain Python, nowhere."""
+    with suppress(MissingContextError):
+        get_run_logger().log(level, "%s", text)
 
 
 def _spawn(run: Callable[[], None]) -> None:
@@ -72,8 +79,7 @@ class PrefectReporter:
             work.end(part, failed=failed)
 
     def note(self, text: str) -> None:
-        with suppress(MissingContextError):  # called from plain Python
-            get_run_logger().info("%s", text)
+        log(text)
 
     def _work(self, label: str, unit: str, run_id: str) -> _ProgressArtifact:
         shard = _SHARD.fullmatch(label)

@@ -76,7 +76,11 @@ def _growth(store: Store, step: Step, last: Manifest, sizes: Mapping[str, int]) 
 
 def check_room(store: Store, steps: Sequence[Step]) -> None:
     """Raise NotEnoughRoom, with all that is too little at once, if the run would not fit."""
-    needs = estimate(store, steps)
+    check_needs(store, estimate(store, steps))
+
+
+def check_needs(store: Store, needs: Sequence[Need]) -> None:
+    """Raise as `check_room`, for needs that were estimated already."""
     faults = []
     if needs:
         disk = _disk_fault(store, needs)

@@ -23,11 +23,9 @@ _TEXT_VALUE = 64  # characters of text that count as one more value
 _MAX_DEPTH = 40
 _MAX_DIGITS = 64  # of a number; a float has 17
 _TAG = "tag:yaml.org,2002:"
-_TEXT, _MERGE = _TAG + "str", _TAG + "merge"
+_TEXT, _MERGE, _MAP = _TAG + "str", _TAG + "merge", _TAG + "map"
 _NUMBERS = (_TAG + "int", _TAG + "float")
-_TEXT, _MERGE = _TAG + "str", _TAG + "merge"
-_NUMBERS = (_TAG + "int", _TAG + "float")
-_PLAIN_TAGS = (_TEXT, _MERGE, *_NUMBERS, *(_TAG + t for t in ("null", "bool", "seq", "map")))
+_PLAIN_TAGS = (_TEXT, _MERGE, _MAP, *_NUMBERS, *(_TAG + t for t in ("null", "bool", "seq")))
 _NAMES = {"NoneType": "nothing", "list": "a list", "str": "text"}
 
 
@@ -197,7 +195,7 @@ class _RecipeLoader(_BoundedLoader):
     def _of_stage(key: yaml.Node, value: yaml.Node) -> yaml.Node:
         is_bare = isinstance(value, yaml.ScalarNode) and not value.value and not value.style
         if is_bare and key.value in STAGES:
-            return yaml.MappingNode("tag:yaml.org,2002:map", [])
+            return yaml.MappingNode(_MAP, [])
         return value
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.foresight import Foresight
 from flows.plan import Selection, Step, plan
-from flows.preflight import check_room
+from flows.preflight import check_needs
 from flows.recipe import Recipe, check_recipe, load_recipe
 from flows.runners import missing_packages
 from storage.errors import Fault, RequestError
@@ -36,7 +36,7 @@ class Request:
         """Raise RequestError for what a run would fail on, NotEnoughRoom if it would not fit."""
         if self.foresight.faults:
             raise RequestError(self.foresight.faults)
-        check_room(self.store, self.steps)
+        check_needs(self.store, list(self.foresight.needs.values()))
 
 
 def read_request(

@@ -88,7 +88,7 @@ class Stopped(BaseException):
 
 @contextmanager
 def signals_raised(say: Callable[[str], None]) -> Iterator[None]:
-    """Raise Stopped at the first signal inside the block (in the main thread); a second one ends
+    """Raise Stopped at the first signal inside the block (in the main thread); a later one ends
     the process at once, and so does time, if the block does not end soon.
 
     A signal that was ignored before, as `nohup` has it, stays so.

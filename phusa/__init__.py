@@ -112,10 +112,8 @@ def plan(
 
     Raises RequestError with everything that is wrong with them, and that a run would fail on.
     """
-    parts = {"only": only, "from_": from_, "to": to, "force": force}
-    asked = _request(recipe, store, set, inputs, **parts)
-    asked.require_possible()
-    return asked.steps
+    chosen = {"only": only, "from_": from_, "to": to, "force": force}
+    return _request(recipe, store, set, inputs, chosen).steps
 
 
 def run(
@@ -136,14 +134,12 @@ def run(
     Returns what was made or reused, by instance. Raises RequestError before any work, RunError
     after it has begun.
     """
+    from flows.commands.run import run_request
     from flows.render import make_console
     from flows.stages import open_artifact
 
-    parts = {"only": only, "from_": from_, "to": to, "force": force}
-    asked = _request(recipe, store, set, inputs, **parts)
-    asked.require_possible()
-    from flows.commands.run import run_request
-
+    chosen = {"only": only, "from_": from_, "to": to, "force": force}
+    asked = _request(recipe, store, set, inputs, chosen)
     results = run_request(make_console(), asked)
     place = asked.store
     made = {each.instance: place.manifest(each.name, each.version) for each in results}
@@ -161,15 +157,18 @@ def _request(
     store: str | Path | None,
     knobs: Mapping[str, Any] | None,
     inputs: Mapping[str, str] | None,
-    **chosen: str | Sequence[str],
+    chosen: Mapping[str, str | Sequence[str]],
 ) -> Request:
+    """Read what is asked. Raises RequestError for what is wrong, or would fail once it runs."""
     from flows.request import read_request
 
     place = store or os.environ.get("PHUSA_STORE")
-    return read_request(
+    asked = read_request(
         Path(recipe) if isinstance(recipe, str) else recipe,
         str(place) if place else None,
         [f"{path}={json.dumps(value)}" for path, value in (knobs or {}).items()],
         inputs=[f"{name}={version}" for name, version in (inputs or {}).items()],
         **{option: [of] if isinstance(of, str) else of for option, of in chosen.items()},
     )
+    asked.require_possible()
+    return asked

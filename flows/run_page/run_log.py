@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
-
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_run_logger
 
 from flows.ending import drops
 from flows.parameters import StageResult
+from flows.prefect_progress import log
 from flows.run_page.page import at_no_risk, rows_in
 from flows.stages import type_of
 from storage.errors import GateFailed
 from storage.store import Store
-
-
-def log(text: str, level: int = logging.INFO) -> None:
-    """Write into the log of the flow run in hand; called from plain Python, nowhere."""
-    with suppress(MissingContextError):
-        get_run_logger().log(level, "%s", text)
 
 
 def log_made(store: Store, result: StageResult) -> None:

@@ -16,10 +16,10 @@ from prefect.runtime import flow_run
 
 from flows.ending import GO_ON, Ending, drops, next_commands
 from flows.parameters import StageResult
+from flows.prefect_progress import log
 from flows.promotion import Promoted
 from flows.render import size
 from flows.run_page.page import at_no_risk, commands, or_why_not, run_link
-from flows.run_page.run_log import log
 from flows.stages import STAGES, open_artifact, type_of
 from storage.manifest import Manifest
 from storage.store import Store

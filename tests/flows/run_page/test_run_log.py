@@ -23,7 +23,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     """What was logged: levels and texts."""
     said: Lines = []
     logger = SimpleNamespace(log=lambda level, form, text: said.append((level, form % text)))
-    monkeypatch.setattr("flows.run_page.run_log.get_run_logger", lambda: logger)
+    monkeypatch.setattr("flows.prefect_progress.get_run_logger", lambda: logger)
     return said
 
 
