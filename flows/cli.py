@@ -87,7 +87,7 @@ def _called(console: Console) -> int:
         if named is not None:  # the machine's
             return _tell(console, named)
         say(console, [traceback.format_exc()])  # a defect
-        say(console, [f"the run failed: {type(error).__name__}: {error}"])
+        say(console, [f"{_title()}: {type(error).__name__}: {error}"])
         return 1
 
 
@@ -96,10 +96,15 @@ def _tell(console: Console, error: PhusaError) -> int:
     if "--json" in sys.argv:
         print_json({"error": error.as_json()}, indent=None, file=sys.stderr)
     else:
-        title = "the request was refused" if isinstance(error, RequestError) else "the run failed"
+        title = "the request was refused" if isinstance(error, RequestError) else _title()
         say(console, [title], style="bold red")
         say(console, [str(error)])
     return error.exit_code
+
+
+def _title() -> str:
+    command = [word for word in sys.argv[1:] if not word.startswith("-")]
+    return " ".join(["phusa", *command[:1], "failed"])
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ class _Rate(ProgressColumn):
 
 def _facts(facts: dict[str, object]) -> str:
     shown = ((k, f"{v:.3f}" if isinstance(v, float) else str(v)) for k, v in facts.items())
-    return " ".join(f"{key} {value}" for key, value in shown)
+    return ", ".join(f"{key} {value}" for key, value in shown)
 
 
 class _LiveBar:

@@ -94,8 +94,8 @@ def next_commands(store: Store, ending: Ending, promoted: Collection[str] = ()) 
     lines = [f"phusa show {n}" for n, e in ending.failed.items() if isinstance(e, GateFailed)]
     if not (models or ending.failed):
         lines += [f"phusa show {one.label}" for one in made[-1:]]
-    if ending.failed or not models:
-        lines += [line for one in made for line in look_at_drops(one)]
+    whole = not (ending.failed or not models)
+    lines += [line for one in made if not whole or _lost_most(one) for line in look_at_drops(one)]
     for model in models:
         asked = "QUESTION" if model.type.chats else "PROMPT"
         lines.append(f'phusa sample {model.label} "{asked}"')
@@ -104,6 +104,11 @@ def next_commands(store: Store, ending: Ending, promoted: Collection[str] = ()) 
             lines += [f"phusa promote {model.label} prod"] if new else []
             lines.append(f"phusa export {model.label} ./{model.manifest.name}")
     return list(dict.fromkeys(lines))
+
+
+def _lost_most(artifact: Artifact) -> bool:
+    manifest = artifact.manifest
+    return sum(drops(manifest).values()) > manifest.rows_in / 2
 
 
 def look_at_drops(artifact: Artifact) -> Iterator[str]:

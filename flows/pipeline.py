@@ -119,7 +119,8 @@ class PipelineRun:
         elif isinstance(error, Exception):
             self.failed[name] = error
             log_failed(name, error)
-            note(f"{name}: failed ({type(error).__name__})")
+            stopped = isinstance(error, Interrupted)
+            note(f"{name}: {'stopped' if stopped else f'failed ({type(error).__name__})'}")
         else:
             raise error
 

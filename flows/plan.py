@@ -17,8 +17,9 @@ from flows.inputs import Given, record, resolve, whole
 from flows.recipe import Recipe
 from flows.stages import type_of
 from flows.takedown import check_forgotten
-from storage import takedown
+from storage import layout, takedown
 from storage.errors import Fault, RequestError
+from storage.gc import live_builds
 from storage.manifest import CheckResult, Manifest
 from storage.sealing import find_quarantined
 from storage.store import Store
@@ -419,7 +420,11 @@ def _step(
     given = chosen.inputs(store, name, recipe, known)
     target = Target.of(store, instance, given, recipe)
     found = decide(store, target, takedowns, force=forced)
-    return Step(instance, found.action, found.reason, found.artifact, found.held)
+    reason = found.reason
+    if found.action == "run":
+        held = live_builds(store).get(layout.lease_key(instance.stage.name, found.key))
+        reason += f"; being built now, by {held}" if held else ""
+    return Step(instance, found.action, reason, found.artifact, found.held)
 
 
 _UNCERTAIN = frozenset({"run", "blocked"})

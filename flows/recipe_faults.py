@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from tasks.config import Misfit
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 _FORMS = {NAME: "small letters, digits, - and _, at most 63, the first a letter or digit"}
+_POINTED = re.compile(r"\d+[., ][\d., ]*")
 _RANGES = ("greater_", "less_", "multiple_", "finite_", "too_", "string_too_")
 
 Schema = Mapping[str, Any]
@@ -163,6 +165,8 @@ def _fault(spot: _Spot, details: ErrorDetails, prefix: str) -> Fault:
     code = "wrong_form" if kind == "string_pattern_mismatch" else code
     alone = kind == "tuple_type" and not isinstance(value, Mapping | None)
     remedy = f"Write it as a list: [{value}]. " if alone else ""
+    if "whole number" in expected and _POINTED.fullmatch(str(value)):
+        remedy = "A whole number has no point or comma: 40000, or 40_000. "
     return Fault(where, _short(value), expected, remedy + spot.about, code)
 
 
@@ -171,10 +175,11 @@ def _untold(spot: _Spot, value: Any, where: str) -> Fault:
     tag = spot.schema["discriminator"]["propertyName"]
     kinds: Schema = spot.schema["discriminator"]["mapping"]
     where, expected = f"{where}.{tag}", _one_of(sorted(kinds))
-    if tag in value:
-        remedy = suggestion(str(value[tag]), kinds, spot.about)
-        return Fault(where, _short(value[tag]), expected, remedy, "unknown_kind")
     knobs = {kind: _resolved(spot.root, {"$ref": ref}) for kind, ref in kinds.items()}
+    if tag in value:
+        told = " ".join(f"`{k}`: {knobs[k].get('description', '')}" for k in sorted(knobs))
+        remedy = suggestion(str(value[tag]), kinds, told)
+        return Fault(where, _short(value[tag]), expected, remedy, "unknown_kind")
     likely = [k for k, of in knobs.items() if value and value.keys() <= of["properties"].keys()]
     remedy = f"Add `{tag}: {likely[0] if len(likely) == 1 else '…'}`."
     return Fault(where, "nothing", expected, remedy, "missing")

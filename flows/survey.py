@@ -356,6 +356,8 @@ def _file_source(place: str) -> FileSource:
         kinds = f".html .htm .xhtml .txt .md .epub {' '.join((*_TABLES, *_WARCS))}"
         there = "no file of a known kind" if path.exists() else "no such file or folder"
         remedy = "Check the spelling; a URL begins with http:// or https://."
+        if path.is_file():
+            there, remedy = "a single file", f"Name the folder that it lies in: {path.parent}"
         expected = f"a URL, or a folder, table or archive of pages ({kinds})"
         raise RequestError(Fault(given, there, expected, remedy, "no_such_place"))
     return _with_columns(best) if isinstance(best, RecordsSource) else best

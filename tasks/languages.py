@@ -21,8 +21,12 @@ def refused_language(tag: str, expected: str) -> Misfit:
 
 
 def code_of(name: str) -> str | None:
-    """Give the ISO 639 code of a language by its name in English, nearly spelt, or its own."""
+    """Give the ISO 639 code of a language by its name in English, nearly spelt, or its own.
+
+    Also by the code of the country where most speak it.
+    """
     from babel import Locale  # 0.1 s, and 1 s for their own names: only for what is refused
+    from babel.core import get_global
     from babel.localedata import locale_identifiers
 
     asked = name.strip().casefold()
@@ -31,6 +35,9 @@ def code_of(name: str) -> str | None:
     near = difflib.get_close_matches(asked, english, n=1, cutoff=0.85)
     if near:
         return english[near[0]].partition("_")[0]
+    spoken = get_global("likely_subtags").get(f"und_{name.strip().upper()}")
+    if spoken:  # a country's code: vn, jp
+        return str(spoken).partition("_")[0]
     for code in (code for code in locale_identifiers() if "_" not in code):
         if (Locale(code).language_name or "").casefold() == asked:
             return code

@@ -17,7 +17,9 @@ def sample(
     artifact: ArtifactArgument,
     prompt: Annotated[str, typer.Argument(help="what to continue or to answer")],
     store: StoreOption = None,
-    tokens: Annotated[int, typer.Option(min=1, max=4096, help="tokens at most")] = 128,
+    tokens: Annotated[
+        int, typer.Option("--max-tokens", "--tokens", min=1, max=4096, help="to write")
+    ] = 128,
     temperature: Annotated[
         float, typer.Option(min=0.0, max=10.0, help="0: the most likely token each time")
     ] = 0.0,

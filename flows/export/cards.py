@@ -107,9 +107,9 @@ def _title(manifest: Manifest) -> str:
 def _opening(manifest: Manifest) -> str:
     kind = (manifest.type or type_of(manifest).name).capitalize()
     return (
-        f"# {_title(manifest)}\n\n{kind}: {type_of(manifest).amount(manifest)}, made of web pages "
-        f"by the recipe `{manifest.run.recipe}` with phusa, which turns a crawl of the web into a "
-        f"language model and keeps every step. This is its artifact `{manifest.label}` of "
+        f"# {_title(manifest)}\n\n{kind}: {type_of(manifest).amount(manifest)}, made by the "
+        f"recipe `{manifest.run.recipe}` with phusa, which turns a crawl of pages into a language "
+        f"model and keeps every step. This is its artifact `{manifest.label}` of "
         f"{manifest.created:%d %B %Y}, content digest `{manifest.digest[:16]}`."
     )
 
@@ -244,13 +244,13 @@ def _evaluation(facts: Provenance, scores: Sequence[Score]) -> str:
         for c in facts.artifact.manifest.checks
     ]
     if checks:
-        parts.append(_table(("check", "value", "passed"), checks))
+        parts.append(_table(("check", "value", "passed"), dict.fromkeys(checks)))
     return "\n\n".join(parts) if len(parts) > 1 else ""
 
 
 def _limits(facts: Provenance, num_marks: int) -> str:
     lines = [
-        "The text is what web pages say: it may be wrong, one-sided, offensive or out of date, and "
+        "The text is what the pages say: it may be wrong, one-sided, offensive or out of date, and "
         "may name persons. Nothing was checked by hand."
     ]
     if facts.artifact.type.form == "model":

@@ -149,7 +149,7 @@ def test_runs_that_cannot_go_on_end_clearly(
     recipe = broken(tmp_path, tiny_site, crawl__source__retries=0, **changes)
     store = tmp_path / "store"
     done = phusa("run", recipe, "--store", store, code=1)
-    assert "the run failed" in done.stderr and said in " ".join(done.stderr.split())
+    assert " failed" in done.stderr and said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     listed = json.loads(phusa("artifacts", "--json", "--store", store).stdout)
     assert [row["name"] for row in listed] == sealed
@@ -225,7 +225,7 @@ def test_a_gate_holds_a_build_back_until_its_bounds_are_loosened(
     done = phusa(*other, *strict, code=1)
     said = " ".join(done.stderr.split())
     assert "clean: run (filters.0.min_words: 20 → 21)" in done.stdout
-    assert said.startswith("the run failed clean@") and "kept in quarantine" in said
+    assert said.startswith("phusa run failed clean@") and "kept in quarantine" in said
     assert "drop_rate 0." in said, said
     assert "is above max 0 (last: " in said and "See the reasons in rejects/" in said
     assert "Traceback" not in done.stdout + done.stderr

@@ -363,7 +363,7 @@ def test_what_cannot_be_shown(
     code, said = said_of("show", "clean@dev")
     assert code == 2 and "aliases: best, prod" in said
     code, said = said_of("show", all_states.torn.label)
-    assert code == 1 and "the run failed" in said and "Restore it from a copy" in said
+    assert code == 1 and " failed" in said and "Restore it from a copy" in said
     code, said = said_of("show", all_states.newer.label)
     assert code == 2 and "Install that phusa" in said
 
