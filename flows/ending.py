@@ -94,8 +94,8 @@ def next_commands(store: Store, ending: Ending, promoted: Collection[str] = ()) 
     lines = [f"phusa show {n}" for n, e in ending.failed.items() if isinstance(e, GateFailed)]
     if not (models or ending.failed):
         lines += [f"phusa show {one.label}" for one in made[-1:]]
-    whole = not (ending.failed or not models)
-    lines += [line for one in made if not whole or _lost_most(one) for line in look_at_drops(one)]
+    looked_at = made if ending.failed or not models else filter(_lost_most, made)
+    lines += [line for one in looked_at for line in look_at_drops(one)]
     for model in models:
         asked = "QUESTION" if model.type.chats else "PROMPT"
         lines.append(f'phusa sample {model.label} "{asked}"')

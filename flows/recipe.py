@@ -59,7 +59,7 @@ class Recipe(Config):
         identity=False,
     )
     prompts: tuple[str, ...] = knob(
-        (), "shown at the end of a run, answered by the models", identity=False
+        (), "answered by the models at the end of a run that made something", identity=False
     )
 
     @model_validator(mode="before")

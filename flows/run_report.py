@@ -25,14 +25,15 @@ def print_report(
     """Print scores of the models, their answers to the recipe's prompts, what became of each
     instance, and what to do next; `as_json`: the rows, to stdout, besides.
 
-    Who has stopped a run does not wait for answers.
+    Who has stopped a run does not wait for answers. Where all is reused they were given before, and
+    cost 2.4 of the demo's 3.6 s.
     """
     manifests = [store.manifest(result.name, result.version) for result in ending.made]
     # Equal instances share an artifact, and a base model may be there that this run did not make.
     made = {m.label: open_artifact(store, m) for m in manifests if type_of(m).serves(MODEL)}
     models = {of.label: of for one in made.values() for of in (*one.inputs(MODEL), one)}
     _print_scores(console, made.values())
-    if recipe.prompts and models and not ending.is_stopped:
+    if recipe.prompts and models and not ending.is_stopped and _made_something(ending):
         _print_samples(console, recipe.prompts, list(models.values()))
     rows = ending.rows(store)
     if rows:
@@ -50,6 +51,10 @@ def print_report(
         say(console, [f"\n{GO_ON}"])
     if as_json:
         print_json(rows)
+
+
+def _made_something(ending: Ending) -> bool:
+    return bool(ending.failed) or not all(one.reused for one in ending.made)
 
 
 def _stages(ending: Ending, rows: Sequence[dict[str, Any]]) -> Table:

@@ -235,6 +235,7 @@ def test_refusals_have_codes(cli: Cli, site: TinySite, folder: Path, tmp_path: P
     assert refusal(cli, "https://example.org/", *new) == "no_contact"
     assert refusal(cli, empty, *new) == "no_such_place"
     assert refusal(cli, tmp_path / "nowhere", *new) == "no_such_place"
+    assert refusal(cli, there, *new) == "no_such_place"  # a single file
     assert refusal(cli, folder, "--out", there) == "file_exists"
     assert refusal(cli, folder, "--out", tmp_path / "no" / "r.yaml") == "no_folder"
     assert refusal(cli, folder, "--hours", 0, *new) == "bad_hours"

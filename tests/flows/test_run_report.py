@@ -107,6 +107,12 @@ def test_without_prompts_no_model_is_loaded(
     assert not any("says" in line for line in report(tmp_path, models, ()))
 
 
+def test_where_all_is_reused_no_model_is_asked(tmp_path: Path, models: list[Manifest]) -> None:
+    reused = [result(m).model_copy(update={"reused": True}) for m in models]
+    assert "says [so]" not in ended(tmp_path, Ending(reused))
+    assert "says [so]" in ended(tmp_path, Ending([*reused[1:], result(models[0])]))
+
+
 def test_a_model_that_cannot_answer_costs_nothing_else(
     tmp_path: Path, models: list[Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +177,18 @@ def test_a_good_end_says_how_to_use_what_was_made(tmp_path: Path, models: list[M
         f"phusa export {lora.label} ./lora",
     ]
     assert next_commands(Store(tmp_path), Ending()) == []
+
+
+@pytest.mark.parametrize(("dropped", "looks"), [(11, True), (10, False)])
+def test_what_lost_most_of_its_rows_is_looked_at_after_a_good_end(
+    tmp_path: Path, models: list[Manifest], dropped: int, looks: bool
+) -> None:
+    crawl = seal(
+        tmp_path, "crawl", "20261121-010101-000-aaaa", {"rejects.parquet": b"x"},
+        rows_in=20, rows_out=20 - dropped, stats={"rejected": {"odd": dropped}}, run=RUN,
+    )  # fmt: skip
+    said = next_commands(Store(tmp_path), Ending([result(crawl), result(models[0])]))
+    assert (f"phusa head {crawl.label} --dropped" in said) is looks
 
 
 def test_the_store_of_this_project_is_not_said(
