@@ -160,7 +160,7 @@ def test_a_kill_leaves_no_server_and_a_second_signal_ends_at_once(
         for number in signals:
             os.killpg(run.pid, number)
             time.sleep(0.2)
-        assert run.end(2) in (-signal.SIGKILL, 128 + signal.SIGTERM), run.said
+        assert run.end(8) in (-signal.SIGKILL, 128 + signal.SIGTERM), run.said
         assert children and gone(children, 8)
         assert run.states() == {"Completed", "Crashed"}
 
