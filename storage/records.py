@@ -180,8 +180,8 @@ def sequence_schema(vocab_size: int) -> pa.Schema:
         (
             "input_ids",
             pa.list_(ids),
-            "sequence_length + 1 token ids, or fewer at the end of a shard; the first id is "
-            "the last one of the sequence before, so that every token is predicted once",
+            "at most sequence_length + 1 token ids; the first is given and not predicted, so that "
+            "every token is predicted once in all",
         ),
         ("spans", pa.list_(SPAN), "which positions come from which document"),
     )

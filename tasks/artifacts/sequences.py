@@ -38,8 +38,8 @@ class RowSpan:
     """The part of one row that holds a document's tokens.
 
     `row` counts within `file`, `index` over all files of the split; `start` to `end` are positions
-    in the row. `tokens` are those predicted here: a row begins with the last token of the row
-    before, where it was predicted already.
+    in the row. `tokens` are those predicted here: the first of a row is not, but in the row where
+    the token before it is.
     """
 
     file: str
@@ -72,6 +72,8 @@ class SequencesFinding:
         for document in self.documents:
             one, last = document.spans[0], document.spans[-1]  # one document lies in one file
             rows = f"row {one.row:,}" if one == last else f"rows {one.row:,} to {last.row:,}"
+            if last.row - one.row >= len(document.spans):
+                rows = f"{len(document.spans):,} rows from {one.row:,} to {last.row:,}"
             yield f"{document.split}: {count(document.tokens, 'token')} in {rows} of {one.file}"
             yield from first(
                 document.spans, FEW, lambda s: f"row {s.row:,}: input_ids[{s.start}:{s.end}]"

@@ -1,26 +1,107 @@
-"""Two training kernels that make bfloat16 on a CPU faster: benchmarks/cpu_training.py.
+"""Attention and the head's loss, in the fastest exact form that the device has.
 
-Both are exact; on other devices and dtypes attention is torch's own SDPA.
+Two kernels make bfloat16 on a CPU faster (benchmarks/cpu_training.py); on other devices and dtypes
+attention is torch's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, partial
+from inspect import signature
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tasks.lm.documents import Documents
+
 _QUERY_BLOCK = 128
 
 
-def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention of q, k, v, each (batch, heads, positions, head size)."""
+def causal_attention(q: Tensor, k: Tensor, v: Tensor, documents: Documents | None = None) -> Tensor:
+    """Causal attention of q, k, v, each (batch, heads, positions, head size).
+
+    With `documents`, no position sees those of another document.
+    """
+    if documents is None:
+        return _attend(q, k, v)
+    if q.device.type == "cpu":
+        return _attend_in_chunks(q, k, v, documents)
+    if varlen := _find_varlen(q.device, q.dtype, q.shape[-1]):
+        return _attend_flat(varlen, q, k, v, documents)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=documents.mask)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attend causally, or under a mask that is True where a query may see a key."""
     if q.dtype == torch.bfloat16 and q.device.type == "cpu" and q.requires_grad:
         scaled = q * q.shape[-1] ** -0.5
-        out: Tensor = _BlockCausalAttention.apply(scaled, k, v)  # type: ignore[no-untyped-call]
+        out: Tensor = _BlockCausalAttention.apply(scaled, k, v, mask)  # type: ignore[no-untyped-call]
         return out
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+
+
+def _attend_in_chunks(q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tensor:
+    """Attend within documents on a CPU: what is masked anyway is mostly not computed.
+
+    Of an fp32 training step, TODO
+    """
+    chunks = documents.chunks
+    sizes = [chunk.rows * chunk.length for chunk in chunks]
+    flat = (t.transpose(1, 2).flatten(0, 1).split_with_sizes(sizes) for t in (q, k, v))
+    outs = []
+    for chunk, *parts in zip(chunks, *flat, strict=True):
+        rows = (part.unflatten(0, (chunk.rows, chunk.length)).transpose(1, 2) for part in parts)
+        outs.append(_attend(*rows, chunk.mask).transpose(1, 2).flatten(0, 1))
+    return torch.cat(outs).unflatten(0, (q.shape[0], q.shape[2])).transpose(1, 2)
+
+
+Varlen = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, int], Tensor]
+
+
+def _attend_flat(varlen: Varlen, q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tensor:
+    """Attend within documents that lie one after the other."""
+    flat = (t.transpose(1, 2).flatten(0, 1) for t in (q, k, v))
+    ends, longest = documents.ends, q.shape[2]
+    out = varlen(*flat, ends, ends, longest, longest)
+    return out.unflatten(0, (q.shape[0], q.shape[2])).transpose(1, 2)
+
+
+@cache
+def _find_varlen(device: torch.device, dtype: torch.dtype, head_size: int) -> Varlen | None:
+    """Find torch's attention for flat documents, if it is there and does what SDPA does.
+
+    It is young (torch 2.10) and for half precision on some GPUs: so it is tried on a few rows,
+    forward and backward. Its argument for causal attention is another one in torch 2.12.
+    """
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    old = "is_causal" in signature(varlen_attn).parameters
+    varlen = partial(varlen_attn, **({"is_causal": True} if old else {"window_size": (-1, 0)}))
+    begins = torch.zeros(2, 96, dtype=torch.bool)
+    begins[[0, 0, 0, 1, 1], [0, 7, 70, 0, 33]] = True
+    documents = Documents(begins.to(device))
+    generator = torch.Generator().manual_seed(0)
+    given = torch.randn(4, 2, 2, 96, head_size, generator=generator).to(device, dtype)
+    try:
+        mine, wanted = (_try_out(how, documents, given) for how in (varlen, None))
+    except (RuntimeError, ValueError, TypeError):  # it refuses a GPU, a dtype, a head size
+        return None
+    return varlen if torch.allclose(mine, wanted, rtol=0.05, atol=0.05) else None
+
+
+def _try_out(varlen: Varlen | None, documents: Documents, given: Tensor) -> Tensor:
+    """Give the output and all gradients of attention, by SDPA if by nothing else."""
+    *qkv, upstream = (part.clone().requires_grad_() for part in given)
+    if varlen:
+        out = _attend_flat(varlen, *qkv, documents)
+    else:
+        out = F.scaled_dot_product_attention(*qkv, attn_mask=documents.mask)
+    return torch.stack((out, *torch.autograd.grad(out, qkv, upstream)))
 
 
 def summed_cross_entropy(hidden: Tensor, head: Tensor, target: Tensor, chunk: int = 1024) -> Tensor:
@@ -41,13 +122,17 @@ class _BlockCausalAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         upper = torch.full((_QUERY_BLOCK, _QUERY_BLOCK), -1e9, dtype=q.dtype).triu_(1)
+        hidden = None if mask is None else (~mask).to(q.dtype) * -1e9
         out, shares = torch.empty_like(q), []
         for low in range(0, q.shape[2], _QUERY_BLOCK):
             high = min(low + _QUERY_BLOCK, q.shape[2])
             score = q[:, :, low:high] @ k[:, :, :high].transpose(-1, -2)
-            score[..., low:] += upper[: high - low, : high - low]
+            if hidden is None:
+                score[..., low:] += upper[: high - low, : high - low]
+            else:
+                score += hidden[..., low:high, :high]
             share = torch.softmax(score, dim=-1)
             out[:, :, low:high] = share @ v[:, :, :high]
             shares.append(share)
@@ -55,7 +140,7 @@ class _BlockCausalAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         q, k, v, *shares = ctx.saved_tensors
         dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for share, low in zip(shares, range(0, q.shape[2], _QUERY_BLOCK), strict=True):
@@ -66,7 +151,7 @@ class _BlockCausalAttention(torch.autograd.Function):
             dscore = torch._softmax_backward_data(dshare, share, -1, share.dtype)
             dq[:, :, low:high] = dscore @ k[:, :, :high]
             dk[:, :, :high] += dscore.transpose(-1, -2) @ q[:, :, low:high]
-        return dq, dk, dv
+        return dq, dk, dv, None
 
 
 class _HeadLoss(torch.autograd.Function):

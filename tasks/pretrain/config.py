@@ -30,6 +30,11 @@ class PretrainConfig(Config):
     model: Model = knob(Qwen3(), "the architecture and its size")
     tokens: int = knob(2_000_000, "token budget, rounded down to whole steps", ge=1)
     batch_sequences: int = knob(8, "sequences in one step", ge=1, le=65536)
+    isolate_documents: bool = knob(
+        True,
+        "documents of one sequence do not see each other, and their positions begin anew",
+        neutral=False,
+    )
     optimizer: OptimizerConfig = knob(OptimizerConfig(), "learning rates and their schedule")
     compute: ComputeConfig = knob(ComputeConfig(), "device and arithmetic")
     seed: int = knob(0, "of the initial weights and of the order of the data", ge=0)

@@ -21,7 +21,7 @@ from tasks.lm.loop import Training, TrainingJob, bits_per_byte, update
 from tasks.lm.models.decoder import Decoder, init_weights
 from tasks.lm.optimizer import build_optimizers
 from tasks.lm.sequences import Sequences
-from tasks.lm.tokens import load_tokenizer
+from tasks.lm.tokens import END_OF_TEXT, load_tokenizer, special_id
 from tasks.pretrain.config import PretrainConfig
 from tasks.progress import note
 
@@ -94,7 +94,9 @@ class Pretraining(Training):
                 "at least one step. Raise the budget or lower pretrain.batch_sequences."
             )
         self._epochs = self._tokens / self._train.num_targets
-        vocab_size = load_tokenizer(data.tokenizer).get_vocab_size()
+        tokenizer = load_tokenizer(data.tokenizer)
+        self._border = special_id(tokenizer, END_OF_TEXT) if config.isolate_documents else None
+        vocab_size = tokenizer.get_vocab_size()
         self.model = Decoder(config.model, vocab_size, data.sequence_length)
         init_weights(self.model, config.seed)
         self.model.to(self.compute.device)
@@ -109,7 +111,8 @@ class Pretraining(Training):
     def take_step(self, step: int) -> float:
         batch = self._train.batch(self._config.seed, step, self._config.batch_sequences)
         ids, targets = (tensor.to(self.compute.device) for tensor in batch)
-        return train_step(self.model, self.optimizers, ids, targets, self.compute.dtype, self.world)
+        dtype, world, border = self.compute.dtype, self.world, self._border
+        return train_step(self.model, self.optimizers, ids, targets, dtype, world, border)
 
     def num_tokens(self, step: int) -> int:
         return self.step_units
@@ -119,8 +122,8 @@ class Pretraining(Training):
         sequences, device = self._validation, self.compute.device
 
         def loss(rows: slice) -> Tensor:
-            ids, targets = sequences[rows]
-            return self.model.summed_loss(ids.to(device), targets.to(device), self.compute.dtype)
+            ids, targets = (tensor.to(device) for tensor in sequences[rows])
+            return self.model.summed_loss(ids, targets, self.compute.dtype, self._border)
 
         count, num_bytes = len(sequences), self._data.validation_bytes
         return bits_per_byte(loss, count, "sequences", num_bytes, _EVALUATION_BATCH, self.world)
@@ -149,12 +152,14 @@ def train_step(
     targets: Tensor,
     dtype: torch.dtype,
     world: World = ALONE,
+    end_of_text: int | None = None,
 ) -> float:
     """One update of the model on ids and targets (B, T); returns the mean loss in nats.
 
-    All processes of `world` are given the same batch, and each computes its rows.
+    All processes of `world` are given the same batch, and each computes its rows. Documents with
+    an `end_of_text` between them do not see each other.
     """
     num_targets = (targets >= 0).sum().clamp_min(1)
     mine = world.share(len(ids))
-    loss = model.summed_loss(ids[mine], targets[mine], dtype) / num_targets
+    loss = model.summed_loss(ids[mine], targets[mine], dtype, end_of_text) / num_targets
     return update(loss, model.parameters(), optimizers, world)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
@@ -16,6 +16,9 @@ from tasks.shard.checks import DEFAULTS, ShardCheck, measures
 from tasks.stage import Job, Outcome, Port, Stage
 
 
+Packing = Literal["concatenate", "best_fit"]
+
+
 class ShardConfig(Config):
     """Tokenize, split by document, pack into sequences."""
 
@@ -26,6 +29,13 @@ class ShardConfig(Config):
         "changes stays on its side",
         gt=0,
         lt=1,
+    )
+    packing: Packing = knob(
+        "best_fit",
+        "how documents fill sequences. concatenate: one after the other, cut where a sequence is "
+        "full. best_fit: none is cut that fits into a sequence",
+        neutral="concatenate",
+        source="Fewer Truncations Improve Language Modeling, arXiv:2404.10830",
     )
     split_seed: int = knob(0, "of the choice of held-out documents", ge=0)
     checks: Annotated[tuple[ShardCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import lzma
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,16 @@ import pyarrow.parquet as pq
 import xxhash
 
 from storage.errors import NothingLeft
-from storage.parquet import ROW_GROUP_ROWS, read_tables, write_tables
-from storage.records import SPAN, sequence_schema
+from storage.parquet import read_tables, write_tables
+from storage.records import sequence_schema
 from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.lm.tokens import END_OF_TEXT, TextEncoder, special_id
 from tasks.shard.config import ShardConfig
-from tasks.shard.encoding import DocumentEncoder, Engine, Ids
+from tasks.shard.encoding import DocumentEncoder, Engine
+from tasks.shard.packing import Packer
 
 Row = dict[str, Any]
-Positions = npt.NDArray[np.int64]
 _BATCH_DOCUMENTS = 256
 _PACKED_BYTES = 32 << 20  # of held-out text, to be compared with; it takes half a minute
 
@@ -63,7 +63,7 @@ def shard_documents(
     schema = sequence_schema(encoder.tokenizer.get_vocab_size())
     end_of_text = special_id(encoder.tokenizer, END_OF_TEXT)
     documents_encoder = DocumentEncoder(encoder, engine)
-    packers = {False: _Packer(config, end_of_text), True: _Packer(config, end_of_text)}
+    packers = {False: Packer(config, end_of_text), True: Packer(config, end_of_text)}
     table = pq.read_table(documents, columns=["document_id", "url", "text"])
     for batch in table.to_batches(max_chunksize=_BATCH_DOCUMENTS):
         rows = [row for row in batch.to_pylist() if _is_kept(row, forgotten)]
@@ -78,91 +78,6 @@ def shard_documents(
 
 def _is_kept(row: Row, forgotten: Forgotten) -> bool:
     return forgotten.covers(row["url"], row["document_id"]) is None
-
-
-class _Packer:
-    """One stream of tokens, `<end of text> document <end of text> document …`, cut into rows.
-
-    A row has one token more than the sequence length: it begins with the last token of the row
-    before, so that every token but the very first is predicted exactly once.
-    """
-
-    def __init__(self, config: ShardConfig, end_of_text: int) -> None:
-        self._length = config.sequence_length
-        self._end_of_text = np.array([end_of_text], dtype=np.uint32)
-        self._ids = [self._end_of_text]
-        self._documents: list[str] = []
-
-    def add(self, document_id: str, ids: npt.ArrayLike) -> None:
-        """Put a document's ids at the end of the stream."""
-        self._ids += [np.asarray(ids, dtype=np.uint32), self._end_of_text]
-        self._documents.append(document_id)
-
-    def tables(self, schema: pa.Schema) -> Iterator[pa.Table]:
-        """Cut the stream into rows of `sequence_schema`, a row group at a time."""
-        stream = np.concatenate(self._ids)
-        starts = np.arange(0, len(stream) - 1, self._length)
-        ends = np.minimum(starts + self._length + 1, len(stream))
-        spans = self._spans(starts, ends)
-        for at in range(0, len(starts), ROW_GROUP_ROWS):
-            rows = slice(at, min(at + ROW_GROUP_ROWS, len(starts)))
-            columns = [
-                _cut(stream, starts[rows], ends[rows], schema.field("input_ids").type),
-                spans.lists(rows, self._documents),
-            ]
-            yield pa.table(columns, schema=schema)
-
-    def _spans(self, starts: Positions, ends: Positions) -> _Spans:
-        """Find which positions of each row come from which document.
-
-        A document from b to e is in the rows that start before e and end after b; one without
-        tokens is in none.
-        """
-        lengths = np.array([len(ids) for ids in self._ids[1::2]], dtype=np.int64)
-        begins = np.cumsum([1, *(lengths + 1)], dtype=np.int64)[:-1]
-        stops = begins + lengths
-        first = (begins - 1) // self._length
-        count = np.where(lengths > 0, (stops - 1) // self._length - first + 1, 0)
-        document = np.repeat(np.arange(len(lengths)), count)
-        row = np.arange(len(document)) - np.repeat(np.cumsum(count) - count, count)
-        row += first[document]
-        return _Spans(
-            document,
-            row,
-            np.maximum(begins[document], starts[row]) - starts[row],
-            np.minimum(stops[document], ends[row]) - starts[row],
-        )
-
-
-@dataclass(frozen=True)
-class _Spans:
-    """Spans of all rows, in order; `document` is a number, `end` one past the last position."""
-
-    document: Positions
-    row: Positions
-    start: Positions
-    end: Positions
-
-    def lists(self, rows: slice, names: Sequence[str]) -> pa.ListArray:
-        """Give those of some rows, a list for each."""
-        here = slice(*np.searchsorted(self.row, (rows.start, rows.stop)))
-        of = pa.array([names[number] for number in self.document[here]], pa.string())
-        columns = (of, pa.array(self.start[here], pa.int32()), pa.array(self.end[here], pa.int32()))
-        spans = pa.StructArray.from_arrays(columns, fields=list(SPAN))
-        counts = np.bincount(self.row[here] - rows.start, minlength=rows.stop - rows.start)
-        return pa.ListArray.from_arrays(_offsets(counts), spans)
-
-
-def _cut(stream: Ids, starts: Positions, ends: Positions, kind: pa.DataType) -> pa.ListArray:
-    """Cut pieces out of a stream, one after the other; they share their ends."""
-    offsets = _offsets(ends - starts)
-    at = np.arange(offsets[-1].as_py()) - np.repeat(offsets.to_numpy()[:-1] - starts, ends - starts)
-    ids = stream[at].astype(kind.value_type.to_pandas_dtype())
-    return pa.ListArray.from_arrays(offsets, pa.array(ids))
-
-
-def _offsets(lengths: Positions) -> pa.Array:
-    return pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
 
 
 @dataclass(frozen=True)

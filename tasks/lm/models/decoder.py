@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tasks.lm.documents import Documents
 from tasks.lm.kernels import causal_attention, summed_cross_entropy
 from tasks.lm.models.shape import DecoderShape
 
@@ -54,7 +55,7 @@ def _rotary_table(length: int, head_dim: int, theta: float) -> tuple[Tensor, Ten
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (i, i + D/2) of (B, H, T, D) by its position's angle."""
+    """Turn each pair (i, i + D/2) of (B, T, H, D) by its position's angle."""
     half = x.shape[-1] // 2
     return x * cos + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sin
 
@@ -75,19 +76,22 @@ class _Attention(nn.Module):
             self.q_norm = _RMSNorm(self.head_dim, shape.norm_eps)
             self.k_norm = _RMSNorm(self.head_dim, shape.norm_eps)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, documents: Documents | None = None
+    ) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
         b, t, _ = x.shape
         q = self.q_proj(x).view(b, t, self.num_heads, self.head_dim)
         k = self.k_proj(x).view(b, t, self.num_kv_heads, self.head_dim)
-        v = self.v_proj(x).view(b, t, self.num_kv_heads, self.head_dim).transpose(1, 2)
+        v = self.v_proj(x).view(b, t, self.num_kv_heads, self.head_dim)
         if self.qk_norm:
             q, k = self.q_norm(q, x.dtype), self.k_norm(k, x.dtype)
-        q, k = _rotate(q.transpose(1, 2), cos, sin), _rotate(k.transpose(1, 2), cos, sin)
+        q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
         if self.num_kv_heads != self.num_heads:
             group = self.num_heads // self.num_kv_heads
-            k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-        y = causal_attention(q, k, v)
+            k, v = k.repeat_interleave(group, dim=2), v.repeat_interleave(group, dim=2)
+        q, k, v = (of.transpose(1, 2) for of in (q, k, v))
+        y = causal_attention(q, k, v, documents)
         out: Tensor = self.o_proj(y.transpose(1, 2).reshape(b, t, self.num_heads * self.head_dim))
         return out
 
@@ -116,8 +120,15 @@ class _Layer(nn.Module):
         self.post_attention_layernorm = _RMSNorm(shape.hidden_size, shape.norm_eps)
         self.mlp = _FeedForward(shape)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, dtype: torch.dtype) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x, dtype), cos, sin)
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        dtype: torch.dtype,
+        documents: Documents | None = None,
+    ) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x, dtype), cos, sin, documents)
         out: Tensor = x + self.mlp(self.post_attention_layernorm(x, dtype))
         return out
 
@@ -137,12 +148,15 @@ class _Trunk(nn.Module):
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def forward(self, ids: Tensor, dtype: torch.dtype) -> Tensor:
-        """Ids (B, T) -> normed hidden states (B, T, C)."""
+    def forward(
+        self, ids: Tensor, dtype: torch.dtype, documents: Documents | None = None
+    ) -> Tensor:
+        """Ids (B, T) -> normed hidden states (B, T, C); positions begin anew in each document."""
         x = self.embed_tokens(ids)
-        cos, sin = self.cos[: ids.shape[1]].to(dtype), self.sin[: ids.shape[1]].to(dtype)
+        places = slice(ids.shape[1]) if documents is None else documents.positions
+        cos, sin = (table[places].to(dtype).unsqueeze(-2) for table in (self.cos, self.sin))
         for layer in self.layers:
-            x = layer(x, cos, sin, dtype)
+            x = layer(x, cos, sin, dtype, documents)
         normed: Tensor = self.norm(x, dtype)
         return normed
 
@@ -167,9 +181,15 @@ class Decoder(nn.Module):
     def num_parameters(self) -> int:
         return sum(p.numel() for p in self.parameters())
 
-    def forward(self, ids: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Ids (B, T), T at most the context -> logits (B, T, V) in `dtype`."""
-        return self.logits(self.model(ids, dtype))
+    def forward(
+        self,
+        ids: Tensor,
+        dtype: torch.dtype = torch.float32,
+        documents: Documents | None = None,
+    ) -> Tensor:
+        """Ids (B, T), T at most the context -> logits (B, T, V) in `dtype`; with `documents`, as
+        if each stood alone."""
+        return self.logits(self.model(ids, dtype, documents))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., V), through the head's adapter if it has one."""
@@ -178,9 +198,20 @@ class Decoder(nn.Module):
         scores: Tensor = self.lm_head(hidden)
         return scores
 
-    def summed_loss(self, ids: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
-        """Sum in nats over targets (B, T) that are not negative, given ids (B, T)."""
-        hidden = self.model(ids, dtype).flatten(0, 1)
+    def summed_loss(
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        dtype: torch.dtype,
+        end_of_text: int | None = None,
+    ) -> Tensor:
+        """Sum in nats over targets (B, T) that are not negative, given ids (B, T).
+
+        With `end_of_text`, which stands between documents, none of them sees another.
+        """
+        isolated = end_of_text is not None
+        documents = Documents.of(ids, targets, end_of_text) if isolated else None
+        hidden = self.model(ids, dtype, documents).flatten(0, 1)
         return summed_cross_entropy(hidden, self.head, targets.flatten())
 
 

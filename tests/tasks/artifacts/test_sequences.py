@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 from storage.records import sequence_schema
 from tasks.artifacts.artifact import Files
 from tasks.artifacts.sequences import RowSpan, count_tokens, find_sequences
-from tasks.shard.config import ShardConfig
-from tasks.shard.shard import _Packer
+from tasks.shard.config import Packing, ShardConfig
+from tasks.shard.packing import Packer
 from tasks.stage import count_rows
 
 SETTINGS = settings(
@@ -31,9 +32,9 @@ def files_of(train: list[Path], validation: Sequence[Path] = ()) -> Files:
     return {"train/": train, "validation/": list(validation)}.__getitem__
 
 
-def _pack(path: Path, documents: Documents, length: int) -> Path:
+def _pack(path: Path, documents: Documents, length: int, packing: Packing = "concatenate") -> Path:
     """A file as `shard_documents` leaves it, in row groups of three."""
-    packer = _Packer(ShardConfig(sequence_length=length), END_OF_TEXT)
+    packer = Packer(ShardConfig(sequence_length=length, packing=packing), END_OF_TEXT)
     for name, ids in documents.items():
         packer.add(name, ids)
     path.parent.mkdir(exist_ok=True)
@@ -61,11 +62,13 @@ def _files(draw: st.DrawFn) -> list[Documents]:
 
 
 @SETTINGS
-@given(files=_files(), length=st.integers(8, 24))
-def test_every_token_is_found_again(tmp_path: Path, files: list[Documents], length: int) -> None:
+@given(files=_files(), length=st.integers(8, 24), packing=st.sampled_from(get_args(Packing)))
+def test_every_token_is_found_again(
+    tmp_path: Path, files: list[Documents], length: int, packing: Packing
+) -> None:
     *of_train, of_validation = files
-    train = [_pack(tmp_path / "train" / f"{i}", d, length) for i, d in enumerate(of_train)]
-    validation = [_pack(tmp_path / "validation" / "0", of_validation, length)]
+    train = [_pack(tmp_path / "train" / f"{i}", d, length, packing) for i, d in enumerate(of_train)]
+    validation = [_pack(tmp_path / "validation" / "0", of_validation, length, packing)]
     rows = {path: pq.read_table(path)["input_ids"].to_pylist() for path in train + validation}
     first = {path: sum(len(rows[p]) for p in train[:i]) for i, path in enumerate(train)}
     first[validation[0]] = 0
@@ -87,11 +90,11 @@ def test_every_token_is_found_again(tmp_path: Path, files: list[Documents], leng
 
 
 @SETTINGS
-@given(files=_files(), seed=st.integers(0, 99))
+@given(files=_files(), seed=st.integers(0, 99), packing=st.sampled_from(get_args(Packing)))
 def test_tokens_are_counted_as_often_as_their_rows_are_read(
-    tmp_path: Path, files: list[Documents], seed: int
+    tmp_path: Path, files: list[Documents], seed: int, packing: Packing
 ) -> None:
-    paths = [_pack(tmp_path / "train" / f"{i}", d, 8) for i, d in enumerate(files)]
+    paths = [_pack(tmp_path / "train" / f"{i}", d, 8, packing) for i, d in enumerate(files)]
     once = {name: len(ids) for documents in files for name, ids in documents.items() if ids}
     ones = np.ones(count_rows(paths), dtype=np.int64)
     assert count_tokens(paths, ones) == once
@@ -113,3 +116,14 @@ def test_one_document_alone(tmp_path: Path) -> None:
         RowSpan("train/0", 2, 2, start=0, end=6, tokens=5),
     )
     assert not find_sequences(files_of([path]), {"b"}).documents
+
+
+def test_rows_that_do_not_follow_each_other_are_not_told_as_if_they_did(tmp_path: Path) -> None:
+    ids = {name: list(range(1, 20)) for name in ("aa", "bb")}
+    for packing, told in (
+        ("concatenate", "in rows 0 to 2 of"),
+        ("best_fit", "in 3 rows from 0 to 4 of"),
+    ):
+        path = _pack(tmp_path / "train" / packing, ids, 8, packing)
+        found = find_sequences(files_of([path]), {"aa"})
+        assert told in next(iter(found.lines()))

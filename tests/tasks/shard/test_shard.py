@@ -12,8 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
 from storage.errors import DamagedArtifact, NothingLeft
@@ -25,7 +23,6 @@ from tasks.lm.tokens import END_OF_TEXT, SPECIAL_TOKENS, TextEncoder
 from tasks.shard.config import ShardConfig
 from tasks.shard.shard import (
     ShardPaths,
-    _Packer,
     is_held_out,
     measure_baselines,
     shard_documents,
@@ -35,6 +32,7 @@ from tasks.tokenizer.train import train_tokenizer
 
 Row = dict[str, Any]
 PATHS = ShardPaths("train/a.parquet", "validation/a.parquet")
+ONE_STREAM = {"packing": "concatenate"}
 EOT = 0
 
 
@@ -79,10 +77,6 @@ def _rows(num: int, length: int = 7) -> list[Row]:
     ]
 
 
-def _packed(packer: _Packer) -> list[Row]:
-    return [row for table in packer.tables(sequence_schema(400)) for row in table.to_pylist()]
-
-
 def _stream(rows: Sequence[Row]) -> list[int]:
     """Rows put together again; each begins with the last id of the one before."""
     stream: list[int] = []
@@ -91,37 +85,6 @@ def _stream(rows: Sequence[Row]) -> list[int]:
             assert row["input_ids"][0] == stream[-1]
         stream += row["input_ids"][1 if stream else 0 :]
     return stream
-
-
-DOCUMENTS = st.lists(st.lists(st.integers(1, 300), max_size=40), max_size=12)
-
-
-@given(DOCUMENTS, st.integers(8, 20))
-def test_packing(documents: list[list[int]], length: int) -> None:
-    packer = _Packer(ShardConfig(sequence_length=length), EOT)
-    stream = [EOT]
-    for number, ids in enumerate(documents):
-        packer.add(str(number), ids)
-        stream += [*ids, EOT]
-    rows = _packed(packer)
-    assert _stream(rows) == (stream if documents else [])
-    for row in rows[:-1]:
-        assert len(row["input_ids"]) == length + 1
-    for row in rows:
-        assert 2 <= len(row["input_ids"]) <= length + 1
-        _check_spans(row)
-    assert _targets(rows) == {str(number): ids for number, ids in enumerate(documents) if ids}
-
-
-def _check_spans(row: Row) -> None:
-    """Spans are in order, apart, inside the row, and hold no end of text."""
-    place = 0
-    for span in row["spans"]:
-        assert place <= span["start"] < span["end"] <= len(row["input_ids"])
-        assert EOT not in row["input_ids"][span["start"] : span["end"]]
-        place = span["end"]
-    covered = sum(span["end"] - span["start"] for span in row["spans"])
-    assert covered == sum(token != EOT for token in row["input_ids"])
 
 
 def _targets(rows: Sequence[Row]) -> dict[str, list[int]]:
@@ -134,32 +97,9 @@ def _targets(rows: Sequence[Row]) -> dict[str, list[int]]:
     return {name: ids for name, ids in found.items() if ids}
 
 
-def test_packing_by_hand() -> None:
-    packer = _Packer(ShardConfig(sequence_length=8), EOT)
-    packer.add("a", [1, 2, 3])
-    packer.add("b", [4, 5, 6, 7])
-    assert _packed(packer) == [
-        {
-            "input_ids": [EOT, 1, 2, 3, EOT, 4, 5, 6, 7],
-            "spans": [
-                {"document_id": "a", "start": 1, "end": 4},
-                {"document_id": "b", "start": 5, "end": 9},
-            ],
-        },
-        {"input_ids": [7, EOT], "spans": [{"document_id": "b", "start": 0, "end": 1}]},
-    ]
-    assert _packed(_Packer(ShardConfig(sequence_length=8), EOT)) == []
-
-
-def test_many_short_documents_pack_in_linear_time() -> None:
-    packer = _Packer(ShardConfig(sequence_length=8), EOT)
-    for number in range(60_000):
-        packer.add(str(number), [1, 2])
-    assert len(_packed(packer)) == 60_000 * 3 // 8  # quadratic, this would take minutes
-
-
 def test_every_document_is_on_one_side_and_whole(tmp_path: Path) -> None:
-    rows, config = _rows(300), ShardConfig(sequence_length=16, validation_share=0.3)
+    knobs = {"sequence_length": 16, "validation_share": 0.3, **ONE_STREAM}
+    rows, config = _rows(300), ShardConfig.model_validate(knobs)
     train, validation = _shard(rows, tmp_path, config)
     sides = {False: _targets(train), True: _targets(validation)}
     assert not sides[False].keys() & sides[True].keys()
@@ -176,7 +116,8 @@ def test_every_document_is_on_one_side_and_whole(tmp_path: Path) -> None:
 
 
 def test_documents_keep_their_order(tmp_path: Path) -> None:
-    rows, config = _rows(40), ShardConfig(sequence_length=8, validation_share=0.2)
+    knobs = {"sequence_length": 8, "validation_share": 0.2, **ONE_STREAM}
+    rows, config = _rows(40), ShardConfig.model_validate(knobs)
     train, validation = _shard(rows, tmp_path, config)
     for packed, side in ((train, False), (validation, True)):
         expected = [EOT]
