@@ -44,29 +44,40 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tens
 
 
 def _attend_in_chunks(q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tensor:
-    """Attend within documents on a CPU: what is masked anyway is mostly not computed.
+    """Attend within documents on a CPU: what a mask would hide is mostly not computed.
 
-    Of an fp32 training step, TODO
+    In fp32, forward and backward take 0.86 to 1.11 of whole rows' time at 256 positions, 0.37 to
+    0.92 at 1 024; under one mask for all, 1.03 to 1.1 and 1.4 to 1.5.
     """
     chunks = documents.chunks
     sizes = [chunk.rows * chunk.length for chunk in chunks]
-    flat = (t.transpose(1, 2).flatten(0, 1).split_with_sizes(sizes) for t in (q, k, v))
+    parts = zip(*(_flat(of).split_with_sizes(sizes) for of in (q, k, v)), strict=True)
     outs = []
-    for chunk, *parts in zip(chunks, *flat, strict=True):
-        rows = (part.unflatten(0, (chunk.rows, chunk.length)).transpose(1, 2) for part in parts)
-        outs.append(_attend(*rows, chunk.mask).transpose(1, 2).flatten(0, 1))
-    return torch.cat(outs).unflatten(0, (q.shape[0], q.shape[2])).transpose(1, 2)
+    for chunk, (of_q, of_k, of_v) in zip(chunks, parts, strict=True):
+        size = (chunk.rows, chunk.length)
+        out = _attend(_rows(of_q, size), _rows(of_k, size), _rows(of_v, size), chunk.mask)
+        outs.append(_flat(out))
+    return _rows(torch.cat(outs), (q.shape[0], q.shape[2]))
 
 
-Varlen = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, int], Tensor]
+def _flat(x: Tensor) -> Tensor:
+    """(rows, heads, positions, head size) -> (rows * positions, heads, head size)."""
+    return x.transpose(1, 2).flatten(0, 1)
+
+
+def _rows(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """What was `_flat`, as so many rows and positions."""
+    return x.view(*size, *x.shape[1:]).transpose(1, 2)
+
+
+Varlen = Callable[..., Tensor]
+"""Attention of flat q, k, v within documents of given cumulative lengths, as torch's `varlen`."""
 
 
 def _attend_flat(varlen: Varlen, q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tensor:
-    """Attend within documents that lie one after the other."""
-    flat = (t.transpose(1, 2).flatten(0, 1) for t in (q, k, v))
     ends, longest = documents.ends, q.shape[2]
-    out = varlen(*flat, ends, ends, longest, longest)
-    return out.unflatten(0, (q.shape[0], q.shape[2])).transpose(1, 2)
+    out = varlen(_flat(q), _flat(k), _flat(v), ends, ends, longest, longest)
+    return _rows(out, (q.shape[0], q.shape[2]))
 
 
 @cache
@@ -81,27 +92,28 @@ def _find_varlen(device: torch.device, dtype: torch.dtype, head_size: int) -> Va
     except ImportError:
         return None
     old = "is_causal" in signature(varlen_attn).parameters
-    varlen = partial(varlen_attn, **({"is_causal": True} if old else {"window_size": (-1, 0)}))
+    causal: dict[str, Any] = {"is_causal": True} if old else {"window_size": (-1, 0)}
+    varlen: Any = partial(varlen_attn, **causal)
     begins = torch.zeros(2, 96, dtype=torch.bool)
     begins[[0, 0, 0, 1, 1], [0, 7, 70, 0, 33]] = True
     documents = Documents(begins.to(device))
     generator = torch.Generator().manual_seed(0)
     given = torch.randn(4, 2, 2, 96, head_size, generator=generator).to(device, dtype)
+    flat = partial(_attend_flat, varlen, documents=documents)
+    sdpa = partial(F.scaled_dot_product_attention, attn_mask=documents.mask)
     try:
-        mine, wanted = (_try_out(how, documents, given) for how in (varlen, None))
+        found, wanted = (_with_gradients(attend, given) for attend in (flat, sdpa))
     except (RuntimeError, ValueError, TypeError):  # it refuses a GPU, a dtype, a head size
         return None
-    return varlen if torch.allclose(mine, wanted, rtol=0.05, atol=0.05) else None
+    return varlen if torch.allclose(found, wanted, rtol=0.05, atol=0.05) else None
 
 
-def _try_out(varlen: Varlen | None, documents: Documents, given: Tensor) -> Tensor:
-    """Give the output and all gradients of attention, by SDPA if by nothing else."""
-    *qkv, upstream = (part.clone().requires_grad_() for part in given)
-    if varlen:
-        out = _attend_flat(varlen, *qkv, documents)
-    else:
-        out = F.scaled_dot_product_attention(*qkv, attn_mask=documents.mask)
-    return torch.stack((out, *torch.autograd.grad(out, qkv, upstream)))
+@torch.enable_grad()
+def _with_gradients(attend: Callable[[Tensor, Tensor, Tensor], Tensor], given: Tensor) -> Tensor:
+    """Give the output and the gradients of q, k, v; `given` are these and the output's gradient."""
+    q, k, v, upstream = given.detach().clone().requires_grad_()
+    out = attend(q, k, v)
+    return torch.stack((out, *torch.autograd.grad(out, (q, k, v), upstream.detach())))
 
 
 def summed_cross_entropy(hidden: Tensor, head: Tensor, target: Tensor, chunk: int = 1024) -> Tensor:

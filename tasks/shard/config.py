@@ -15,7 +15,6 @@ from tasks.config import Config, knob
 from tasks.shard.checks import DEFAULTS, ShardCheck, measures
 from tasks.stage import Job, Outcome, Port, Stage
 
-
 Packing = Literal["concatenate", "best_fit"]
 
 

@@ -71,7 +71,8 @@ class _Pieces:
     @cached_property
     def place(self) -> Positions:
         """Where each piece begins in its row."""
-        before = np.cumsum(self.stop - self.begin) - (self.stop - self.begin)
+        sizes = self.stop - self.begin
+        before: Positions = np.cumsum(sizes) - sizes
         return before - before[np.searchsorted(self.row, self.row)]
 
     def cut(self, stream: Ids, rows: slice, kind: pa.DataType) -> pa.ListArray:

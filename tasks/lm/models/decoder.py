@@ -209,8 +209,7 @@ class Decoder(nn.Module):
 
         With `end_of_text`, which stands between documents, none of them sees another.
         """
-        isolated = end_of_text is not None
-        documents = Documents.of(ids, targets, end_of_text) if isolated else None
+        documents = None if end_of_text is None else Documents.of(ids, targets, end_of_text)
         hidden = self.model(ids, dtype, documents).flatten(0, 1)
         return summed_cross_entropy(hidden, self.head, targets.flatten())
 

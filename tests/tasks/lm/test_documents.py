@@ -175,7 +175,7 @@ def test_the_loss_of_a_row_is_the_sum_over_its_documents(
     assert model.summed_loss(ids, targets, torch.float32).item() != pytest.approx(apart, rel=1e-3)
 
 
-# --- torch's attention for flat documents, which runs on a GPU alone --------------------------------
+# --- torch's attention for flat documents, which runs on a GPU alone ------------------------------
 
 
 def _each(q: Tensor, k: Tensor, v: Tensor, ends: Tensor, *, causal: bool) -> Tensor:

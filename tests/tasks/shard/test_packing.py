@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from time import process_time
 from typing import Any, get_args
 
@@ -34,7 +35,7 @@ def _documents(draw: st.DrawFn) -> list[list[int]]:
     """Documents of which every id is another one, and follows the one before it."""
     lengths = draw(st.lists(st.integers(0, 70), max_size=14))
     ends = np.cumsum([1, *lengths]).tolist()
-    return [list(range(a, b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [list(range(a, b)) for a, b in pairwise(ends)]
 
 
 @given(_documents(), st.integers(8, 20), st.sampled_from(PACKINGS))
@@ -79,7 +80,7 @@ def test_a_token_follows_the_one_before_it_in_its_document(
 ) -> None:
     begins = {ids[0] for ids in documents if ids}
     for row in _pack(documents, length, packing):
-        pairs = list(zip(row["input_ids"][:-1], row["input_ids"][1:], strict=True))
+        pairs = list(pairwise(row["input_ids"]))
         assert all(one in (token - 1, EOT) for one, token in pairs if token != EOT)
         cut = [one for one, token in pairs if one == EOT != token and token not in begins]
         if cut:  # a further rest: the first one of its row has the token before it
