@@ -71,9 +71,9 @@ class SequencesFinding:
         """Tell in which rows, and where in these, the tokens are."""
         for document in self.documents:
             one, last = document.spans[0], document.spans[-1]  # one document lies in one file
-            rows = f"row {one.row:,}" if one == last else f"rows {one.row:,} to {last.row:,}"
-            if last.row - one.row >= len(document.spans):
-                rows = f"{len(document.spans):,} rows from {one.row:,} to {last.row:,}"
+            num, within = len({span.row for span in document.spans}), last.row - one.row + 1
+            rows = f"row {one.row:,}" if num == 1 else f"rows {one.row:,} to {last.row:,}"
+            rows = rows if num == within else f"{num:,} of {rows}"
             yield f"{document.split}: {count(document.tokens, 'token')} in {rows} of {one.file}"
             yield from first(
                 document.spans, FEW, lambda s: f"row {s.row:,}: input_ids[{s.start}:{s.end}]"

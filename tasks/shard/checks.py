@@ -38,6 +38,11 @@ class ShardCheck(Check):
             "Raise shard.validation_share or crawl more pages",
             lambda made, _: stat(made, "validation_tokens"),
         ),
+        "filled": Measure(
+            "share of the positions of all sequences (0-1) that hold a token to predict",
+            "Lower shard.sequence_length, or set shard.packing=concatenate",
+            lambda made, _: stat(made, "filled"),
+        ),
         "xz_bits_per_byte": Measure(
             "what `xz -9` needs for a byte of the held-out text, in bits: little for text that "
             "repeats itself, much for what is no text",

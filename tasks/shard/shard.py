@@ -89,6 +89,7 @@ class Baselines:
     validation_bytes: int
     validation_tokens: int
     train_tokens: int
+    filled: float
     unigram_bits_per_byte: float
     xz_bits_per_byte: float
 
@@ -119,6 +120,8 @@ def measure_baselines(
     text_bytes, held_out = _read_texts(documents, config, forgotten)
     num_bytes = sum(map(len, held_out))
     packed, num_packed = _pack(held_out)
+    num_tokens = sum(int(of.sum()) for of in counts.values())
+    num_rows = sum(pq.read_metadata(path).num_rows for path in (*train, *validation))
     probabilities = (counts["train"] + 1) / (counts["train"].sum() + vocab_size)
     bits = -(counts["validation"] * np.log2(probabilities)).sum()
     return Baselines(
@@ -127,6 +130,7 @@ def measure_baselines(
         validation_bytes=num_bytes,
         validation_tokens=int(counts["validation"].sum()),
         train_tokens=int(counts["train"].sum()),
+        filled=num_tokens / num_rows / config.sequence_length,
         unigram_bits_per_byte=float(bits / num_bytes),
         xz_bits_per_byte=8 * packed / num_packed,
     )

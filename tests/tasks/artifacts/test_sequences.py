@@ -122,7 +122,7 @@ def test_rows_that_do_not_follow_each_other_are_not_told_as_if_they_did(tmp_path
     ids = {name: list(range(1, 20)) for name in ("aa", "bb")}
     for packing, told in (
         ("concatenate", "in rows 0 to 2 of"),
-        ("best_fit", "in 3 rows from 0 to 4 of"),
+        ("best_fit", "in 3 of rows 0 to 4 of"),
     ):
         path = _pack(tmp_path / "train" / packing, ids, 8, packing)
         found = find_sequences(files_of([path]), {"aa"})

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter
 
 from storage.errors import CorpusTooSmall, TrainingDiverged
+from storage.parquet import write_rows
+from storage.records import sequence_schema
+from storage.workspace import Workspace
 from tasks.lm.models.decoder import Decoder
 from tasks.pretrain import train as loop
 from tasks.pretrain.config import PretrainConfig
@@ -27,6 +31,7 @@ from tests.tasks.pretrain.conftest import pretrain
 # A process that ends itself, without a word, where its Nth step would begin.
 KILLED = """
 import os, signal, sys
+from dataclasses import replace
 from pathlib import Path
 from pydantic import TypeAdapter
 from tasks.pretrain import train as loop
@@ -226,3 +231,29 @@ def test_it_learns_on_a_gpu(
     config = _changed(tiny_pretraining, tokens=120 * 4 * 24, compute={"device": "cuda"})
     trained = pretrain(config, pretrain_data, scratch)
     assert trained.stats["validation_bits_per_byte"] < 0.6 * math.log2(30)
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_documents_are_isolated_as_the_knob_says(
+    tiny_pretraining: PretrainConfig,
+    pretrain_data: TrainingData,
+    scratch: Path,
+    tmp_path: Path,
+    isolated: bool,
+) -> None:
+    """Of two equal documents in a row, the second one can be copied only where they are not."""
+    workspace, random = Workspace(tmp_path), torch.Generator().manual_seed(0)
+    documents = torch.randint(10, 40, (60, 1, 11), generator=random).expand(-1, 2, -1)
+    marked = F.pad(documents, (1, 0), value=0).flatten(1)  # each behind an end of text
+    rows = [{"input_ids": row, "spans": []} for row in F.pad(marked, (0, 1)).tolist()]
+    write_rows(workspace, "rows.parquet", rows, sequence_schema(SMALLEST_VOCABULARY))
+    data = replace(pretrain_data, validation=[workspace.data / "rows.parquet"])
+    config = _changed(tiny_pretraining, isolate_documents=isolated)
+    trained = pretrain(config, data, scratch)
+    with torch.no_grad():
+        ids = marked.unflatten(1, (2, 12))
+        alone = trained.model(ids.flatten(0, 1) if isolated else marked)
+        targets = torch.cat((marked[:, 1:], torch.zeros(60, 1, dtype=torch.long)), dim=1)
+        nats = F.cross_entropy(alone.flatten(0, 1), targets.flatten(), reduction="sum").item()
+    bits = nats / math.log(2) / data.validation_bytes
+    assert trained.stats["validation_bits_per_byte"] == pytest.approx(bits, rel=1e-4)

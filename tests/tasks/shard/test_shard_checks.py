@@ -54,6 +54,7 @@ def test_measures_by_hand() -> None:
         "validation_documents": 5,
         "validation_tokens": 50,
         "train_tokens": 200,
+        "filled": 0.9,
         "xz_bits_per_byte": 1.5,
     }
     assert measures(Made(100, 30, stats), Made(100, 20, stats)) == {
@@ -61,6 +62,7 @@ def test_measures_by_hand() -> None:
         "tokens_per_byte": 0.25,
         "validation_share": 0.05,
         "validation_tokens": 50,
+        "filled": 0.9,
         "xz_bits_per_byte": 1.5,
     }
 
