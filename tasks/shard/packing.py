@@ -77,12 +77,14 @@ class _Pieces:
 
     def cut(self, stream: Ids, rows: slice, kind: pa.DataType) -> pa.ListArray:
         """Give the ids of some rows, a list for each."""
-        here = slice(*np.searchsorted(self.row, (rows.start, rows.stop)))
+        first = np.searchsorted(self.row, np.arange(rows.start, rows.stop + 1))
+        here = slice(first[0], first[-1])
         begin, sizes = self.begin[here], self.stop[here] - self.begin[here]
-        before = np.cumsum(sizes) - sizes
-        at = np.arange(sizes.sum()) + np.repeat(begin - before, sizes)
+        ends = np.cumsum(sizes, dtype=np.int64)
+        at = np.arange(sizes.sum()) + np.repeat(begin - ends + sizes, sizes)
         ids = pa.array(stream[at].astype(kind.value_type.to_pandas_dtype()))
-        return pa.ListArray.from_arrays(_offsets(np.repeat(self.row[here], sizes), rows), ids)
+        offsets = np.append(0, ends)[first - first[0]]
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), ids)
 
 
 def _concatenate(borders: Positions, length: int) -> _Pieces:
@@ -207,9 +209,5 @@ class _Spans:
         of = pa.array([names[number] for number in self.document[here]], pa.string())
         columns = (of, pa.array(self.start[here], pa.int32()), pa.array(self.end[here], pa.int32()))
         spans = pa.StructArray.from_arrays(columns, fields=list(SPAN))
-        return pa.ListArray.from_arrays(_offsets(self.row[here], rows), spans)
-
-
-def _offsets(row: Positions, rows: slice) -> pa.Array:
-    """Give where the elements of each of some rows end, given the row of each element."""
-    return pa.array(np.searchsorted(row, np.arange(rows.start, rows.stop + 1)), pa.int32())
+        ends = np.searchsorted(self.row[here], np.arange(rows.start, rows.stop + 1))
+        return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), spans)
