@@ -10,7 +10,10 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-# Documents of up to so many positions together are attended to at once, under a mask: fewer calls.
+# Rows up to so long are attended to in one call, under a mask: 1.03 to 1.10 of attention without one
+# (fp32, 8 x 256), whatever the documents; chunks take 0.86 to 1.11, and many calls.
+_SHORT_ROWS = 256
+# In longer rows, documents of up to so many positions together are attended to under one mask.
 # 128 was better than 256 and 512 at all lengths of documents (median 20 to 1 500 tokens).
 _TOGETHER = 128
 
@@ -72,9 +75,12 @@ class Documents:
     @cached_property
     def chunks(self) -> list[Chunk]:
         """Cut the rows, one after the other, into chunks that need few and small calls."""
+        rows, length = self.begins.shape
+        if length <= _SHORT_ROWS:
+            return [Chunk(rows, length, self.mask if self.begins[:, 1:].any() else None)]
         groups = list(self._groups())
         kinds = groupby(groups, key=lambda lengths: (sum(lengths), len(lengths) > 1))
-        return [_chunk(length, masked, list(rows)) for (length, masked), rows in kinds]
+        return [_chunk(size, masked, list(alike)) for (size, masked), alike in kinds]
 
     def _groups(self) -> Iterator[list[int]]:
         """Give the lengths of documents that are attended to at once."""

@@ -46,8 +46,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tens
 def _attend_in_chunks(q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tensor:
     """Attend within documents on a CPU: what a mask would hide is mostly not computed.
 
-    In fp32, forward and backward take 0.86 to 1.11 of whole rows' time at 256 positions, 0.37 to
-    0.92 at 1 024; under one mask for all, 1.03 to 1.1 and 1.4 to 1.5.
+    In fp32, forward and backward take 0.37 to 0.92 of whole rows' time at 1 024 positions; under
+    one mask for all, 1.4 to 1.5 (benchmarks/packing.py has whole steps).
     """
     chunks = documents.chunks
     sizes = [chunk.rows * chunk.length for chunk in chunks]

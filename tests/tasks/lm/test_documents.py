@@ -36,7 +36,7 @@ def test_documents_by_hand() -> None:
     assert seen == [[0], [0, 1], [0, 1, 2], [3], [4], [4, 5]]
     assert torch.equal(documents.mask[1, 0], torch.ones(6, 6).tril().bool())
     chunks = [(c.rows, c.length, c.mask is None) for c in documents.chunks]
-    assert chunks == [(1, 6, False), (1, 6, True)]
+    assert chunks == [(2, 6, False)]
 
 
 @st.composite
