@@ -10,7 +10,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-# Rows up to so long are attended to in one call, under a mask: 1.03 to 1.10 of attention without one
+# Rows up to so long are attended to in one call, under a mask: 1.03 to 1.10 of attention without
 # (fp32, 8 x 256), whatever the documents; chunks take 0.86 to 1.11, and many calls.
 _SHORT_ROWS = 256
 # In longer rows, documents of up to so many positions together are attended to under one mask.
