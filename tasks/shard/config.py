@@ -30,11 +30,10 @@ class ShardConfig(Config):
         lt=1,
     )
     packing: Packing = knob(
-        "best_fit",
+        "concatenate",
         "how documents fill sequences. concatenate: one after the other, cut where a sequence is "
-        "full. best_fit: none is cut that fits into a sequence",
+        "full. best_fit: none is cut that fits into a sequence (docs/tokens.md)",
         neutral="concatenate",
-        source="Fewer Truncations Improve Language Modeling, arXiv:2404.10830",
     )
     split_seed: int = knob(0, "of the choice of held-out documents", ge=0)
     checks: Annotated[tuple[ShardCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -92,17 +91,13 @@ def texts(store: Store) -> Iterator[tuple[Path, str]]:
 
 
 def _decoded(store: Store, path: Path, table: Any) -> Iterator[str]:
-    """A shard's rows, and its documents: a sentence may lie across two rows."""
+    """A shard's rows as one text: a sentence may lie across two rows."""
     version = path.parents[2].name
     reference = store.manifest("shard", version).inputs["tokenizer"]
     (file,) = store.files(store.manifest("tokenizer", reference.version), "tokenizer.json")
-    tokenizer, documents = Tokenizer.from_file(str(file)), defaultdict[str, list[int]](list)
-    for row in table.to_pylist():
-        yield tokenizer.decode(row["input_ids"])
-        for span in row["spans"]:
-            ids = row["input_ids"][max(span["start"], 1) : span["end"]]
-            documents[span["document_id"]] += ids
-    yield from map(tokenizer.decode, documents.values())
+    tokenizer = Tokenizer.from_file(str(file))
+    stream = [token for row in table["input_ids"].to_pylist() for token in row[1:]]
+    yield tokenizer.decode(stream)
 
 
 def holding(store: Store, secrets: list[str]) -> set[str]:

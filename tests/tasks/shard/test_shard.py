@@ -33,7 +33,6 @@ from tasks.tokenizer.train import train_tokenizer
 
 Row = dict[str, Any]
 PATHS = ShardPaths("train/a.parquet", "validation/a.parquet")
-ONE_STREAM = {"packing": "concatenate"}
 EOT = 0
 
 
@@ -99,8 +98,7 @@ def _targets(rows: Sequence[Row]) -> dict[str, list[int]]:
 
 
 def test_every_document_is_on_one_side_and_whole(tmp_path: Path) -> None:
-    knobs = {"sequence_length": 16, "validation_share": 0.3, **ONE_STREAM}
-    rows, config = _rows(300), ShardConfig.model_validate(knobs)
+    rows, config = _rows(300), ShardConfig(sequence_length=16, validation_share=0.3)
     train, validation = _shard(rows, tmp_path, config)
     sides = {False: _targets(train), True: _targets(validation)}
     assert not sides[False].keys() & sides[True].keys()
@@ -117,8 +115,7 @@ def test_every_document_is_on_one_side_and_whole(tmp_path: Path) -> None:
 
 
 def test_documents_keep_their_order(tmp_path: Path) -> None:
-    knobs = {"sequence_length": 8, "validation_share": 0.2, **ONE_STREAM}
-    rows, config = _rows(40), ShardConfig.model_validate(knobs)
+    rows, config = _rows(40), ShardConfig(sequence_length=8, validation_share=0.2)
     train, validation = _shard(rows, tmp_path, config)
     for packed, side in ((train, False), (validation, True)):
         expected = [EOT]
