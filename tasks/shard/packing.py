@@ -98,7 +98,7 @@ def _best_fit(borders: Positions, length: int) -> _Pieces:
     """Cut longer documents into whole rows and a rest; fit rests and short documents into rows.
 
     A row begins with one of its rests, if it has any, after the token before it in its document.
-    Further rests follow an end of text, as documents do. Source: arXiv:2404.10830 §3.
+    Further rests follow an end of text, as documents do. Source: arXiv:2404.10830.
     """
     begin, end = borders[:-1] + 1, borders[1:] + 1
     num_whole, rest = np.divmod(end - begin, length)
