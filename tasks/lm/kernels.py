@@ -85,7 +85,7 @@ def _find_varlen(device: torch.device, dtype: torch.dtype, head_size: int) -> Va
     """Find torch's attention for flat documents, if it is there and does what SDPA does.
 
     It is young (torch 2.10) and for half precision on some GPUs: so it is tried on a few rows,
-    forward and backward. Its argument for causal attention is another one in torch 2.12.
+    forward and backward. Its argument for causal attention changed from torch 2.10 to 2.12.
     """
     try:
         from torch.nn.attention.varlen import varlen_attn

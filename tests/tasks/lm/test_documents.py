@@ -189,7 +189,7 @@ def _each(q: Tensor, k: Tensor, v: Tensor, ends: Tensor, *, causal: bool) -> Ten
     return torch.cat(parts, dim=1).transpose(0, 1)
 
 
-def _of_torch_2_11(
+def _of_torch_2_10(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -238,7 +238,7 @@ def find_varlen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]
     kernels._find_varlen.cache_clear()
 
 
-@pytest.mark.parametrize("there", [_of_torch_2_11, _of_torch_2_13])
+@pytest.mark.parametrize("there", [_of_torch_2_10, _of_torch_2_13])
 def test_flat_attention_is_taken_where_it_does_what_a_mask_does(
     find_varlen: Callable[..., Any], there: Callable[..., Tensor]
 ) -> None:
