@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-Split = Literal["train", "validation"]
-SPLITS: tuple[Split, ...] = ("train", "validation")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _DOCUMENT_ID = "spans.list.element.document_id"
 
 
@@ -71,7 +71,9 @@ class SequencesFinding:
         """Tell in which rows, and where in these, the tokens are."""
         for document in self.documents:
             one, last = document.spans[0], document.spans[-1]  # one document lies in one file
-            rows = f"row {one.row:,}" if one == last else f"rows {one.row:,} to {last.row:,}"
+            num, within = len({span.row for span in document.spans}), last.row - one.row + 1
+            rows = f"row {one.row:,}" if num == 1 else f"rows {one.row:,} to {last.row:,}"
+            rows = rows if num == within else f"{num:,} of {rows}"  # a document that is repeated
             yield f"{document.split}: {count(document.tokens, 'token')} in {rows} of {one.file}"
             yield from first(
                 document.spans, FEW, lambda s: f"row {s.row:,}: input_ids[{s.start}:{s.end}]"
@@ -79,7 +81,7 @@ class SequencesFinding:
 
 
 class Sequences(ArtifactType):
-    """Rows of token ids in a train and a validation split."""
+    """Rows of token ids in a train and a validation split, and a test split where one is wanted."""
 
     # --- looking into it --------------------------------------------------------------------------
 
@@ -121,7 +123,7 @@ class Sequences(ArtifactType):
 
     def named(self, artifact: Artifact) -> Iterable[str]:
         """Name all documents."""
-        return documents_in(artifact.files("train/") + artifact.files("validation/"))
+        return documents_in([path for split in SPLITS for path in artifact.files(f"{split}/")])
 
 
 def documents_in(paths: Sequence[Path]) -> list[str]:
@@ -140,7 +142,7 @@ def _documents(row: Row) -> str:
 
 
 def find_sequences(files: Files, ids: Collection[str]) -> SequencesFinding:
-    """Find the rows of both splits that hold tokens of these documents."""
+    """Find the rows of all splits that hold tokens of these documents."""
     documents = []
     train_rows = 0
     for split in SPLITS:
