@@ -43,8 +43,8 @@ from storage.identities import document_id
 from storage.parquet import shard_name, write_table
 from storage.workspace import Workspace
 from tasks.dedup.methods import MinHash
-from tasks.dedup.shingles import Shingles, sign, texts_of
 from tasks.dedup.work import DUPLICATES
+from tasks.similarity.shingles import Shingles, sign, texts_of
 
 COMMAND = "python -m benchmarks.dedup FOLDER --datatrove PATH --rensa PATH"
 PEER = Path(__file__).with_name("dedup_peer.py")

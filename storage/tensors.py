@@ -21,8 +21,9 @@ from storage.files import write_whole
 Array = npt.NDArray[Any]
 
 _REMEDY = "It was torn or overwritten: make its stage again with --force."
-_DTYPES: dict[str, type[np.generic]] = {"U8": np.uint8, "U32": np.uint32, "U64": np.uint64}
-_DTYPES |= {"I32": np.int32, "I64": np.int64, "F32": np.float32, "F64": np.float64}
+_DTYPES: dict[str, type[np.generic]] = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32}
+_DTYPES |= {"U64": np.uint64, "I32": np.int32, "I64": np.int64}
+_DTYPES |= {"F32": np.float32, "F64": np.float64}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Array], facts: Mapping[str, str]) -> None:

@@ -233,10 +233,10 @@ _LOOKED_AT = ("checks.py", "page.py", "pictures.py")
 
 @cache
 def _source_sha256(module: str) -> str:
-    """Digest the folder of a stage's config and the modelling library: what makes artifacts."""
+    """Digest the folder of a stage's config and what stages share: what makes artifacts."""
     folder = Path(cast("str", sys.modules[module].__file__)).parent
     digest = hashlib.sha256()
-    for root in (folder, Path(__file__).parent / "lm"):
+    for root in (folder, *(Path(__file__).parent / shared for shared in ("lm", "similarity"))):
         for file in sorted(root.rglob("*.py")):
             if file.name not in _LOOKED_AT:
                 digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")

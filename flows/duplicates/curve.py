@@ -16,8 +16,9 @@ from storage.errors import Fault, RequestError
 from storage.store import Store
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.methods import MinHash
-from tasks.dedup.methods.minhash import Expected, expect, recall
+from tasks.dedup.methods.minhash import Expected, expect
 from tasks.page import new_figure, png_of
+from tasks.similarity.minhash import recall
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 ANSWERS = "answers for held-out names"
 
 
-_PLACES: Mapping[str, str] = {split: f"pairs/{split}.parquet" for split in SPLITS}
+_SPLITS = SPLITS[:2]  # no pairs are kept for a test
+_PLACES: Mapping[str, str] = {split: f"pairs/{split}.parquet" for split in _SPLITS}
 PAIRS = Table(
     "pairs", _PLACES, "the questions and answers that the adapter was taught, and those held out"
 )
@@ -207,7 +208,7 @@ def find_pairs(files: Files, ids: Collection[str]) -> tuple[TracedPair, ...]:
 
     found = [
         TracedPair(**row, split=split, steps=tuple(sorted(learnt.get(row["name"], ()))))
-        for split in SPLITS
+        for split in _SPLITS
         for row in find_rows(files(_PLACES[split]), "document_id", ids, ("name", "document_id"))
     ]
     return tuple(sorted(found, key=lambda pair: pair.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +49,7 @@ class LearntDocument:
 
 @dataclass(frozen=True)
 class ModelFinding:
-    """What a model saw: what it learnt from, and what was held out and measured on."""
+    """What a model saw: what it learnt from, and what was held out."""
 
     num_steps: int
     learnt: tuple[LearntDocument, ...]
@@ -65,7 +66,7 @@ class ModelFinding:
             else:
                 yield f"never read: training ended after {self.num_steps:,} steps, before its rows"
         for _ in self.held_out:
-            yield "held out: not learnt from, but measured on"
+            yield "held out: not learnt from"
 
 
 _LENGTH = "sequence_length"
@@ -172,7 +173,7 @@ def _find_learnt(artifact: Artifact, sharded: SequencesFinding) -> ModelFinding:
     return ModelFinding(
         num_steps,
         tuple(learnt_from(d, order, num_steps) for d in sharded.documents if d.split == "train"),
-        tuple(d.document_id for d in sharded.documents if d.split == "validation"),
+        tuple(d.document_id for d in sharded.documents if d.split != "train"),
     )
 
 
@@ -198,7 +199,9 @@ def learnt_from(document: ShardedDocument, order: Order, num_steps: int) -> Lear
     """Say when a document was learnt from, in a training that read rows in this order."""
     import numpy as np
 
-    rows = {span.index: span.tokens for span in document.spans}
+    rows = Counter[int]()  # one may hold two copies of a document that is repeated
+    for span in document.spans:
+        rows[span.index] += span.tokens
     tokens = np.fromiter(rows.values(), dtype=np.int64)
     read_at = order.steps(np.fromiter(rows, dtype=np.int64), num_steps)
     was_read = read_at >= 0

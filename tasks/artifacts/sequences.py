@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-Split = Literal["train", "validation"]
-SPLITS: tuple[Split, ...] = ("train", "validation")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _DOCUMENT_ID = "spans.list.element.document_id"
 
 
@@ -81,7 +81,7 @@ class SequencesFinding:
 
 
 class Sequences(ArtifactType):
-    """Rows of token ids in a train and a validation split."""
+    """Rows of token ids in a train and a validation split, and a test split where one is wanted."""
 
     # --- looking into it --------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class Sequences(ArtifactType):
 
     def named(self, artifact: Artifact) -> Iterable[str]:
         """Name all documents."""
-        return documents_in(artifact.files("train/") + artifact.files("validation/"))
+        return documents_in([path for split in SPLITS for path in artifact.files(f"{split}/")])
 
 
 def documents_in(paths: Sequence[Path]) -> list[str]:
@@ -142,7 +142,7 @@ def _documents(row: Row) -> str:
 
 
 def find_sequences(files: Files, ids: Collection[str]) -> SequencesFinding:
-    """Find the rows of both splits that hold tokens of these documents."""
+    """Find the rows of all splits that hold tokens of these documents."""
     documents = []
     train_rows = 0
     for split in SPLITS:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from storage.tensors import map_tensors, write_tensors
 from tasks.dedup.keys import EarlierIndex, read_keys
-from tasks.dedup.shingles import Hashes
+from tasks.similarity.shingles import Hashes
 
 Nodes = npt.NDArray[np.int64]
 
@@ -127,7 +127,7 @@ def connect(
     `ranks` are those of the new documents; the earlier ones, which follow in number, come before
     them all. `rank_earlier` gives the ranks of those that are linked, and of no others.
     """
-    from tasks.dedup.compiled.matching import find_all, merge_edges
+    from tasks.similarity.compiled.signatures import find_all, merge_edges
 
     roots = np.arange(ranks.size + num_earlier)
     for path in links:

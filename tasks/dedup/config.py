@@ -18,8 +18,8 @@ from tasks.config import Config, Pattern, knob
 from tasks.dedup.checks import DEFAULTS, DedupCheck, measures
 from tasks.dedup.evaluation import Decontamination
 from tasks.dedup.methods import Exact, Method, MinHash, PairMethod, TextMethod
-from tasks.dedup.shingles import Shingles
 from tasks.page import Section
+from tasks.similarity.shingles import Shingles
 from tasks.stage import Job, Outcome, Port, Stage
 
 PlainRule = Literal[

@@ -19,7 +19,7 @@ import pyarrow as pa
 from storage.records import CONTAMINATION
 from tasks.dedup.editing import Edits, Passage, Row, edit, reject
 from tasks.dedup.evaluation import Decontamination, Item
-from tasks.dedup.shingles import (
+from tasks.similarity.shingles import (
     ALONE,
     IGNORED,
     LETTER,
@@ -104,7 +104,7 @@ class Screen:
 
     @cached_property
     def filter(self) -> npt.NDArray[np.uint8]:
-        from tasks.dedup.compiled.words import BITS
+        from tasks.similarity.compiled.words import BITS
 
         table = np.zeros(1 << BITS, np.uint8)
         table[self._hashes >> np.uint64(64 - BITS)] = 1
@@ -112,7 +112,7 @@ class Screen:
 
     def candidates(self, table: pa.Table) -> list[int]:
         """The rows of texts that have a wanted hash."""
-        from tasks.dedup.compiled.words import find_texts
+        from tasks.similarity.compiled.words import find_texts
 
         found = [np.empty(0, bool)]
         for texts in texts_of(table["text"]):

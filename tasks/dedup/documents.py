@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from storage.errors import Fault, RequestError
 from storage.parquet import ROW_GROUP_ROWS, shard_name
 from storage.records import DOCUMENT
-from tasks.dedup.shingles import Shingles, Texts, texts_of
 from tasks.pinned import PinnedFile
+from tasks.similarity.shingles import NO_TEXTS, Shingles, Texts, texts_of
 
 _ROWS_AT_ONCE = 4096
 Rows = npt.NDArray[np.int64]
@@ -52,14 +52,11 @@ class Documents:
 
     def map(self, of: Callable[[Texts], npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """What `of` makes of the texts, put together along the last axis."""
-        return np.concatenate([of(_NO_TEXTS), *map(of, self.texts())], axis=-1)
+        return np.concatenate([of(NO_TEXTS), *map(of, self.texts())], axis=-1)
 
     def strings(self, column: str) -> list[str]:
         """A column, whole."""
         return [value for table in self.tables([column]) for value in table[column].to_pylist()]
-
-
-_NO_TEXTS = Texts(np.frombuffer(b"", np.uint8), np.zeros(1, np.int64))
 
 
 def _row_groups(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:

@@ -23,7 +23,7 @@ from storage.tensors import map_tensors, to_bytes, write_tensors
 from storage.workspace import Workspace
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.documents import Documents, take_rows
-from tasks.dedup.shingles import Hashes
+from tasks.similarity.shingles import Hashes
 
 Places = npt.NDArray[np.int64]
 

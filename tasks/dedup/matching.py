@@ -27,7 +27,7 @@ from tasks.dedup.config import DedupConfig
 from tasks.dedup.documents import Documents, Rows, take_rows
 from tasks.dedup.keys import EarlierIndex, read_keys
 from tasks.dedup.methods import Semantic
-from tasks.dedup.shingles import Hashes, shingle_sets
+from tasks.similarity.shingles import Hashes, shingle_sets
 
 _MEASURES = {"jaccard": 0, "cosine": 1}
 

@@ -27,7 +27,7 @@ import xxhash
 
 from storage.tensors import map_tensors, write_tensors
 from tasks.dedup.documents import Documents, numbered
-from tasks.dedup.shingles import Hashes, Shingles, Texts, alphabet
+from tasks.similarity.shingles import Hashes, Shingles, Texts, alphabet
 
 if TYPE_CHECKING:
     from tasks.dedup.methods import TextMethod  # which name rules

@@ -12,6 +12,12 @@ def _tokens_per_byte(made: Made) -> float:
     return share(tokens, stat(made, "text_bytes"))
 
 
+def _overlapping(made: Made) -> float | None:
+    if "overlap_documents" not in made.stats:
+        return None
+    return share(stat(made, "overlap_documents"), stat(made, "overlap_measured"))
+
+
 class ShardCheck(Check):
     """Bounds on one measure of token shards."""
 
@@ -43,6 +49,18 @@ class ShardCheck(Check):
             "Lower shard.sequence_length, or set shard.packing=concatenate",
             lambda made, _: stat(made, "filled"),
         ),
+        "overlap_share": Measure(
+            "share (0-1) of the 5-grams of held-out documents that occur in training",
+            "Let what repeats stay together: shard.split, by default by cluster",
+            lambda made, _: made.stats.get("overlap_share"),
+            may_lack="not measured before version 2 of the stage",
+        ),
+        "overlap_documents": Measure(
+            "share of the held-out documents (0-1) of whose 5-grams over half occur in training",
+            "Lower shard.split.threshold, or keep whole hosts or directories together",
+            lambda made, _: _overlapping(made),
+            may_lack="not measured before version 2 of the stage",
+        ),
         "xz_bits_per_byte": Measure(
             "what `xz -9` needs for a byte of the held-out text, in bits: little for text that "
             "repeats itself, much for what is no text",
@@ -62,6 +80,8 @@ DEFAULTS = (
     ShardCheck(measure="validation_share", max_rise=0.05, max_fall=0.05, severity="warn"),
     # Bits of a token scatter by about 3: on 1 000 of them the mean is uncertain by 0.1.
     ShardCheck(measure="validation_tokens", min=1000, severity="warn"),
+    # By cluster 0.13 in the demo; by URL 0.42 there, and 0.95 of two versions of one manual.
+    ShardCheck(measure="overlap_documents", max=0.25, severity="warn"),
     # Prose and documentation: 1.3-2.5. Under 0.5 it is packed 16:1, over 5 it is noise.
     ShardCheck(measure="xz_bits_per_byte", min=0.5, max=5.0, severity="warn"),
 )

@@ -6,34 +6,25 @@ import lzma
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import xxhash
 
 from storage.errors import NothingLeft
 from storage.parquet import read_tables, write_tables
 from storage.records import sequence_schema
-from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
 from tasks.lm.tokens import END_OF_TEXT, TextEncoder, special_id
 from tasks.shard.config import ShardConfig
+from tasks.shard.division import Plan
 from tasks.shard.encoding import DocumentEncoder, Engine
 from tasks.shard.packing import Packer
 
-Row = dict[str, Any]
 _BATCH_DOCUMENTS = 256
 _PACKED_BYTES = 32 << 20  # of held-out text, to be compared with; it takes half a minute
-
-
-def is_held_out(url: str, config: ShardConfig) -> bool:
-    """Whether the document at `url` belongs to the validation split."""
-    draw = xxhash.xxh3_64_intdigest(url.encode(), seed=config.split_seed) / 2**64
-    return draw < config.validation_share
 
 
 @dataclass(frozen=True)
@@ -42,6 +33,12 @@ class ShardPaths:
 
     train: str
     validation: str
+    test: str = ""
+
+    @property
+    def all(self) -> list[str]:
+        """By their sides; without the last where nothing is held out for a test."""
+        return [path for path in (self.train, self.validation, self.test) if path]
 
 
 def shard_documents(
@@ -50,34 +47,26 @@ def shard_documents(
     config: ShardConfig,
     workspace: Workspace,
     paths: ShardPaths,
+    plan: Plan,
     advance: Callable[[int], None] = lambda amount: None,
-    forgotten: Forgotten = NOTHING,
     engine: Engine = "tokenizers",
 ) -> None:
-    """Tokenize and pack one shard of documents into a train and a validation file.
-
-    Documents that are `forgotten` are left out.
-    """
-    if workspace.entry(paths.train) and workspace.entry(paths.validation):
+    """Tokenize and pack one shard of documents into a file for each side, as it is planned."""
+    if all(map(workspace.entry, paths.all)):
         return
     schema = sequence_schema(encoder.tokenizer.get_vocab_size())
     end_of_text = special_id(encoder.tokenizer, END_OF_TEXT)
     documents_encoder = DocumentEncoder(encoder, engine)
-    packers = {False: Packer(config, end_of_text), True: Packer(config, end_of_text)}
-    table = pq.read_table(documents, columns=["document_id", "url", "text"])
-    for batch in table.to_batches(max_chunksize=_BATCH_DOCUMENTS):
-        rows = [row for row in batch.to_pylist() if _is_kept(row, forgotten)]
+    packers = [Packer(config, end_of_text) for _ in paths.all]
+    table = pq.read_table(documents, columns=["document_id", "text"])
+    for batch in plan.batches(_BATCH_DOCUMENTS):
+        rows = table.take(pa.array(batch.rows)).to_pylist()
         encoded = documents_encoder.encode([row["text"] for row in rows])
-        for row, ids in zip(rows, encoded, strict=True):
-            packer = packers[is_held_out(row["url"], config)]
-            packer.add(row["document_id"], ids)
-        advance(len(batch))
-    write_tables(workspace, paths.train, packers[False].tables(schema), schema)
-    write_tables(workspace, paths.validation, packers[True].tables(schema), schema)
-
-
-def _is_kept(row: Row, forgotten: Forgotten) -> bool:
-    return forgotten.covers(row["url"], row["document_id"]) is None
+        for side, row, ids in zip(batch.sides, rows, encoded, strict=True):
+            packers[side].add(row["document_id"], ids)
+        advance(len(rows))
+    for path, packer in zip(paths.all, packers, strict=True):
+        write_tables(workspace, path, packer.tables(schema), schema)
 
 
 @dataclass(frozen=True)
@@ -98,9 +87,9 @@ def measure_baselines(
     documents: Sequence[Path],
     train: Sequence[Path],
     validation: Sequence[Path],
+    plans: Sequence[Path],
     config: ShardConfig,
     vocab_size: int,
-    forgotten: Forgotten = NOTHING,
 ) -> Baselines:
     """Bits per byte of a unigram token model and of `xz -9` on the held-out documents.
 
@@ -115,9 +104,10 @@ def measure_baselines(
             raise NothingLeft(
                 f"the {name} split has no token; expected at least one document on each side of "
                 f"shard.validation_share={config.validation_share}. Crawl more pages, change the "
-                f"share, or draw again with --set shard.split_seed={config.split_seed + 1}."
+                f"share, draw again with --set shard.split_seed={config.split_seed + 1}, or let "
+                f"less than shard.split.kind={config.split.kind} does stay together."
             )
-    text_bytes, held_out = _read_texts(documents, config, forgotten)
+    text_bytes, held_out = _read_texts(documents, plans)
     num_bytes = sum(map(len, held_out))
     packed, num_packed = _pack(held_out)
     num_tokens = sum(int(of.sum()) for of in counts.values())
@@ -147,22 +137,16 @@ def _pack(texts: Sequence[bytes]) -> tuple[int, int]:
     return len(lzma.compress(b"\n".join(taken), preset=9)), num_bytes
 
 
-def _read_texts(
-    documents: Sequence[Path], config: ShardConfig, forgotten: Forgotten
-) -> tuple[int, list[bytes]]:
-    """The bytes of all texts together, and the texts that are held out."""
+def _read_texts(documents: Sequence[Path], plans: Sequence[Path]) -> tuple[int, list[bytes]]:
+    """The bytes of the texts to train on, each as often as it is packed, and of those held out for
+    validation, together, and these."""
     text_bytes, held_out = 0, []
-    for path in documents:
-        table = pq.read_table(path, columns=["document_id", "url", "text"])
-        if forgotten:
-            rows = table.select(["document_id", "url"]).to_pylist()
-            table = table.filter(pa.array([_is_kept(row, forgotten) for row in rows]))
-        text_bytes += pc.sum(pc.binary_length(table["text"])).as_py() or 0
-        urls, texts = table["url"].to_pylist(), table["text"]
+    for path, plan in zip(documents, map(Plan.read, plans), strict=True):
+        texts = pq.read_table(path, columns=["text"])["text"]
+        lengths = pc.binary_length(texts).to_numpy()
+        text_bytes += int(lengths[plan.rows[plan.sides < 2]].sum())
         held_out += [
-            text.as_py().encode()
-            for url, text in zip(urls, texts, strict=True)
-            if is_held_out(url, config)
+            t.encode() for t in texts.take(pa.array(plan.rows[plan.sides == 1])).to_pylist()
         ]
     return text_bytes, held_out
 

@@ -1,4 +1,5 @@
-"""How sharding is placed: one task for each shard of documents, one for the baselines."""
+"""How sharding is placed: one task for each shard of documents and each step, one for what is
+decided on all of them, one for the baselines."""
 
 from __future__ import annotations
 
@@ -8,17 +9,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from storage.parquet import shard_name
-from storage.takedown import NOTHING, Forgotten
+from storage.takedown import Forgotten
 from storage.workspace import Workspace
+from tasks.artifacts.sequences import SPLITS
 from tasks.lm.tokens import TextEncoder, load_tokenizer
 from tasks.progress import note, track
+from tasks.shard.composition import count_composition
 from tasks.shard.config import ShardConfig
-from tasks.shard.encoding import COMPARED_DOCUMENTS, Engine, choose_engine
+from tasks.shard.division import Plan, divide, sign_shard
+from tasks.shard.encoding import COMPARED_DOCUMENTS, DocumentEncoder, Engine, choose_engine
+from tasks.shard.overlap import measure_overlap
 from tasks.shard.shard import ShardPaths, measure_baselines, shard_documents
 from tasks.stage import Job, Outcome, count_rows, handed, results
 
@@ -29,14 +35,19 @@ def build(job: Job) -> Outcome:
     config, work, forgotten = job.config, job.work, job.forgotten
     engine, why = choose.submit(documents, tokenizer).result()
     note(f"tokens by {engine}: {why}")
+    shards = list(enumerate(documents, 1))
+    signed = results(
+        [sign.submit(n, path, tokenizer, config, work, forgotten, engine) for n, path in shards]
+    )
+    plans, grouped = plan.submit(signed, config).result()
     futures = [
-        tokenize.submit(number, len(documents), path, tokenizer, config, work, forgotten, engine)
-        for number, path in enumerate(documents, 1)
+        tokenize.submit(n, len(shards), path, tokenizer, config, work, plans[n - 1], engine)
+        for n, path in shards
     ]
-    shards = [handed(future) for future in futures]
-    measured = baselines.submit(documents, shards, tokenizer, config, forgotten)
-    packed = [path for pair in results(futures) for path in pair]
-    return Outcome(count_rows(documents), count_rows(packed), measured.result())
+    packed = [handed(future) for future in futures]
+    measured = baselines.submit(documents, packed, plans, tokenizer, config)
+    files = [path for of_shard in results(futures) for path in of_shard]
+    return Outcome(count_rows(documents), count_rows(files), grouped | measured.result())
 
 
 @task(task_run_name="choose an encoder", cache_policy=NO_CACHE)
@@ -53,6 +64,32 @@ def choose(documents: Sequence[Path], tokenizer: Path) -> tuple[Engine, str]:
     return choose_engine(TextEncoder.load(tokenizer), texts, total)
 
 
+@task(task_run_name="sign shard {number}", cache_policy=NO_CACHE)
+def sign(
+    number: int,
+    documents: Path,
+    tokenizer: Path,
+    config: ShardConfig,
+    work: Path,
+    forgotten: Forgotten,
+    engine: Engine,
+) -> Path:
+    """Write what the documents of one shard are drawn by, and their tokens for a mixture."""
+    target = Workspace(work).scratch / f"signed/{number:05d}.safetensors"
+    encoder = DocumentEncoder(TextEncoder.load(tokenizer), engine) if config.mixture else None
+    count = (lambda texts: np.diff(encoder.encode(texts).ends) + 1) if encoder else None
+    with track(f"sign shard {number}", pq.read_metadata(documents).num_rows, "documents") as bar:
+        sign_shard(documents, config, target, forgotten, count, bar.advance)
+    return target
+
+
+@task(task_run_name="hold documents out", cache_policy=NO_CACHE)
+def plan(signed: Sequence[Path], config: ShardConfig) -> tuple[list[Path], dict[str, int]]:
+    """Decide which documents are held out; return a plan for each shard, and figures."""
+    plans = [path.with_suffix(".plan") for path in signed]
+    return plans, divide(signed, config, plans)
+
+
 @task(task_run_name="tokenize shard {number} of {count}", cache_policy=NO_CACHE)
 def tokenize(
     number: int,
@@ -61,32 +98,32 @@ def tokenize(
     tokenizer: Path,
     config: ShardConfig,
     work: Path,
-    forgotten: Forgotten = NOTHING,
+    plan: Path,
     engine: Engine = "tokenizers",
-) -> tuple[Path, Path]:
-    """Tokenize and pack one shard; returns the train and the validation file."""
-    paths = ShardPaths(
-        shard_name("train", number - 1, count), shard_name("validation", number - 1, count)
-    )
-    workspace = Workspace(work)
-    total = pq.read_metadata(documents).num_rows
-    with track(f"tokenize shard {number} of {count}", total, "documents") as bar:
+) -> list[Path]:
+    """Tokenize and pack one shard; returns a file for each side."""
+    sides = SPLITS if config.test_share else SPLITS[:2]
+    paths = ShardPaths(*(shard_name(side, number - 1, count) for side in sides))
+    workspace, planned = Workspace(work), Plan.read(plan)
+    with track(f"tokenize shard {number} of {count}", planned.rows.size, "documents") as bar:
         encoder = TextEncoder.load(tokenizer)
-        shard_documents(
-            documents, encoder, config, workspace, paths, bar.advance, forgotten, engine
-        )
-    return workspace.data / paths.train, workspace.data / paths.validation
+        shard_documents(documents, encoder, config, workspace, paths, planned, bar.advance, engine)
+    return [workspace.data / path for path in paths.all]
 
 
 @task(task_run_name="measure baselines", cache_policy=NO_CACHE)
 def baselines(
     documents: Sequence[Path],
-    shards: Sequence[tuple[Path, Path]],
+    shards: Sequence[Sequence[Path]],
+    plans: Sequence[Path],
     tokenizer: Path,
     config: ShardConfig,
-    forgotten: Forgotten = NOTHING,
 ) -> dict[str, Any]:
-    """What unigram counts and xz make of the held-out documents."""
-    train, validation = zip(*shards, strict=True)
+    """What unigram counts and xz make of the held-out documents, how much of these stands in what
+    is trained on, and what that is made of."""
+    train, validation, *_ = zip(*shards, strict=True)
     vocab_size = load_tokenizer(tokenizer).get_vocab_size()
-    return asdict(measure_baselines(documents, train, validation, config, vocab_size, forgotten))
+    found = asdict(measure_baselines(documents, train, validation, plans, config, vocab_size))
+    with track("compare with training", len(documents), "shards") as bar:
+        found |= measure_overlap(documents, plans, bar.advance)
+    return found | count_composition(documents, train, config.mixture)

@@ -1,4 +1,4 @@
-"""Keys of documents, of bands of signatures and of sides of planes, and search in sorted ones."""
+"""Keys of sides of planes, and search in sorted keys."""
 
 from __future__ import annotations
 
@@ -7,22 +7,9 @@ from numba import njit, uint64
 
 # Those of `shingles`, spelt out: the cache of compiled code looks at this file's time alone.
 _SEED, _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x9E3779B185EBCA87)
-_SECOND_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 
 BLOCK = 1024
 """How many keys of an index are looked at together: each block's first is one of its fences."""
-
-
-@njit(nogil=True, cache=True)
-def band_keys(signatures, num_bands, num_rows, keys):
-    """Put a 64-bit key of each band of each signature into `keys` (bands x texts)."""
-    for text in range(signatures.shape[0]):
-        for band in range(num_bands):
-            state = _SEED + uint64(band)
-            for row in range(band * num_rows, (band + 1) * num_rows):
-                state = (state ^ uint64(signatures[text, row])) * _SECOND_MULTIPLIER
-                state ^= state >> uint64(32)
-            keys[band, text] = state * _MULTIPLIER
 
 
 @njit(nogil=True, cache=True)

@@ -16,33 +16,6 @@ JACCARD, COSINE = 0, 1
 LARGE = 256
 
 
-@njit(nogil=True, cache=True)
-def merge_edges(parents, edges):
-    """Join the trees of a forest over which `edges` (pairs) go; the root is the lowest number."""
-    for at in range(edges.shape[0]):
-        one, other = find(parents, edges[at, 0]), find(parents, edges[at, 1])
-        if one < other:
-            parents[other] = one
-        elif other < one:
-            parents[one] = other
-
-
-@njit(nogil=True, cache=True)
-def find(parents, node):
-    """The root of a node; the way there is halved."""
-    while parents[node] != node:
-        parents[node] = parents[parents[node]]
-        node = parents[node]
-    return node
-
-
-@njit(nogil=True, cache=True)
-def find_all(parents):
-    """Point every node at its root."""
-    for node in range(parents.size):
-        parents[node] = find(parents, node)
-
-
 @njit(inline="always")
 def _least_shared(size, other_size, least):
     """How many shingles two sets have to share for a similarity of `least`."""

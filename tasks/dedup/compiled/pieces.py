@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint32, uint64
 
-from tasks.dedup.compiled.words import _decode
+from tasks.similarity.compiled.words import _decode
 
 # Those of `shingles`, spelt out: the cache of compiled code looks at this file's time alone.
 _SEED, _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x9E3779B185EBCA87)

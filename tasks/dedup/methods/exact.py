@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from tasks.config import Config
 from tasks.dedup.documents import Documents
-from tasks.dedup.shingles import Hashes, text_hashes
+from tasks.similarity.shingles import Hashes, text_hashes
 
 
 class Exact(Config):

@@ -1,8 +1,4 @@
-"""MinHash with banding, by datasketch's schemes.
-
-Source: Broder 1997; datasketch 2.0, schemes `affine32` and `affine64` (its older one wraps in
-uint64).
-"""
+"""MinHash with banding."""
 
 from __future__ import annotations
 
@@ -19,7 +15,8 @@ from pydantic import model_validator
 
 from tasks.config import Config, knob
 from tasks.dedup.documents import Documents, take_rows
-from tasks.dedup.shingles import Hashes, Shingles, Texts, shingle_sets, sign, texts_of
+from tasks.similarity.minhash import Scheme, best_banding, permutations
+from tasks.similarity.shingles import Hashes, Shingles, Texts, shingle_sets, sign, texts_of
 
 
 class MinHash(Config):
@@ -41,7 +38,7 @@ class MinHash(Config):
         gt=0,
         lt=1,
     )
-    scheme: Literal["affine32", "affine64"] = knob(
+    scheme: Scheme = knob(
         "affine32",
         "datasketch's scheme: affine64 for documents of a hundred million shingles",
     )
@@ -69,10 +66,7 @@ class MinHash(Config):
 
     def permutations(self) -> npt.NDArray[Any]:
         """datasketch's a and b of each function (2 x functions)."""
-        import datasketch  # and scipy: 0.3 s that every command would pay for reading recipes
-
-        of_seed = datasketch.MinHash(num_perm=self.num_perm, seed=self.seed, scheme=self.scheme)
-        return np.asarray(of_seed.permutations)
+        return permutations(self.num_perm, self.seed, self.scheme)
 
     def signatures(self, texts: Texts, shingles: Shingles) -> npt.NDArray[Any]:
         """A row of `num_perm` minima for each text, which `datasketch.MinHash` takes as its own."""
@@ -82,7 +76,7 @@ class MinHash(Config):
         return self.banding(threshold)[0]
 
     def keys_of(self, documents: Documents, threshold: float) -> Hashes:
-        from tasks.dedup.compiled.keys import band_keys
+        from tasks.similarity.compiled.signatures import band_keys
 
         permutations, banding = self.permutations(), self.banding(threshold)
 
@@ -105,22 +99,6 @@ class MinHash(Config):
             "bands": num_bands,
             "rows": num_rows,
         }
-
-
-def best_banding(threshold: float, num_perm: int, min_recall: float) -> tuple[int, int]:
-    """Bands, and rows in each: as many rows as find at least this share of the pairs whose
-    similarity is the threshold, or one.
-    """
-    for rows in range(num_perm, 1, -1):
-        bands = num_perm // rows
-        if recall(threshold, bands, rows) >= min_recall:
-            return bands, rows
-    return num_perm, 1
-
-
-def recall(similarity: float, bands: int, rows: int) -> float:
-    """The share of the pairs of this similarity (0-1) that agree in a band: the S-curve."""
-    return float(1 - (1 - similarity**rows) ** bands)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import xxhash
 
 from tasks.config import Config, knob
 from tasks.dedup.documents import Documents, Rows, read_rows
-from tasks.dedup.shingles import Hashes
 from tasks.pinned import PinnedFile
+from tasks.similarity.shingles import Hashes
 
 
 class Embeddings(PinnedFile):

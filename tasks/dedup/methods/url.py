@@ -17,7 +17,7 @@ import xxhash
 
 from tasks.config import Config, knob
 from tasks.dedup.documents import Documents
-from tasks.dedup.shingles import Hashes
+from tasks.similarity.shingles import Hashes
 
 # What says who came, and from where, and not what is wanted.
 _TRACKING = re.compile(

@@ -29,7 +29,7 @@ Documents = dict[str, list[int]]
 
 
 def files_of(train: list[Path], validation: Sequence[Path] = ()) -> Files:
-    return {"train/": train, "validation/": list(validation)}.__getitem__
+    return {"train/": train, "validation/": list(validation), "test/": []}.__getitem__
 
 
 def _pack(path: Path, documents: Documents, length: int, packing: Packing = "concatenate") -> Path:

@@ -23,7 +23,7 @@ from tasks.dedup.config import DedupConfig
 from tasks.dedup.contamination import Screen, ScreenWork, Words
 from tasks.dedup.evaluation import Decontamination, EvalSet
 from tasks.dedup.methods import Exact
-from tasks.dedup.shingles import Shingles, Texts, run_hashes, shingle_hash, shingle_sets
+from tasks.similarity.shingles import Shingles, Texts, run_hashes, shingle_hash, shingle_sets
 from tests.tasks.dedup.conftest import Row, document, run_passes
 
 ITEM = "Which of these rivers carries the most silt to the sea each year of all?"

@@ -19,8 +19,8 @@ from tasks.dedup import candidates, work
 from tasks.dedup.config import DedupConfig, FirstSource
 from tasks.dedup.keys import EarlierIndex, index_file
 from tasks.dedup.methods import Exact, MinHash
-from tasks.dedup.shingles import Shingles
 from tasks.dedup.work import DedupWork, deduplicate
+from tasks.similarity.shingles import Shingles
 from tests.tasks.dedup.conftest import Dedup, Deduped, Row, document, run_dedup
 
 # Few columns: each is a file that is synced.

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from tasks.dedup.config import DedupConfig
 from tasks.dedup.documents import Documents
 from tasks.dedup.methods import Exact, MinHash, PairMethod, SameUrl, Semantic
-from tasks.dedup.methods.minhash import expect, recall
+from tasks.dedup.methods.minhash import expect
 from tasks.dedup.methods.url import plain_url
-from tasks.dedup.shingles import (
+from tasks.similarity.minhash import recall
+from tasks.similarity.shingles import (
     Shingles,
     Texts,
     shingle_hash,

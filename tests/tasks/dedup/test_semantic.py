@@ -19,7 +19,7 @@ from tasks.dedup.config import DedupConfig
 from tasks.dedup.documents import Documents
 from tasks.dedup.methods import Exact, Semantic
 from tasks.dedup.methods.semantic import Embeddings
-from tasks.dedup.shingles import Shingles
+from tasks.similarity.shingles import Shingles
 from tests.tasks.dedup.conftest import Dedup, Row, document
 
 Vectors = dict[str, list[float]]

@@ -22,14 +22,15 @@ from storage.records import DOCUMENT, sequence_schema
 from storage.workspace import Workspace
 from tasks.lm.tokens import END_OF_TEXT, SPECIAL_TOKENS, TextEncoder
 from tasks.shard.config import ShardConfig
+from tasks.shard.division import Plan
 from tasks.shard.shard import (
     ShardPaths,
-    is_held_out,
     measure_baselines,
     shard_documents,
 )
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
 from tasks.tokenizer.train import train_tokenizer
+from tests.tasks.shard.planning import BY_URL, is_held_out, plan_of
 
 Row = dict[str, Any]
 PATHS = ShardPaths("train/a.parquet", "validation/a.parquet")
@@ -63,7 +64,9 @@ def _shard(
     workspace = Workspace(root)
     write_rows(workspace, "documents.parquet", rows, DOCUMENT)
     documents = workspace.data / "documents.parquet"
-    shard_documents(documents, TextEncoder(tokenizer or _tokenizer()), config, workspace, PATHS)
+    plan = Plan.read(plan_of([documents], config)[0])
+    encoder = TextEncoder(tokenizer or _tokenizer())
+    shard_documents(documents, encoder, config, workspace, PATHS, plan)
     train, validation = (
         pq.read_table(workspace.data / path).to_pylist() for path in (PATHS.train, PATHS.validation)
     )
@@ -98,7 +101,7 @@ def _targets(rows: Sequence[Row]) -> dict[str, list[int]]:
 
 
 def test_every_document_is_on_one_side_and_whole(tmp_path: Path) -> None:
-    rows, config = _rows(300), ShardConfig(sequence_length=16, validation_share=0.3)
+    rows, config = _rows(300), ShardConfig(split=BY_URL, sequence_length=16, validation_share=0.3)
     train, validation = _shard(rows, tmp_path, config)
     sides = {False: _targets(train), True: _targets(validation)}
     assert not sides[False].keys() & sides[True].keys()
@@ -115,7 +118,7 @@ def test_every_document_is_on_one_side_and_whole(tmp_path: Path) -> None:
 
 
 def test_documents_keep_their_order(tmp_path: Path) -> None:
-    rows, config = _rows(40), ShardConfig(sequence_length=8, validation_share=0.2)
+    rows, config = _rows(40), ShardConfig(split=BY_URL, sequence_length=8, validation_share=0.2)
     train, validation = _shard(rows, tmp_path, config)
     for packed, side in ((train, False), (validation, True)):
         expected = [EOT]
@@ -130,7 +133,7 @@ def test_a_text_cannot_smuggle_in_a_special_token(tmp_path: Path, token: str) ->
     tokenizer = train_tokenizer([], TokenizerConfig(vocab_size=SMALLEST_VOCABULARY))
     text = f"how {token} ends a text"
     rows = [_document("http://a/0", text)]
-    config = ShardConfig(sequence_length=64, validation_share=1e-9)
+    config = ShardConfig(split=BY_URL, sequence_length=64, validation_share=1e-9)
     train, _ = _shard(rows, tmp_path, config, tokenizer)
     first, *inner, last = _stream(train)
     assert first == last == EOT
@@ -155,37 +158,14 @@ def test_the_file_has_the_width_of_the_vocabulary(
 ) -> None:
     text = f"w{num_words - 1}"
     rows = [_document(f"http://a/{n}", text) for n in range(30)]
-    config = ShardConfig(sequence_length=8, validation_share=0.3)
+    config = ShardConfig(split=BY_URL, sequence_length=8, validation_share=0.3)
     train, _ = _shard(rows, tmp_path, config, _tokenizer(num_words))
     assert pq.read_schema(tmp_path / "data" / PATHS.train).field(0).type == pa.list_(kind)
     assert train[0]["input_ids"][1] == len(SPECIAL_TOKENS) + 1 + num_words - 1
 
 
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.5])
-def test_the_split_has_about_the_share_asked_for(share: float) -> None:
-    config = ShardConfig(validation_share=share)
-    held_out = sum(is_held_out(f"http://a.org/{n}.html", config) for n in range(20_000))
-    assert abs(held_out / 20_000 - share) < 4 * math.sqrt(share / 20_000)
-
-
-def test_the_split_follows_from_url_and_seed() -> None:
-    urls = [f"http://a/{n}" for n in range(500)]
-
-    def held_out(**knobs: Any) -> set[str]:
-        return {url for url in urls if is_held_out(url, ShardConfig(**knobs))}
-
-    assert held_out() == held_out(sequence_length=64)
-    assert held_out(split_seed=1) != held_out()
-    assert held_out() < held_out(validation_share=0.2), "a larger share only adds"
-    # Pinned: a page must stay on its side from one version to the next.
-    assert [n for n in range(60) if f"http://a/{n}" in held_out()] == PINNED
-
-
-PINNED = [7, 32, 35, 41, 49, 53]
-
-
 def test_a_page_that_changes_stays_on_its_side(tmp_path: Path) -> None:
-    config = ShardConfig(sequence_length=8, validation_share=0.4)
+    config = ShardConfig(split=BY_URL, sequence_length=8, validation_share=0.4)
     before = _rows(50)
     after = [_document(row["url"], row["text"] + " w49") for row in before]
     sides = []
@@ -197,12 +177,14 @@ def test_a_page_that_changes_stays_on_its_side(tmp_path: Path) -> None:
 
 
 def test_a_finished_shard_is_skipped_and_a_half_finished_one_made_again(tmp_path: Path) -> None:
-    rows, config = _rows(40), ShardConfig(sequence_length=8, validation_share=0.3)
+    rows, config = _rows(40), ShardConfig(split=BY_URL, sequence_length=8, validation_share=0.3)
     _shard(rows, tmp_path, config)
     workspace = Workspace(tmp_path)
     files = [workspace.data / path for path in (PATHS.train, PATHS.validation)]
     before = [file.read_bytes() for file in files]
-    shard_documents(Path("nowhere"), TextEncoder(_tokenizer()), config, workspace, PATHS, _never)
+    plan = Plan.read(plan_of([workspace.data / "documents.parquet"], config)[0])
+    encoder = TextEncoder(_tokenizer())
+    shard_documents(Path("nowhere"), encoder, config, workspace, PATHS, plan, _never)
     files[1].write_bytes(before[1][:-4])  # torn
     _shard(rows, tmp_path, config)
     assert [file.read_bytes() for file in files] == before
@@ -228,13 +210,14 @@ def test_progress_counts_every_document(tmp_path: Path) -> None:
         ShardConfig(),
         workspace,
         PATHS,
+        Plan.read(plan_of([workspace.data / "d.parquet"], ShardConfig())[0]),
         counted.append,
     )
     assert sum(counted) == 600
 
 
 def test_baselines_by_hand(tmp_path: Path) -> None:
-    config = ShardConfig(sequence_length=8, validation_share=0.3)
+    config = ShardConfig(split=BY_URL, sequence_length=8, validation_share=0.3)
     rows, tokenizer = _rows(60), _tokenizer()
     _shard(rows, tmp_path, config, tokenizer)
     data = tmp_path / "data"
@@ -243,6 +226,7 @@ def test_baselines_by_hand(tmp_path: Path) -> None:
         [data / "documents.parquet"],
         [data / PATHS.train],
         [data / PATHS.validation],
+        plan_of([data / "documents.parquet"], config),
         config,
         vocab_size,
     )
@@ -266,7 +250,7 @@ def test_baselines_by_hand(tmp_path: Path) -> None:
 
 
 def test_baselines_add_up_over_shards(tmp_path: Path) -> None:
-    config, rows = ShardConfig(sequence_length=8, validation_share=0.3), _rows(60)
+    config, rows = ShardConfig(split=BY_URL, sequence_length=8, validation_share=0.3), _rows(60)
     halves = {"1": rows[:30], "2": rows[30:], "empty": []}
     for name, half in halves.items():
         _shard(half, tmp_path / name, config)
@@ -278,6 +262,7 @@ def test_baselines_add_up_over_shards(tmp_path: Path) -> None:
             [folder / "documents.parquet" for folder in folders],
             [folder / PATHS.train for folder in folders],
             [folder / PATHS.validation for folder in folders],
+            [plan_of([folder / "documents.parquet"], config)[0] for folder in folders],
             config,
             _tokenizer().get_vocab_size(),
         )
@@ -289,8 +274,10 @@ def test_baselines_add_up_over_shards(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("side", ["train", "validation"])
 def test_an_empty_side_is_refused_with_a_remedy(tmp_path: Path, side: str) -> None:
-    config = ShardConfig(sequence_length=8, validation_share=0.5, split_seed=4)
+    """Of several pages one is held out in any case."""
+    config = ShardConfig(split=BY_URL, sequence_length=8, validation_share=0.5, split_seed=4)
     rows = [row for row in _rows(40) if is_held_out(row["url"], config) == (side == "train")]
+    rows = rows[:1] if side == "validation" else rows
     _shard(rows, tmp_path, config)
     data = tmp_path / "data"
     with pytest.raises(NothingLeft, match=f"the {side} split has no token.*split_seed=5"):
@@ -298,6 +285,7 @@ def test_an_empty_side_is_refused_with_a_remedy(tmp_path: Path, side: str) -> No
             [data / "documents.parquet"],
             [data / PATHS.train],
             [data / PATHS.validation],
+            plan_of([data / "documents.parquet"], config),
             config,
             100,
         )

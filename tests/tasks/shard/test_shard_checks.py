@@ -9,13 +9,13 @@ import pytest
 
 from storage.parquet import write_rows
 from storage.records import DOCUMENT
-from storage.takedown import NOTHING
 from storage.workspace import Workspace
 from tasks.checks import Made
 from tasks.shard.checks import measures
 from tasks.shard.config import ShardConfig
-from tasks.shard.shard import _read_texts, is_held_out
+from tasks.shard.shard import _read_texts
 from tests.tasks.judging import broken, changed
+from tests.tasks.shard.planning import BY_URL, is_held_out, plan_of
 
 DEMO = Made(
     635,
@@ -28,6 +28,9 @@ DEMO = Made(
         "train_tokens": 1_557_414,
         "unigram_bits_per_byte": 2.7,
         "xz_bits_per_byte": 1.37,
+        "overlap_share": 0.41,
+        "overlap_documents": 5,
+        "overlap_measured": 39,
     },
 )
 TINY = Made(
@@ -63,6 +66,8 @@ def test_measures_by_hand() -> None:
         "validation_share": 0.05,
         "validation_tokens": 50,
         "filled": 0.9,
+        "overlap_share": None,
+        "overlap_documents": None,
         "xz_bits_per_byte": 1.5,
     }
 
@@ -78,6 +83,7 @@ def test_measures_by_hand() -> None:
         (changed(DEMO, validation_tokens=999), {"warn validation_tokens"}),
         (changed(DEMO, xz_bits_per_byte=0.2), {"warn xz_bits_per_byte"}),
         (changed(DEMO, xz_bits_per_byte=5.9), {"warn xz_bits_per_byte"}),
+        (changed(DEMO, overlap_documents=16), {"warn overlap_documents"}),
     ],
 )
 def test_what_goes_wrong_is_noticed(made: Made, said: set[str]) -> None:
@@ -85,7 +91,7 @@ def test_what_goes_wrong_is_noticed(made: Made, said: set[str]) -> None:
 
 
 def test_all_texts_are_counted_in_bytes(tmp_path: Path) -> None:
-    config, workspace = ShardConfig(validation_share=0.4), Workspace(tmp_path)
+    config, workspace = ShardConfig(split=BY_URL, validation_share=0.4), Workspace(tmp_path)
     plain: dict[str, Any] = {field.name: "" for field in DOCUMENT}
     plain |= {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0, "pii": []}
     plain |= {"quality": 0.5}
@@ -93,7 +99,9 @@ def test_all_texts_are_counted_in_bytes(tmp_path: Path) -> None:
     for name, part in {"a": rows[:7], "b": rows[7:], "empty": []}.items():
         write_rows(workspace, name, part, DOCUMENT)
     paths = [workspace.data / name for name in ("a", "b", "empty")]
-    text_bytes, held_out = _read_texts(paths, config, NOTHING)
+    text_bytes, held_out = _read_texts(paths, plan_of(paths, config))
     assert text_bytes == sum(len(row["text"].encode()) for row in rows) == 190 * 8
     assert held_out == [r["text"].encode() for r in rows if is_held_out(r["url"], config)]
     assert 0 < len(held_out) < 20
+    tested = ShardConfig(split=BY_URL, validation_share=0.4, test_share=0.3)
+    assert _read_texts(paths, plan_of(paths, tested))[0] < text_bytes

@@ -16,7 +16,9 @@ from storage.takedown import NOTHING, Forgotten, Kind, Takedown, identify
 from storage.workspace import Workspace
 from tasks.lm.tokens import SPECIAL_TOKENS, TextEncoder
 from tasks.shard.config import ShardConfig
+from tasks.shard.division import Plan
 from tasks.shard.shard import Baselines, ShardPaths, measure_baselines, shard_documents
+from tests.tasks.shard.planning import plan_of
 
 PATHS = ShardPaths("train/a.parquet", "validation/a.parquet")
 CONFIG = ShardConfig(sequence_length=8, validation_share=0.4)
@@ -47,11 +49,11 @@ def _sharded(urls: list[str], root: Path, forgotten: Forgotten) -> tuple[list[by
     ]
     write_rows(workspace, "documents.parquet", rows, DOCUMENT)
     documents = workspace.data / "documents.parquet"
-    shard_documents(
-        documents, TextEncoder(_tokenizer()), CONFIG, workspace, PATHS, forgotten=forgotten
-    )
+    plans = plan_of([documents], CONFIG, forgotten)
+    encoder = TextEncoder(_tokenizer())
+    shard_documents(documents, encoder, CONFIG, workspace, PATHS, Plan.read(plans[0]))
     train, validation = workspace.data / PATHS.train, workspace.data / PATHS.validation
-    measured = measure_baselines([documents], [train], [validation], CONFIG, 60, forgotten)
+    measured = measure_baselines([documents], [train], [validation], plans, CONFIG, 60)
     return [train.read_bytes(), validation.read_bytes()], measured
 
 

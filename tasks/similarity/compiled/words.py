@@ -310,3 +310,20 @@ def hash_runs(data, offsets, ascii_, codes, size, hashes, counts):
         if count:
             num += hash_shingles(words, count, size, hashes[num:])
     return num
+
+
+@njit(nogil=True, cache=True)
+def mark_runs(data, offsets, ascii_, codes, size, wanted, firsts, shift, seen):
+    """Mark in `seen` which of the sorted hashes `wanted` are of a run of `size` words of a text.
+
+    Those whose bits above `shift` are b stand from `firsts[b]` on: one or none, mostly.
+    """
+    longest = _longest(offsets, data.size)
+    words, runs = np.empty(longest, np.uint64), np.empty(longest, np.uint64)
+    for text in range(offsets.size - 1):
+        count = hash_words(data, offsets[text], offsets[text + 1], ascii_, codes, words)
+        for run in range(hash_shingles(words, count, size, runs) if count else 0):
+            bits = runs[run] >> shift
+            for at in range(firsts[bits], firsts[bits + uint64(1)]):
+                if wanted[at] == runs[run]:
+                    seen[at] = 1

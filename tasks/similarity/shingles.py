@@ -162,6 +162,8 @@ class Texts:
     @classmethod
     def of(cls, column: pa.Array) -> Texts:
         """Of an Arrow array of strings without nulls; no byte is copied."""
+        if not len(column):
+            return NO_TEXTS
         wide = pa.types.is_large_string(column.type)
         _, offsets, data = column.buffers()
         within = slice(column.offset, column.offset + len(column) + 1)
@@ -183,6 +185,9 @@ class Texts:
             first = last
 
 
+NO_TEXTS = Texts(np.frombuffer(b"", np.uint8), np.zeros(1, np.int64))
+
+
 def texts_of(column: pa.ChunkedArray) -> list[Texts]:
     """The chunks of a column of a table."""
     return [Texts.of(chunk) for chunk in column.chunks if len(chunk)]
@@ -194,7 +199,7 @@ def shingle_sets(texts: Texts, shingles: Shingles) -> tuple[Hashes, npt.NDArray[
 
     No set is empty: a text without units has the shingle of none.
     """
-    from tasks.dedup.compiled import words
+    from tasks.similarity.compiled import words
 
     found, sizes = [], []
     for batch in texts.batches():
@@ -210,7 +215,7 @@ def shingle_sets(texts: Texts, shingles: Shingles) -> tuple[Hashes, npt.NDArray[
 
 def text_hashes(texts: Texts, shingles: Shingles) -> Hashes:
     """A 64-bit hash of each text's words in their order, whatever the shingles are made of."""
-    from tasks.dedup.compiled import words
+    from tasks.similarity.compiled import words
 
     keys = np.empty(len(texts), np.uint64)
     tables = alphabet(shingles.fold_marks)
@@ -221,7 +226,7 @@ def text_hashes(texts: Texts, shingles: Shingles) -> Hashes:
 def run_hashes(texts: Texts, size: int) -> tuple[Hashes, npt.NDArray[np.int64]]:
     """The 64-bit hash of each run of `size` words of each text (of all, where there are fewer, and
     none of a text without words), in their order, and the number of each text's words."""
-    from tasks.dedup.compiled import words
+    from tasks.similarity.compiled import words
 
     counts = np.empty(len(texts), np.int64)
     hashes = np.empty(int(texts.offsets[-1] - texts.offsets[0]) + len(texts), np.uint64)
@@ -237,7 +242,7 @@ def sign(
     `permutations` are datasketch's of scheme affine32 (uint32) or affine64 (uint64); signatures are
     bit for bit those of a datasketch MinHash with `shingle_hash` as its hash function.
     """
-    from tasks.dedup.compiled import words
+    from tasks.similarity.compiled import words
 
     dtype = permutations.dtype
     signatures = np.full((len(texts), permutations.shape[1]), np.iinfo(dtype).max, dtype)

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.dedup.shingles import _UNSPACED, Shingles, Texts, shingle_hash, shingle_sets, text_hashes
+from tasks.similarity.shingles import (
+    _UNSPACED,
+    Shingles,
+    Texts,
+    shingle_hash,
+    shingle_sets,
+    text_hashes,
+)
 
 WORDS = st.lists(st.sampled_from(["a", "b", "cạ", "日本", "Đ", "!"]), max_size=14).map(" ".join)
 ANY = st.text(max_size=60) | WORDS
