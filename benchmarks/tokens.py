@@ -4,14 +4,10 @@
 /usr/share/doc (`benchmarks.dedup_documents`), 40 MB of them, and a tokenizer of 32 768 entries made
 of them. All in CPU seconds of one process; engines in turn, medians of three; each encodes as much
 as it needs some seconds for. The ids are compared first.
-
-Loader: batches of 16 rows of 1 025 ids from a file of 400 000 rows, and the order alone among 10^9
-rows; the peer draws each epoch's permutation anew, as phusa did before.
 """
 
 from __future__ import annotations
 
-import resource
 import statistics
 import tempfile
 import time
@@ -19,17 +15,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from benchmarks.dedup_documents import PAGES, TEXTS, document_table, sections
 from benchmarks.ledger import record
 from storage.parquet import write_table
-from storage.records import sequence_schema
 from storage.workspace import Workspace
-from tasks.lm.order import DrawnOrder, Order
-from tasks.lm.sequences import Sequences
 from tasks.lm.tokens import Split, TextEncoder
 from tasks.shard.config import ShardConfig
 from tasks.shard.encoding import DocumentEncoder, Engine, choose_engine
@@ -119,53 +108,11 @@ def whole_stage(documents: Sequence[tuple[str, str]], encoder: TextEncoder) -> N
     )
 
 
-def loading() -> None:
-    """Record what a batch costs, and the order of its rows."""
-    with tempfile.TemporaryDirectory() as folder:
-        ids = np.random.default_rng(0).integers(0, 32_768, (_ROWS // 8, _LENGTH + 1), np.uint16)
-        offsets = pa.array(np.arange(len(ids) + 1, dtype=np.int32) * (_LENGTH + 1))
-        rows = pa.ListArray.from_arrays(offsets, pa.array(ids.reshape(-1)))
-        spans = pa.array([[]] * len(ids), sequence_schema(1).field("spans").type)
-        path = Path(folder) / "train.parquet"
-        pq.write_table(pa.table([rows, spans], ["input_ids", "spans"]), path)
-        began, before = time.perf_counter(), _resident()
-        sequences = Sequences([path] * 8, _LENGTH, Path(folder) / "scratch")
-        opened, steps = time.perf_counter() - began, 2_000
-        took = cpu_seconds(lambda: [sequences.batch(0, step, _BATCH) for step in range(steps)])
-        grown = _resident() - before
-    rate = steps * _BATCH * _LENGTH / took
-    record(
-        "loader",
-        f"batches of {_BATCH} x {_LENGTH} out of {_ROWS:,} rows (laid out in {opened:.1f} s), "
-        "tokens a CPU second; memory that it took",
-        f"{rate / 1e6:.0f} M; {grown / 1e6:.0f} MB",
-        "-",
-        "-",
-        COMMAND,
-    )
-    order, drawn = Order(0, _BATCH, 10**9), DrawnOrder(0, _BATCH, 10**7)
-    ours = cpu_seconds(lambda: [order.rows(step) for step in range(2_000)]) / 2_000
-    theirs = cpu_seconds(lambda: [drawn.rows(step) for step in range(3)]) / 3
-    record(
-        "order of rows",
-        f"the rows of a batch of {_BATCH} among 10^9; peer: a permutation of 10^7, drawn anew",
-        f"{ours * 1e6:.0f} µs",
-        f"{theirs * 1e3:.0f} ms",
-        f"{theirs / ours:,.0f}x",
-        COMMAND,
-    )
-
-
-def _resident() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def main() -> None:
     documents = corpus()
     texts = [text for _, text in documents]
     encoders = [encoding(texts, split) for split in _SPLITS]
     whole_stage(documents, encoders[2])
-    loading()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.errors import Fault, RequestError
+from storage.parquet import streamed
 from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.tokenizer import TOKENIZER
 from tasks.lm.tokens import END_OF_TEXT, load_tokenizer, special_id
@@ -32,7 +33,7 @@ Documents = Iterator[tuple[Ids, Numbers]]
 """Documents, each with an end of text, as stretches of ids, and where in a stretch they end: one
 may reach over several."""
 
-_IDS_AT_ONCE = 1 << 22
+_IDS_AT_ONCE = 1 << 20
 _MEGATRON_HEAD = b"MMIDIDX\x00\x00" + (1).to_bytes(8, "little")
 _MEGATRON_CODES, _LITDATA_CODES = {"uint16": 8, "int32": 4}, {"uint16": 20, "int32": 16}
 _LITDATA_CHUNK_IDS = 1 << 24
@@ -108,11 +109,12 @@ def _write_litdata(documents: Documents, folder: Path, kind: str) -> None:
     """
     chunks = []
     folder.mkdir()
-    for number, ids in enumerate(_in_chunks(ids for ids, _ in documents)):
-        name, data = f"chunk-0-{number}.bin", ids.astype(kind).tobytes()
-        head = np.array([1, 12, 12 + len(data)], np.uint32).tobytes()
-        (folder / name).write_bytes(head + data)
-        size = {"chunk_bytes": len(head + data), "chunk_size": 1, "dim": len(ids)}
+    for number, parts in enumerate(_in_chunks(ids.astype(kind) for ids, _ in documents)):
+        name, end = f"chunk-0-{number}.bin", 12 + sum(ids.nbytes for ids in parts)
+        with (folder / name).open("wb") as file:
+            file.write(np.array([1, 12, end], np.uint32).data)
+            file.writelines(ids.data for ids in parts)
+        size = {"chunk_bytes": end, "chunk_size": 1, "dim": sum(map(len, parts))}
         chunks.append({"filename": name, **size})
     config: dict[str, object] = dict.fromkeys(("compression", "encryption", "data_spec"))
     config |= {"chunk_size": None, "chunk_bytes": _LITDATA_CHUNK_IDS * np.dtype(kind).itemsize}
@@ -122,22 +124,22 @@ def _write_litdata(documents: Documents, folder: Path, kind: str) -> None:
     (folder / "index.json").write_text(json.dumps(index))
 
 
-def _in_chunks(stream: Iterable[Ids]) -> Iterator[Ids]:
-    held: list[Ids] = []
+def _in_chunks(stream: Iterable[Ids]) -> Iterator[list[Ids]]:
+    parts: list[Ids] = []
     for ids in stream:
-        held.append(ids)
-        if sum(map(len, held)) >= _LITDATA_CHUNK_IDS:
-            yield np.concatenate(held)
-            held = []
-    if held:
-        yield np.concatenate(held)
+        parts.append(ids)
+        if sum(map(len, parts)) >= _LITDATA_CHUNK_IDS:
+            yield parts
+            parts = []
+    if parts:
+        yield parts
 
 
 def _documents(artifact: Artifact, split: str) -> Documents:
     """Read the documents of a split, in the order of the first row of each."""
     end_of_text = special_id(load_tokenizer(artifact.input(TOKENIZER).folder()), END_OF_TEXT)
     for path in artifact.files(f"{split}/"):
-        with TemporaryFile() as scratch, pq.ParquetFile(path) as file:
+        with TemporaryFile() as scratch, streamed(path) as file:
             if file.metadata.num_rows:
                 kind = str(file.schema_arrow.field("input_ids").type.value_type)
                 yield from _gather(_spread(file, scratch), scratch, kind, end_of_text)
