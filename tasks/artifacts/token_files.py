@@ -8,7 +8,7 @@ of their pieces (some 80 bytes for each in a file), not with the tokens.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,8 +24,7 @@ import pyarrow.parquet as pq
 from storage.errors import Fault, RequestError
 from storage.parquet import streamed
 from tasks.artifacts.artifact import Artifact
-from tasks.artifacts.tokenizer import TOKENIZER
-from tasks.lm.tokens import END_OF_TEXT, load_tokenizer, special_id
+from tasks.artifacts.sequences import SPLITS
 
 Numbers = npt.NDArray[np.int64]
 Ids = npt.NDArray[Any]
@@ -44,32 +43,24 @@ def write(artifact: Artifact, form: str, folder: Path) -> None:
 
     Raises RequestError if its ids do not fit.
     """
-    signed = "uint16" if _are_short(artifact) else "int32"  # neither reads unsigned ones of four
-    for split in ("train", "validation"):
-        documents, name = _documents(artifact, split), "val" if split == "validation" else split
-        match form:
-            case "megatron":
-                _write_megatron(documents, folder / split, signed)
-            case "litdata":
-                _write_litdata(documents, folder / split, signed)
-            case "nanogpt-uint32":
-                _write_ids(documents, folder / f"{name}.bin", "uint32")
-            case "nanogpt":
-                _check_short(artifact)
-                _write_ids(documents, folder / f"{name}.bin", "uint16")
-
-
-def _are_short(artifact: Artifact) -> bool:
-    """Say whether ids have two bytes, not four."""
     schema = pq.read_schema(artifact.files("train/")[0])
-    return bool(schema.field("input_ids").type.value_type == pa.uint16())
-
-
-def _check_short(artifact: Artifact) -> None:
-    if not _are_short(artifact):
+    is_short = schema.field("input_ids").type.value_type == pa.uint16()
+    signed = "uint16" if is_short else "int32"  # neither reads unsigned ones of four bytes
+    if form == "nanogpt" and not is_short:
         found, expected = "a vocabulary of more than 65,536 entries", "ids that fit in two bytes"
         remedy = "Take --form nanogpt-uint32, and have the trainer read np.uint32."
         raise RequestError(Fault(artifact.label, found, expected, remedy, "ids_too_wide"))
+    for split, paths in ((split, artifact.files(f"{split}/")) for split in SPLITS):
+        if not paths:
+            continue
+        documents = _documents(paths)
+        if form == "megatron":
+            _write_megatron(documents, folder / split, signed)
+        elif form == "litdata":
+            _write_litdata(documents, folder / split, signed)
+        else:
+            name = "val.bin" if split == "validation" else f"{split}.bin"
+            _write_ids(documents, folder / name, "uint16" if form == "nanogpt" else "uint32")
 
 
 def _write_ids(documents: Documents, path: Path, kind: str) -> Numbers:
@@ -135,14 +126,13 @@ def _in_chunks(stream: Iterable[Ids]) -> Iterator[list[Ids]]:
         yield parts
 
 
-def _documents(artifact: Artifact, split: str) -> Documents:
+def _documents(paths: Sequence[Path]) -> Documents:
     """Read the documents of a split, in the order of the first row of each."""
-    end_of_text = special_id(load_tokenizer(artifact.input(TOKENIZER).folder()), END_OF_TEXT)
-    for path in artifact.files(f"{split}/"):
+    for path in paths:
         with TemporaryFile() as scratch, streamed(path) as file:
             if file.metadata.num_rows:
                 kind = str(file.schema_arrow.field("input_ids").type.value_type)
-                yield from _gather(_spread(file, scratch), scratch, kind, end_of_text)
+                yield from _gather(_spread(file, scratch), scratch, kind)
 
 
 @dataclass(frozen=True)
@@ -157,38 +147,58 @@ class _Pieces:
 
 def _spread(file: pq.ParquetFile, scratch: IO[bytes]) -> _Pieces:
     """Write the ids of all rows to `scratch`, one after the other."""
-    names, start, size, total = [], [], [], 0
+    names, columns, total = [], [], 0
     first_rows = file.metadata.row_group(0)
     num_rows = max(1, _IDS_AT_ONCE * first_rows.num_rows // first_rows.column(0).num_values)
     for batch in file.iter_batches(num_rows, columns=["input_ids", "spans"]):
-        rows, ids = batch["input_ids"], batch["input_ids"].flatten().to_numpy()
-        begins = rows.offsets.to_numpy()[:-1].astype(np.int64) - rows.offsets[0].as_py() + total
+        offsets, ids = batch["input_ids"].offsets.to_numpy(), batch["input_ids"].flatten()
         row, spans = pc.list_parent_indices(batch["spans"]).to_numpy(), batch["spans"].flatten()
-        # The first id of a row is predicted elsewhere, or is an end of text.
-        first = np.maximum(spans.field("start").to_numpy(), 1)
+        start, end = (spans.field(side).to_numpy() for side in ("start", "end"))
         names.append(spans.field("document_id"))
-        start.append(begins[row] + first)
-        size.append(spans.field("end").to_numpy() - first)
-        scratch.write(ids.data)
+        begin = total + (offsets[row] - offsets[0]).astype(np.int64)
+        columns.append((begin, start, end, end == np.diff(offsets)[row]))
+        scratch.write(ids.to_numpy().data)
         total += len(ids)
     scratch.flush()
-    document = pa.concat_arrays(names).dictionary_encode().indices.to_numpy()
+    begin, start, end, goes_on = map(np.concatenate, zip(*columns, strict=True))
+    document = _numbered(pa.concat_arrays(names), start, goes_on)
     order = np.argsort(document, kind="stable")
+    first = np.maximum(start, 1)  # the first id of a row is predicted in another one
     last = np.diff(document[order], append=-1) != 0
-    return _Pieces(np.concatenate(start)[order], np.concatenate(size)[order], last)
+    return _Pieces((begin + first)[order], (end - first)[order], last)
 
 
-def _gather(pieces: _Pieces, scratch: IO[bytes], kind: str, end_of_text: int) -> Documents:
+def _numbered(names: pa.StringArray, start: Numbers, goes_on: npt.NDArray[np.bool_]) -> Numbers:
+    """Number the documents that pieces are of, by the first piece of each.
+
+    A document may be there several times. What begins at the second place of a row, after an end of
+    text, begins anew; what begins later goes on with one that is not at its end yet, if a packing
+    puts ends of documents into other rows.
+    """
+    open_: dict[int, list[int]] = {}
+    found = np.arange(len(names))
+    columns = (names.dictionary_encode().indices, start, goes_on)
+    pieces = zip(*(column.tolist() for column in columns), strict=True)
+    for at, (code, place, stays) in enumerate(pieces):
+        waiting = open_.get(code)
+        if waiting and place != 1:
+            found[at] = waiting.pop()
+        if stays:
+            open_.setdefault(code, []).append(int(found[at]))
+    return found
+
+
+def _gather(pieces: _Pieces, scratch: IO[bytes], kind: str) -> Documents:
     """Read pieces in their order, some at a time, with an end of text after each document."""
     room = pieces.size + pieces.last
     cuts = np.flatnonzero(np.diff(np.cumsum(room) // _IDS_AT_ONCE)) + 1
     for start, stop in pairwise([0, *cuts.tolist(), len(room)]):
         here = slice(start, stop)
         sizes, ends = pieces.size[here], np.cumsum(room[here])
-        ids = np.full(room[here].sum(), end_of_text, dtype=kind)
-        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         # Mapped anew each time: pages that were read count as memory until they are let go.
         source = np.memmap(scratch, kind, mode="r")
+        ids = np.full(room[here].sum(), source[0])  # a file begins with an end of text
+        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         found = source[np.repeat(pieces.start[here], sizes) + within]
         ids[np.repeat(ends - room[here], sizes) + within] = found
         yield ids, ends[pieces.last[here]]

@@ -29,12 +29,10 @@ from storage.records import FETCH, PAGE, REJECT, sequence_schema
 from storage.store import Store
 from tasks.artifacts import TYPES
 from tasks.artifacts.artifact import ArtifactType
-from tasks.tokenizer.train import save_tokenizer
 from tests.conftest import ROOT
 from tests.flows.conftest import Cli, Phusa
 from tests.flows.sealed import seal
-from tests.tasks.artifacts.test_token_files import megatron
-from tests.tasks.tokenizer.conftest import trained
+from tests.tasks.artifacts.test_token_files import megatron, span
 
 
 @pytest.fixture(scope="module")
@@ -232,22 +230,15 @@ def test_tables_without_a_row_are_left_out(tmp_path: Path, offline: Callable[...
 
 @pytest.fixture
 def rows(tmp_path: Path) -> SimpleNamespace:
-    """A store with sequences of two documents, and their tokenizer."""
-    (tmp_path / "tokenizer").mkdir()
-    save_tokenizer(trained(), tmp_path / "tokenizer")
-    named = {p.name: p.read_bytes() for p in (tmp_path / "tokenizer").iterdir()}
+    """A store with sequences of two documents, and a tokenizer."""
     root = tmp_path / "store"
-    tokenizer = seal(root, "tokenizer", "20261121-01", {**named})
-    row = {"input_ids": [0, 5, 6, 7, 0, 8], "spans": [_span("a", 1, 4), _span("b", 5, 6)]}
+    seal(root, "tokenizer", "20261121-01", {"tokenizer.json": b"{}"})
+    row = {"input_ids": [0, 5, 6, 7, 0, 8], "spans": [span("a", 1, 4), span("b", 5, 6)]}
     table = pa.Table.from_pylist([row], sequence_schema(400))
     files: dict[str, pa.Table | bytes] = {"train/a.parquet": table, "validation/a.parquet": table}
-    manifest = seal(root, "shard", "20261121-01", files, inputs=(tokenizer,))
+    manifest = seal(root, "shard", "20261121-01", files)
     data = root / "versions" / "shard" / "20261121-01" / "data"
     return SimpleNamespace(store=Store(root), root=root, manifest=manifest, data=data)
-
-
-def _span(name: str, start: int, end: int) -> dict[str, object]:
-    return {"document_id": name, "start": start, "end": end}
 
 
 def test_sequences_for_megatron(rows: SimpleNamespace, tmp_path: Path, cli: Cli) -> None:

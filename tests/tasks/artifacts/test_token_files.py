@@ -22,32 +22,21 @@ from tasks.artifacts import token_files
 from tasks.artifacts.sequences import SEQUENCES
 from tasks.shard.config import ShardConfig
 from tasks.shard.shard import _Packer
-from tasks.tokenizer.train import save_tokenizer
-from tests.tasks.tokenizer.conftest import trained
 
 LENGTH, EOT = 16, 0
 Documents = list[list[int]]
 Write = Callable[..., Path]
 
 
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tokenizer")
-    save_tokenizer(trained(), folder)
-    return folder
-
-
 @pytest.fixture
-def write(tmp_path: Path, tokenizer: Path) -> Write:
+def write(tmp_path: Path) -> Write:
     """Write files of rows in a form: some to train on, and one that is held out."""
     (tmp_path / "out").mkdir()
 
     def write(form: str, train: Sequence[Path], validation: Path) -> Path:
         places = {"train/": list(train), "validation/": [validation]}
         artifact: Any = SimpleNamespace(
-            files=places.__getitem__,
-            input=lambda kind: SimpleNamespace(folder=lambda: tokenizer),
-            label="shard@1",
+            files=lambda prefix: places.get(prefix, []), label="shard@1"
         )
         folder = tmp_path / "out" / f"{form}-{len(list((tmp_path / 'out').iterdir()))}"
         folder.mkdir()
@@ -63,9 +52,13 @@ def packed(folder: Path, files: Sequence[Documents], vocab_size: int = 400) -> l
     for index, documents in enumerate(files):
         packer = _Packer(ShardConfig(sequence_length=LENGTH), EOT)
         for name, ids in enumerate(documents):
-            packer.add(f"{index}-{name}", ids)
+            packer.add(f"{index}-{name % 4}", ids)  # some ids come again
         write_tables(workspace, f"{index}.parquet", packer.tables(schema), schema)
     return [workspace.data / f"{index}.parquet" for index in range(len(files))]
+
+
+def span(name: str, start: int, end: int) -> dict[str, object]:
+    return {"document_id": name, "start": start, "end": end}
 
 
 def megatron(prefix: Path) -> list[list[int]]:
@@ -132,9 +125,6 @@ def test_documents_are_whole_and_in_order(
 
 
 def test_pieces_that_a_packing_put_apart_come_together(tmp_path: Path, write: Write) -> None:
-    def span(name: str, start: int, end: int) -> dict[str, object]:
-        return {"document_id": name, "start": start, "end": end}
-
     rows = [
         {"input_ids": [EOT, 1, 2, 3], "spans": [span("a", 1, 4)]},
         {"input_ids": [EOT, 7, 8, EOT], "spans": [span("b", 1, 3)]},
@@ -150,6 +140,21 @@ def test_pieces_that_a_packing_put_apart_come_together(tmp_path: Path, write: Wr
         [9, EOT],
         [6, 5, EOT],
     ]
+
+
+def test_a_document_that_is_there_several_times_is_so_in_the_export(
+    tmp_path: Path, write: Write
+) -> None:
+    rows = [
+        {"input_ids": [EOT, 1, 2, 3, 4], "spans": [span("a", 1, 5)]},
+        {"input_ids": [EOT, 1, 2, 3, 4], "spans": [span("a", 1, 5)]},
+        {"input_ids": [4, 5, 6, EOT, 9, EOT], "spans": [span("a", 0, 3), span("b", 4, 5)]},
+        {"input_ids": [EOT, 9, EOT, 5, 6, EOT], "spans": [span("b", 1, 2), span("a", 3, 5)]},
+    ]
+    write_rows(Workspace(tmp_path), "0.parquet", rows, sequence_schema(400))
+    path = tmp_path / "data" / "0.parquet"
+    whole, short = [1, 2, 3, 4, 5, 6, EOT], [9, EOT]
+    assert megatron(write("megatron", [path], path) / "train") == [whole, whole, short, short]
 
 
 def test_ids_that_do_not_fit_are_refused(tmp_path: Path, write: Write) -> None:
