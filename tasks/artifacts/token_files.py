@@ -53,7 +53,7 @@ def write(artifact: Artifact, form: str, folder: Path) -> None:
     for split, paths in ((split, artifact.files(f"{split}/")) for split in SPLITS):
         if not paths:
             continue
-        documents = _documents(paths)
+        documents = _documents(paths, folder)
         if form == "megatron":
             _write_megatron(documents, folder / split, signed)
         elif form == "litdata":
@@ -126,10 +126,10 @@ def _in_chunks(stream: Iterable[Ids]) -> Iterator[list[Ids]]:
         yield parts
 
 
-def _documents(paths: Sequence[Path]) -> Documents:
+def _documents(paths: Sequence[Path], folder: Path) -> Documents:
     """Read the documents of a split, in the order of the first row of each."""
     for path in paths:
-        with TemporaryFile() as scratch, streamed(path) as file:
+        with TemporaryFile(dir=folder) as scratch, streamed(path) as file:
             if file.metadata.num_rows:
                 kind = str(file.schema_arrow.field("input_ids").type.value_type)
                 yield from _gather(_spread(file, scratch), scratch, kind)
