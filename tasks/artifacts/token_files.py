@@ -2,7 +2,7 @@
 
 All of them want documents whole, one after the other, where rows hold pieces of them. A file of
 rows is put in the order of its documents by way of a scratch file, so memory goes with the number
-of their pieces (some 80 bytes for each in a file), not with the tokens.
+of their pieces (some 330 bytes for each in a file), not with the tokens.
 """
 
 from __future__ import annotations
