@@ -20,8 +20,8 @@ from storage.records import sequence_schema
 from storage.workspace import Workspace
 from tasks.artifacts import token_files
 from tasks.artifacts.sequences import SEQUENCES
-from tasks.shard.config import ShardConfig
-from tasks.shard.shard import _Packer
+from tasks.shard.config import Packing, ShardConfig
+from tasks.shard.packing import Packer
 
 LENGTH, EOT = 16, 0
 Documents = list[list[int]]
@@ -46,13 +46,18 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def packed(folder: Path, files: Sequence[Documents], vocab_size: int = 400) -> list[Path]:
+def packed(
+    folder: Path,
+    files: Sequence[Documents],
+    vocab_size: int = 400,
+    packing: Packing = "concatenate",
+) -> list[Path]:
     """Pack the documents of each file."""
     workspace, schema = Workspace(folder), sequence_schema(vocab_size)
     for index, documents in enumerate(files):
-        packer = _Packer(ShardConfig(sequence_length=LENGTH), EOT)
-        for name, ids in enumerate(documents):
-            packer.add(f"{index}-{name % 4}", ids)  # some ids come again
+        packer = Packer(ShardConfig(sequence_length=LENGTH, packing=packing), EOT)
+        for ids in documents:
+            packer.add(str(ids), ids)  # equal documents are one that is read again
         write_tables(workspace, f"{index}.parquet", packer.tables(schema), schema)
     return [workspace.data / f"{index}.parquet" for index in range(len(files))]
 
@@ -122,6 +127,23 @@ def test_documents_are_whole_and_in_order(
         folder = write(form, train, held_out)
         assert np.memmap(folder / "val.bin", kind, mode="r").tolist() == [9, 8, EOT]
         assert np.fromfile(folder / "train.bin", kind).tolist() == stream
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(documents=DOCUMENTS, lengths=st.sampled_from([1, LENGTH - 1, LENGTH, 2 * LENGTH - 1]))
+def test_documents_are_whole_after_best_fit(
+    tmp_path: Path, write: Write, documents: Documents, lengths: int
+) -> None:
+    repeated = [list(range(1, lengths + 1))] * 3
+    named = [
+        *documents[:1],
+        *repeated[:1],
+        *documents[1:3],
+        *repeated[1:2],
+    ]  # the second comes again
+    train, held_out = packed(tmp_path, [named, [[9, 8]]], packing="best_fit")
+    found = megatron(write("megatron", [train], held_out) / "train")
+    assert sorted(found) == sorted(ended([named]))
 
 
 def test_pieces_that_a_packing_put_apart_come_together(tmp_path: Path, write: Write) -> None:
