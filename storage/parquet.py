@@ -80,6 +80,14 @@ def read_tables(paths: Iterable[Path]) -> Iterator[pa.Table]:
         yield pq.read_table(path)
 
 
+def streamed(path: Path) -> pq.ParquetFile:
+    """Open a file of which `iter_batches` holds little more than a batch.
+
+    pyarrow reads the chosen columns of the whole file ahead: 140 MB for one of 80 MB, here 66.
+    """
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+
+
 def read_table(paths: Sequence[Path]) -> pa.Table:
     """Read several Parquet files of one schema as one table."""
     return pa.concat_tables(list(read_tables(paths)))

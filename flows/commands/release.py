@@ -87,6 +87,10 @@ def export(
     folder: Annotated[
         Path, typer.Argument(help="a folder that does not exist yet, or is empty", metavar="DIR")
     ],
+    form: Annotated[
+        str,
+        typer.Option(help="another form, such as megatron; a wrong one is answered with all"),
+    ] = "",
     store: StoreOption = None,
 ) -> None:
     """Lay an artifact out as transformers, PEFT and datasets load it, with a card.
@@ -94,16 +98,17 @@ def export(
     Example: `phusa export pretrain ./my-model`
     """
     from flows.export.folder import export as lay_out  # all stages' knobs, only wanted here
+    from flows.export.folder import own_form
     from flows.stages import type_of
 
     place = store_here(store)
     manifest = place.resolve(artifact)
-    target = lay_out(place, manifest, folder)
+    target = lay_out(place, manifest, folder, form)
     num_bytes = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    console = make_console()
+    console, loads = make_console(), f"load it: {type_of(manifest).loader}({str(target)!r})"
     for line in (
         f"{manifest.label} → {target} ({size(num_bytes)})",
-        f"load it: {type_of(manifest).loader}({str(target)!r})",
+        *([loads] if form in ("", own_form(manifest)) else []),
         f"its card: {target / 'README.md'}",
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

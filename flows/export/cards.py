@@ -18,21 +18,22 @@ from flows.stages import STAGES, type_of
 from storage import takedown
 from storage.manifest import Manifest
 from storage.store import Store
-from tasks.artifacts.artifact import Score, Table
+from tasks.artifacts.artifact import ExportForm, Score, Table
 
 _MOST_HOSTS = 10
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
           (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
 
 
-def card(store: Store, manifest: Manifest, folder: str) -> str:
-    """Write the README.md of an artifact that is exported to a folder of that name."""
+def card(store: Store, manifest: Manifest, folder: str, form: ExportForm | None = None) -> str:
+    """Write the README.md of an artifact that is exported to a folder of that name, as it lies or
+    in another form."""
     facts = provenance(store, manifest)
     scores = facts.artifact.type.scores(facts.artifact)
     sections = (
         _opening(manifest),
-        _loading(facts, folder),
-        _contents(facts),
+        _loading(facts, folder, form),
+        _contents(facts, form),
         _making(facts),
         _text(facts),
         _evaluation(facts, scores),
@@ -42,11 +43,13 @@ def card(store: Store, manifest: Manifest, folder: str) -> str:
         _tracing(facts),
         _configuration(facts),
     )
-    front = front_matter(facts, scores).to_yaml()
+    front = front_matter(facts, scores, form).to_yaml()
     return f"---\n{front}\n---\n\n" + "\n\n".join(text for text in sections if text) + "\n"
 
 
-def front_matter(facts: Provenance, scores: Sequence[Score]) -> CardData:
+def front_matter(
+    facts: Provenance, scores: Sequence[Score], form: ExportForm | None = None
+) -> CardData:
     """Give what the Hub reads: no licence, because nobody told phusa one."""
     manifest, kind = facts.artifact.manifest, facts.artifact.type
     common: dict[str, Any] = {"language": facts.main_languages() or None, "tags": ["phusa"]}
@@ -79,7 +82,7 @@ def front_matter(facts: Provenance, scores: Sequence[Score]) -> CardData:
             ],
             **({"default": True} if number == 0 else {}),
         }
-        for number, table in enumerate(kind.tables_in(manifest))
+        for number, table in enumerate(() if form else kind.tables_in(manifest))
         if table in facts.tables
     ]
     rows = sum(facts.tables[0].rows(manifest).values()) if facts.tables else 0
@@ -114,12 +117,14 @@ def _opening(manifest: Manifest) -> str:
     )
 
 
-def _loading(facts: Provenance, folder: str) -> str:
+def _loading(facts: Provenance, folder: str, form: ExportForm | None) -> str:
     """Say how to load the folder. A test runs every line of this code."""
     kind, tables = facts.artifact.type, facts.tables
     where = json.dumps(f"./{folder}", ensure_ascii=False)
     first = f"folder = {where}  # this folder, or the name of its repository on the Hub"
     parts = ["## Load it"]
+    if form:
+        return "\n\n".join([*parts, _python(form.load, f"folder = {where}")])
     if kind.load:
         said = json.dumps(example(facts), ensure_ascii=False)
         prompt = f"\nprompt = {said}" if kind.form == "model" else ""
@@ -157,8 +162,10 @@ def _python(code: str, first: str = "") -> str:
     return "\n".join(["```python", *lines, "```"])
 
 
-def _contents(facts: Provenance) -> str:
+def _contents(facts: Provenance, form: ExportForm | None) -> str:
     artifact = facts.artifact
+    if form:
+        return f"## What is in it\n\n{form.says}"
     if artifact.type.form != "dataset":
         return ""
     parts = ["## What is in it", *(_columns(facts, table) for table in facts.tables)]

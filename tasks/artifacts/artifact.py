@@ -41,6 +41,15 @@ Form = Literal["dataset", "tokenizer", "model"]
 
 
 @dataclass(frozen=True)
+class ExportForm:
+    """A form for programs that cannot read an artifact's own files: what lies in its folder, and
+    Python that reads it, as in `ArtifactType.load`."""
+
+    says: str
+    load: str
+
+
+@dataclass(frozen=True)
 class Table:
     """One table of an artifact: for each split a Parquet file, or a folder (`name/`) of them."""
 
@@ -334,8 +343,8 @@ class ArtifactType:
     `loader` is the function that loads an exported folder, and `load` Python that does so and looks
     into it: imports, an empty line, the rest, which finds it in `folder` and, for a model, what to
     say to it in `prompt`. Where `load` is empty,
-    `datasets` loads the tables. `notes` are sentences for people who load it, by the path or folder
-    that has to be there.
+    `datasets` loads the tables. `forms` are others that it can be exported in. `notes` are
+    sentences for people who load it, by the path or folder that has to be there.
     """
 
     name: str
@@ -349,6 +358,7 @@ class ArtifactType:
     chats: ClassVar[bool] = False
     loader: ClassVar[str] = "datasets.load_dataset"
     load: ClassVar[str] = ""
+    forms: ClassVar[Mapping[str, ExportForm]] = {}
     notes: ClassVar[Mapping[str, str]] = {}
     learns: ClassVar[str] = "tokens"
     lists_documents: ClassVar[bool] = False
@@ -432,6 +442,13 @@ class ArtifactType:
     def scores(self, artifact: Artifact) -> list[Score]:
         """Give what a model was measured to reach, beside what it is to beat."""
         return []
+
+    def write_form(self, artifact: Artifact, form: str, folder: Path) -> None:
+        """Write its files in one of its `forms` into an empty folder.
+
+        Raises RequestError if it does not fit into that form.
+        """
+        raise NotImplementedError(f"{self.name} as {form}")
 
     # --- following a page through it --------------------------------------------------------------
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tasks.artifacts.artifact import (
     Artifact,
     ArtifactType,
+    ExportForm,
     Files,
     Held,
     Table,
@@ -80,8 +81,45 @@ class SequencesFinding:
             )
 
 
+_STREAM = "All documents of a split, one after the other, each with an end of text after it"
+_READ_BIN = """\
+import numpy as np
+
+ids = np.memmap(f"{folder}/train.bin", dtype=np.%s, mode="r")
+print(len(ids), ids[:16])"""
+
+
 class Sequences(ArtifactType):
     """Rows of token ids in a train and a validation split, and a test split where one is wanted."""
+
+    forms: ClassVar[Mapping[str, ExportForm]] = {
+        "megatron": ExportForm(
+            f"{_STREAM}: `train.bin` and `validation.bin`. What begins where is in `train.idx` and "
+            "`validation.idx`, as Megatron's IndexedDataset reads them.",
+            """\
+from megatron.core.datasets.indexed_dataset import IndexedDataset
+
+documents = IndexedDataset(f"{folder}/train")
+print(len(documents), documents[0][:16])""",
+        ),
+        "nanogpt": ExportForm(
+            f"{_STREAM}: `train.bin` and `val.bin`, two bytes an id, as nanoGPT reads them.",
+            _READ_BIN % "uint16",
+        ),
+        "nanogpt-uint32": ExportForm(
+            f"{_STREAM}: `train.bin` and `val.bin` as for nanoGPT, but four bytes an id.",
+            _READ_BIN % "uint32",
+        ),
+        "litdata": ExportForm(
+            f"{_STREAM}: `train/` and `validation/`, as litdata's TokensLoader reads them in "
+            "blocks of any length.",
+            """\
+from litdata import StreamingDataset, TokensLoader
+
+blocks = StreamingDataset(f"{folder}/train", item_loader=TokensLoader(block_size=1025))
+print(len(blocks), blocks[0][:16])""",
+        ),
+    }
 
     # --- looking into it --------------------------------------------------------------------------
 
@@ -109,6 +147,12 @@ class Sequences(ArtifactType):
         notes = (f"{count(len(r['input_ids']), 'token')}, of {_documents(r)}" for r in rows)
         found = (Excerpt(text=text, note=note) for text, note in zip(texts, notes, strict=True))
         return Excerpts(draw.total, tuple(found))
+
+    def write_form(self, artifact: Artifact, form: str, folder: Path) -> None:
+        """Write the ids of the documents, without the rows that they were packed into."""
+        from tasks.artifacts.token_files import write
+
+        write(artifact, form, folder)
 
     def trace(self, artifact: Artifact, walk: Walk) -> SequencesFinding | None:
         """Tell where the documents lie."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import json
 import os
@@ -24,11 +25,14 @@ from flows.stages import STAGES
 from storage import takedown
 from storage.errors import DamagedArtifact, RequestError
 from storage.manifest import Manifest, utc_now
-from storage.records import FETCH, PAGE, REJECT
+from storage.records import FETCH, PAGE, REJECT, sequence_schema
 from storage.store import Store
+from tasks.artifacts import TYPES
+from tasks.artifacts.artifact import ArtifactType
 from tests.conftest import ROOT
 from tests.flows.conftest import Cli, Phusa
 from tests.flows.sealed import seal
+from tests.tasks.artifacts.test_token_files import megatron, span
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +223,74 @@ def test_tables_without_a_row_are_left_out(tmp_path: Path, offline: Callable[...
     assert "`fetches` and `rejects` have no row here" in card
     said = offline(f"FOLDER = {str(folder)!r}\n{_LOAD_ALL}", tmp_path)
     assert json.loads(said.partition("RESULT ")[2])[0].keys() == {"pages/train"}
+
+
+# --- other forms ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> SimpleNamespace:
+    """A store with sequences of two documents, and a tokenizer."""
+    root = tmp_path / "store"
+    seal(root, "tokenizer", "20261121-01", {"tokenizer.json": b"{}"})
+    row = {"input_ids": [0, 5, 6, 7, 0, 8], "spans": [span("a", 1, 4), span("b", 5, 6)]}
+    table = pa.Table.from_pylist([row], sequence_schema(400))
+    files: dict[str, pa.Table | bytes] = {"train/a.parquet": table, "validation/a.parquet": table}
+    manifest = seal(root, "shard", "20261121-01", files)
+    data = root / "versions" / "shard" / "20261121-01" / "data"
+    return SimpleNamespace(store=Store(root), root=root, manifest=manifest, data=data)
+
+
+def test_sequences_for_megatron(rows: SimpleNamespace, tmp_path: Path, cli: Cli) -> None:
+    target = tmp_path / "out"
+    said = cli("export", "shard", target, "--form", "megatron", "--store", rows.root)
+    assert said.code == 0 and f"shard@20261121-01 → {target}" in said.out
+    assert "load_dataset" not in said.out, "datasets does not read this form"
+    data = {f"{split}.{end}" for split in ("train", "validation") for end in ("bin", "idx")}
+    assert names(target) == {"README.md", *data}
+    assert megatron(target / "train") == [[5, 6, 7, 0], [8, 0]]
+    text = target.joinpath("README.md").read_text()
+    assert "configs" not in yaml.safe_load(text.split("---\n")[1])
+    assert "IndexedDataset(" in text and "load_dataset" not in text
+
+
+def test_the_code_on_the_card_of_a_form_runs(
+    rows: SimpleNamespace, tmp_path: Path, offline: Callable[..., str]
+) -> None:
+    export(rows.store, rows.manifest, tmp_path / "out", "nanogpt")
+    text = tmp_path.joinpath("out", "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert offline(code, tmp_path) == "6 [5 6 7 0 8 0]\n"
+
+
+@pytest.mark.parametrize("kind", TYPES.values(), ids=TYPES)
+def test_forms_say_how_they_are_read(kind: ArtifactType) -> None:
+    for form, of in kind.forms.items():
+        assert form not in ("datasets", "transformers") and of.says
+        ast.parse(of.load)
+        assert "{folder}" in of.load or "folder" in of.load
+
+
+def test_a_form_that_there_is_not(rows: SimpleNamespace, tmp_path: Path) -> None:
+    for name, wrong, known in (
+        ("shard", "megatrn", "megatron"),
+        ("tokenizer", "x", "transformers"),
+    ):
+        with pytest.raises(RequestError) as caught:
+            export(rows.store, rows.store.resolve(name), tmp_path / "out", wrong)
+        (fault,) = caught.value.faults
+        assert fault.code == "unknown_form" and known in fault.expected
+    assert not (tmp_path / "out").exists()
+    own = export(rows.store, rows.manifest, tmp_path / "own", "datasets")
+    assert names(own) == {"README.md", "train/a.parquet", "validation/a.parquet"}
+
+
+def test_damage_is_found_in_other_forms(rows: SimpleNamespace, tmp_path: Path) -> None:
+    path = rows.data / "train" / "a.parquet"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(DamagedArtifact):
+        export(rows.store, rows.manifest, tmp_path / "out", "nanogpt")
+    assert not (tmp_path / "out").exists()
 
 
 # --- where they go, and what happens on the way -----------------------------------------------

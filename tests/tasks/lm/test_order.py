@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -76,6 +77,42 @@ def test_neighbours_are_no_more_alike_than_by_chance() -> None:
     other = Order(3, count, count).rows(1)
     assert abs(np.corrcoef(rows, other)[0, 1]) < 5 / count**0.5
     assert (rows == other).sum() < 10
+
+
+def _excess(counts: npt.NDArray[np.float64]) -> float:
+    """How far counts that should be equal are from it: chi-squared, in standard deviations."""
+    expected, freedom = counts.mean(), counts.size - 1
+    return float((((counts - expected) ** 2 / expected).sum() - freedom) / (2 * freedom) ** 0.5)
+
+
+# Sides of squares and their neighbours: just above a square, half of the numbers are walked over.
+@pytest.mark.parametrize("count", [10_000, 10_001, 9_999, 65_536, 65_537, 98_304])
+def test_the_order_has_no_structure(count: int) -> None:
+    """Epochs and seeds that differ in a bit, together and beside each other."""
+    orders = [Order(seed, count, count).rows(epoch) for seed in (0, 1, 2, 3) for epoch in range(4)]
+    block, window = np.arange(count) * 20 // count, np.zeros((20, 20))
+    steps = np.zeros(50)
+    for rows in orders:
+        np.add.at(window, (block, rows * 20 // count), 1)
+        np.add.at(steps, np.diff(rows) % count * 50 // count, 1)
+    assert abs(_excess(window)) < 5, "a part of an epoch reads more of a part of the rows"
+    assert abs(_excess(steps)) < 5, "from a row to the next there are likelier distances"
+
+    places = np.arange(count)
+    fixed = sum(int((rows == places).sum()) for rows in orders)
+    followed = sum(int((np.diff(rows) == 1).sum()) for rows in orders)
+    pairs = [(a, b) for at, a in enumerate(orders) for b in orders[:at]]
+    again = sum(int((a == b).sum()) for a, b in pairs)
+    for found, expected in ((fixed, 16), (followed, 16), (again, len(pairs))):  # Poisson
+        assert abs(found - expected) < 5 * expected**0.5
+
+
+def test_batches_among_a_billion_rows_are_drawn_from_all_of_them() -> None:
+    count, size = 10**9, 1 << 16
+    rows = np.concatenate([Order(seed, size, count).rows(5) for seed in (0, 1)])
+    assert len(np.unique(rows)) > 2 * size - 20  # of the two, some 4 are the same
+    assert abs(_excess(np.bincount(rows * 256 // count, minlength=256).astype(float))) < 5
+    assert abs(_excess(np.bincount(rows % 256, minlength=256).astype(float))) < 5
 
 
 def test_any_step_of_a_billion_rows_is_found_at_once_both_ways() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, get_args
 
 import numpy as np
@@ -18,6 +20,11 @@ from tests.tasks.tokenizer.conftest import corpus, trained
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 MANY = COMPARED_DOCUMENTS + 1
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "_thread", threading.local())
 
 
 def _ids(encoder: DocumentEncoder, texts: Sequence[str]) -> list[list[int]]:
@@ -84,10 +91,30 @@ def test_other_ids_or_an_error_rule_it_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert choose_engine(encoder, corpus(), MANY)[0] == "tokenizers"
 
 
-def test_it_begins_afresh_when_it_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[int] = []
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How often gigatoken was begun: as long as the list."""
+    times: list[int] = []
     begin = encoding._Gigatoken._begin
-    monkeypatch.setattr(encoding._Gigatoken, "_begin", lambda self: begun.append(1) or begin(self))
+    monkeypatch.setattr(encoding._Gigatoken, "_begin", lambda self: times.append(1) or begin(self))
+    return times
+
+
+def test_it_is_kept_by_its_thread_for_the_next_shard(begun: list[int]) -> None:
+    encoder = TextEncoder(trained())
+    first = DocumentEncoder(encoder, "gigatoken").encode(corpus())
+    again = DocumentEncoder(TextEncoder(trained()), "gigatoken").encode(corpus())
+    assert len(begun) == 1 and np.array_equal(first.ids, again.ids)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(DocumentEncoder, encoder, "gigatoken").result()
+    assert len(begun) == 2
+    other = DocumentEncoder(TextEncoder(trained(vocab_size=300)), "gigatoken")
+    assert len(begun) == 3 and not np.array_equal(other.encode(corpus()).ids, first.ids)
+
+
+def test_it_begins_afresh_when_it_has_grown(
+    begun: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoder = DocumentEncoder(TextEncoder(trained()), "gigatoken")
     first = encoder.encode(corpus())
     assert len(begun) == 1
