@@ -85,9 +85,8 @@ class _Gigatoken:
     """gigatoken's encoder of the same vocabulary, begun afresh when it has grown too large."""
 
     def __init__(self, encoder: TextEncoder) -> None:
-        described: dict[str, Any] = json.loads(encoder.tokenizer.to_str())
-        # With its control tokens, it would find them in texts.
-        self._described = json.dumps(described | {"added_tokens": [], "post_processor": None})
+        described: dict[str, Any] = json.loads(encoder.text_tokenizer.to_str())
+        self._described = json.dumps(described | {"added_tokens": []})  # it would find any in texts
         self._process = psutil.Process()
         self._begin()
 

@@ -20,7 +20,7 @@ from storage.parquet import read_tables, write_tables
 from storage.records import sequence_schema
 from storage.takedown import NOTHING, Forgotten
 from storage.workspace import Workspace
-from tasks.lm.tokens import END_OF_TEXT, TextEncoder, special_id
+from tasks.lm.tokens import TextEncoder
 from tasks.shard.config import ShardConfig
 from tasks.shard.encoding import DocumentEncoder, Engine
 from tasks.shard.packing import Packer
@@ -61,7 +61,8 @@ def shard_documents(
     if workspace.entry(paths.train) and workspace.entry(paths.validation):
         return
     schema = sequence_schema(encoder.tokenizer.get_vocab_size())
-    end_of_text = special_id(encoder.tokenizer, END_OF_TEXT)
+    end_of_text = encoder.end_of_text
+    opening = encoder.opening if encoder.opening != (end_of_text,) else ()  # it stands there anyway
     documents_encoder = DocumentEncoder(encoder, engine)
     packers = {False: Packer(config, end_of_text), True: Packer(config, end_of_text)}
     table = pq.read_table(documents, columns=["document_id", "url", "text"])
@@ -70,7 +71,7 @@ def shard_documents(
         encoded = documents_encoder.encode([row["text"] for row in rows])
         for row, ids in zip(rows, encoded, strict=True):
             packer = packers[is_held_out(row["url"], config)]
-            packer.add(row["document_id"], ids)
+            packer.add(row["document_id"], [*opening, *ids] if opening else ids)
         advance(len(batch))
     write_tables(workspace, paths.train, packers[False].tables(schema), schema)
     write_tables(workspace, paths.validation, packers[True].tables(schema), schema)
