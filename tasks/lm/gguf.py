@@ -8,7 +8,7 @@ opened here. Source: llama.cpp src/llama-vocab.cpp
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tokenizers import (
 )
 
 from storage.errors import Fault, RequestError
-from tasks.lm.tokens import TextEncoder, pre_tokenizer_of
+from tasks.lm.tokens import TextEncoder, merges_of, pre_tokenizer_of
 
 _BYTES = pre_tokenizers.ByteLevel
 # What llama.cpp calls the ways in which text is split before merging. Others are added here once
@@ -149,14 +149,14 @@ def write_tokenizer(folder: Path, path: Path, name: str = "") -> None:
         _CONTROL if token in encoder.control else _ADDED if token in added else _NORMAL
         for token in tokens
     ]
-    merges = (m if isinstance(m, str) else " ".join(m) for m in described["model"]["merges"])
+    merges = [" ".join(pair) for pair in merges_of(described["model"])]
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name(name or folder.name)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(split)
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
-    writer.add_token_merges(list(merges))
+    writer.add_token_merges(merges)
     writer.add_bos_token_id(encoder.opening[0])
     writer.add_eos_token_id(encoder.eos)
     writer.add_add_bos_token(bool(encoder.put_before))
@@ -172,10 +172,9 @@ def write_tokenizer(folder: Path, path: Path, name: str = "") -> None:
 def _split_of(described: Mapping[str, Any], folder: Path) -> str:
     """Name the way in which llama.cpp splits text as a tokenizer.json does."""
     cutter = _plain(described["pre_tokenizer"])
-    for name, make in _SPLITS.items():
-        if described["model"]["type"] == "BPE":
-            if cutter == _plain(json.loads(make().__getstate__())):
-                return name
+    for name, make in _SPLITS.items() if described["model"]["type"] == "BPE" else ():
+        if cutter == _plain(json.loads(make().__getstate__())):
+            return name
     found = f"{described['model']['type']} with another split"
     expected = f"a byte-level BPE that splits text as {', '.join(_SPLITS)}"
     remedy = "Use it with transformers or tokenizers."
@@ -184,13 +183,9 @@ def _split_of(described: Mapping[str, Any], folder: Path) -> str:
 
 def _plain(cutter: Any) -> Any:
     """Leave out what changes no ids."""
-    if isinstance(cutter, Mapping):
+    if isinstance(cutter, dict):
         return {key: _plain(value) for key, value in cutter.items() if key != "trim_offsets"}
-    return (
-        [_plain(one) for one in cutter]
-        if isinstance(cutter, Sequence | list) and not isinstance(cutter, str)
-        else cutter
-    )
+    return [_plain(one) for one in cutter] if isinstance(cutter, list) else cutter
 
 
 def _gguf() -> Any:

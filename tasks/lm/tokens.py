@@ -265,7 +265,8 @@ class TextEncoder:
         patterns = []
         for token in sorted(self.control, key=len, reverse=True):
             one = added.get(token)  # some take the white space beside them, too
-            before, after = (r"\s*" if one and take else "" for take in (one.lstrip, one.rstrip))
+            before = r"\s*" if one and one.lstrip else ""
+            after = r"\s*" if one and one.rstrip else ""
             patterns.append(f"{before}{re.escape(token)}{after}")
         return re.compile(f"({'|'.join(patterns)})") if patterns else re.compile("(?!)")
 
@@ -410,6 +411,11 @@ def tokenizer_config(folder: Path) -> dict[str, Any]:
     return said
 
 
+def merges_of(model: Mapping[str, Any]) -> list[list[str]]:
+    """Give the merges of a tokenizer.json's BPE, which old files write with a space between."""
+    return [pair.split(" ") if isinstance(pair, str) else list(pair) for pair in model["merges"]]
+
+
 def _control_tokens(
     described: Mapping[str, Any], named: Mapping[str, str], tokenizer: Tokenizer
 ) -> dict[str, int]:
@@ -442,9 +448,8 @@ def _forget(described: dict[str, Any], control: Mapping[str, int]) -> None:
             for at, (text, score) in enumerate(model["vocab"])
         ]
     if "merges" in model:
-        pairs = (pair if isinstance(pair, list) else pair.split(" ") for pair in model["merges"])
         model["merges"] = [
             [a, b]
-            for a, b in pairs
+            for a, b in merges_of(model)
             if not {a, b, a + b} & hidden.keys() and not _BYTE.fullmatch(a + b)
         ]

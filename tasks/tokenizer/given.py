@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from storage.errors import CorpusTooSmall, Fault, RequestError
 from tasks.lm.gguf import read_tokenizer
-from tasks.lm.tokens import TextEncoder, load_tokenizer, tokenizer_config
+from tasks.lm.tokens import TextEncoder, load_tokenizer, merges_of, tokenizer_config
 
 Merge = tuple[str, str]
 
@@ -81,10 +81,7 @@ def extend_tokenizer(
             f"Crawl more text, or ask for less with --set tokenizer.extend_by={found}."
         )
     model["vocab"] |= {text: at for text, at in entries.items() if at >= size}
-    old = [
-        tuple(merge) if isinstance(merge, list) else merge.split(" ") for merge in model["merges"]
-    ]
-    model["merges"] = [*map(list, old), *map(list, added)]
+    model["merges"] = [*merges_of(model), *map(list, added)]
     return TextEncoder(Tokenizer.from_str(json.dumps(described)), encoder.config)
 
 
@@ -97,8 +94,7 @@ def _learn_merges(
     """
     pieces = {chr(_character(at)): text for text, at in encoder.tokenizer.get_vocab().items()}
     learner = Tokenizer(models.BPE())
-    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    # Without an alphabet of its own the trainer takes all pieces of the texts, which are counted in.
+    learner.pre_tokenizer = pre_tokenizers.Split(" ", "removed")
     wanted = len(pieces) + count + count // 8 + _SPARE
     trainer = trainers.BpeTrainer(
         vocab_size=wanted,
