@@ -132,13 +132,13 @@ class TextEncoder:
         described |= {"padding": None, "truncation": None}  # what is encoded is encoded whole
         self.tokenizer = Tokenizer.from_str(json.dumps(described))
         self.config = {} if config is None else config
-        self.control = _control_tokens(described, self._named_tokens(), tokenizer)
+        self.control = _control_tokens(described, self.named_tokens(), tokenizer)
         _forget(described, self.control)
         self.text_tokenizer = Tokenizer.from_str(json.dumps(described))
 
     # --- control tokens ---------------------------------------------------------------------------
 
-    def _named_tokens(self) -> dict[str, str]:
+    def named_tokens(self) -> dict[str, str]:
         """Give the tokens that the configuration names: `eos_token` and the like."""
         named = {k: v for k, v in self.config.items() if k.endswith("_token") and v}
         contents = {k: v["content"] if isinstance(v, Mapping) else v for k, v in named.items()}
@@ -147,7 +147,7 @@ class TextEncoder:
     @cached_property
     def end_of_text(self) -> int:
         """The id that stands between documents. Raises RunError if there is none."""
-        names = (*_ENDS_OF_TEXT, self._named_tokens().get("eos_token"))
+        names = (*_ENDS_OF_TEXT, self.named_tokens().get("eos_token"))
         found = [self.control[name] for name in names if name in self.control]
         if not found:
             expected = f"one of {', '.join(_ENDS_OF_TEXT)}, or an eos_token in {TOKENIZER_CONFIG}"
@@ -174,7 +174,7 @@ class TextEncoder:
     def pad(self) -> int | None:
         """The `pad_token`'s id; none where it ends something, as a model that learns from padding
         would never stop (trl #456). Batches are masked by length, so that none is needed."""
-        found = self.control.get(self._named_tokens().get("pad_token", ""))
+        found = self.control.get(self.named_tokens().get("pad_token", ""))
         return None if found in self.stops else found
 
     @cached_property
@@ -186,7 +186,7 @@ class TextEncoder:
     @property
     def eos(self) -> int:
         """The `eos_token`'s id: what generation ends with, in a chat the end of a turn."""
-        return self.control.get(self._named_tokens().get("eos_token", ""), self.end_of_text)
+        return self.control.get(self.named_tokens().get("eos_token", ""), self.end_of_text)
 
     def _ends_of_turn(self) -> Iterator[int]:
         if not self.config.get("chat_template"):
@@ -315,7 +315,7 @@ class TextEncoder:
                 chat_template=template,
                 return_assistant_tokens_mask=bool(_MARKS.search(template)),
                 add_generation_prompt=answer,
-                **self._named_tokens(),
+                **self.named_tokens(),
             )
         except (TemplateError, TypeError) as error:
             roles = ", ".join(str(message.get("role")) for message in messages)
@@ -411,9 +411,16 @@ def tokenizer_config(folder: Path) -> dict[str, Any]:
     return said
 
 
+def is_byte(token: str) -> bool:
+    """Whether a token stands for a byte of a character that has no entry."""
+    return _BYTE.fullmatch(token) is not None
+
+
 def merges_of(model: Mapping[str, Any]) -> list[list[str]]:
     """Give the merges of a tokenizer.json's BPE, which old files write with a space between."""
-    return [pair.split(" ") if isinstance(pair, str) else list(pair) for pair in model["merges"]]
+    return [
+        pair.split(" ") if isinstance(pair, str) else list(pair) for pair in model.get("merges", [])
+    ]
 
 
 def _control_tokens(
@@ -434,22 +441,27 @@ def _forget(described: dict[str, Any], control: Mapping[str, int]) -> None:
 
     A model that has them among its own entries keeps these ids, under names that nobody can guess.
     """
-    kept = [token for token in described["added_tokens"] if token["content"] not in control]
-    model, described["added_tokens"] = described["model"], kept
-    described["post_processor"] = None
+    model, added = described["model"], described["added_tokens"]
+    described |= {
+        "added_tokens": [token for token in added if token["content"] not in control],
+        "post_processor": None,
+    }
     hidden = {text: f"{secrets.token_hex(16)}{at}" for text, at in control.items()}
     hidden.pop(model.get("unk_token"), None)  # what text becomes that has no entry
+    # Added tokens get the ids of entries of their text; without one, those behind the last entry.
     if isinstance(model["vocab"], dict):
-        model["vocab"] = {hidden.get(text, text): at for text, at in model["vocab"].items()}
+        ids = model["vocab"] | {token["content"]: token["id"] for token in added}
+        model["vocab"] = {hidden.get(text, text): at for text, at in ids.items()}
     else:  # of Unigram: pieces with their scores
-        unknown = model.get("unk_id")
+        unknown, size = model.get("unk_id"), len(model["vocab"])
+        later = sorted((token["id"], token["content"]) for token in added if token["id"] >= size)
         model["vocab"] = [
             [text if at == unknown else hidden.get(text, text), score]
-            for at, (text, score) in enumerate(model["vocab"])
+            for at, (text, score) in enumerate([*model["vocab"], *((text, 0) for _, text in later)])
         ]
     if "merges" in model:
         model["merges"] = [
             [a, b]
             for a, b in merges_of(model)
-            if not {a, b, a + b} & hidden.keys() and not _BYTE.fullmatch(a + b)
+            if not {a, b, a + b} & hidden.keys() and not is_byte(a + b)
         ]

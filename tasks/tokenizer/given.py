@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from storage.errors import CorpusTooSmall, Fault, RequestError
 from tasks.lm.gguf import read_tokenizer
-from tasks.lm.tokens import TextEncoder, load_tokenizer, merges_of, tokenizer_config
+from tasks.lm.tokens import TextEncoder, is_byte, load_tokenizer, merges_of, tokenizer_config
 
-Merge = tuple[str, str]
+Merge = Iterable[str]
+"""Two pieces that become one."""
 
 # Ids as characters, of which none is a space or half a pair: a million of them.
 _FIRST, _SURROGATES, _NUM_SURROGATES = 0x100, 0xD800, 0x800
@@ -47,6 +49,7 @@ def save_given(encoder: TextEncoder, folder: Path) -> None:
     """
     (folder / "tokenizer.json").write_text(encoder.tokenizer.to_str(pretty=True), encoding="utf-8")
     said = {key: value for key, value in encoder.config.items() if key != "auto_map"}
+    said |= encoder.named_tokens()
     said["tokenizer_class"] = "PreTrainedTokenizerFast"
     text = json.dumps(said, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
@@ -58,8 +61,8 @@ def extend_tokenizer(
     """Learn entries for `texts` on top of a BPE: all ids, and all merges before, stay.
 
     New merges join what the old ones leave, so that other texts become the tokens that they were,
-    unless they have such neighbours, too. Raises CorpusTooSmall if the texts do not give so many,
-    RequestError for a model that is no BPE.
+    unless they have such neighbours, too. Characters that had no entry come first. Raises
+    CorpusTooSmall if the texts do not give so many, RequestError for a model that is no BPE.
     """
     described = json.loads(encoder.tokenizer.to_str())
     model = described["model"]
@@ -68,60 +71,89 @@ def extend_tokenizer(
         fault = Fault("tokenizer.base", model["type"], "a BPE, to extend it", remedy, "not_a_bpe")
         raise RequestError(fault)
     entries = dict(encoder.tokenizer.get_vocab())
-    added, size = [], len(entries)
-    for a, b in _learn_merges(encoder, texts, num_entries, min_frequency):
-        if len(entries) == size + num_entries:
+    wanted = len(entries) + num_entries
+    learner = _Learner(encoder)
+    merges = learner.learn(texts, num_entries, min_frequency)
+    for character in learner.missing(min_frequency)[:num_entries]:
+        entries[character] = len(entries)
+    added = []
+    for a, b in merges:
+        if len(entries) == wanted:
             break
         entries.setdefault(a + b, len(entries))
         added.append((a, b))
-    found = len(entries) - size
-    if found < num_entries:
+    if len(entries) < wanted:
+        found = num_entries - (wanted - len(entries))
         raise CorpusTooSmall(
             f"the corpus gives {found} new entries; expected tokenizer.extend_by={num_entries}. "
             f"Crawl more text, or ask for less with --set tokenizer.extend_by={found}."
         )
-    model["vocab"] |= {text: at for text, at in entries.items() if at >= size}
+    model["vocab"] = entries  # added tokens with them: else they would get other ids
     model["merges"] = [*merges_of(model), *map(list, added)]
     return TextEncoder(Tokenizer.from_str(json.dumps(described)), encoder.config)
 
 
-def _learn_merges(
-    encoder: TextEncoder, texts: Iterable[str], count: int, min_frequency: int
-) -> Iterator[Merge]:
-    """Find the pairs of pieces that are merged next, in order.
+class _Learner:
+    """Finds the pairs of pieces that are merged next.
 
-    Each piece is a character to `tokenizers`' own trainer, each word a word: it merges characters.
+    Each piece is a character to `tokenizers`' own trainer, which merges characters.
     """
-    pieces = {chr(_character(at)): text for text, at in encoder.tokenizer.get_vocab().items()}
-    learner = Tokenizer(models.BPE())
-    learner.pre_tokenizer = pre_tokenizers.Split(" ", "removed")
-    wanted = len(pieces) + count + count // 8 + _SPARE
-    trainer = trainers.BpeTrainer(
-        vocab_size=wanted,
-        min_frequency=min_frequency,
-        initial_alphabet=sorted(pieces),
-        show_progress=False,
-    )
-    learner.train_from_iterator(_as_characters(encoder, texts), trainer)
-    for a, b in json.loads(learner.to_str())["model"]["merges"]:
-        yield "".join(map(pieces.__getitem__, a)), "".join(map(pieces.__getitem__, b))
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self._tokenizer = encoder.text_tokenizer
+        vocab = encoder.tokenizer.get_vocab()
+        self._codes = {text: chr(_character(at)) for text, at in vocab.items()}
+        self._unknown = Counter[str]()
+
+    def learn(self, texts: Iterable[str], count: int, min_frequency: int) -> Iterator[Merge]:
+        """Read the texts; gives at least `count` merges in order, if there are so many."""
+        learner = Tokenizer(models.BPE())
+        learner.pre_tokenizer = pre_tokenizers.Split(" ", "removed")
+        trainer = trainers.BpeTrainer(
+            vocab_size=len(self._codes) + count + count // 8 + _SPARE,
+            min_frequency=min_frequency,
+            initial_alphabet=sorted(self._codes.values()),
+            show_progress=False,
+        )
+        learner.train_from_iterator(map(self._as_characters, texts), trainer)
+        pieces = {code: text for text, code in self._codes.items()}
+        merges = json.loads(learner.to_str())["model"]["merges"]
+        return (("".join(map(pieces.__getitem__, half)) for half in pair) for pair in merges)
+
+    def missing(self, min_frequency: int) -> list[str]:
+        """Give the characters that had no entry and are there so often, the most frequent first."""
+        found = sorted(self._unknown.items(), key=lambda item: (-item[1], item[0]))
+        return [character for character, count in found if count >= min_frequency]
+
+    def _as_characters(self, text: str) -> str:
+        """Write a text's words with a character for a piece.
+
+        Bytes that stand for a character without an entry are taken for that character.
+        """
+        found = self._tokenizer.encode(text, add_special_tokens=False)
+        written: list[str] = []
+        word = None
+        pending = b""
+        for token, at in zip(found.tokens, found.word_ids, strict=True):
+            # Where nothing splits text before merging, a word begins with its space.
+            if at != word or token.startswith("▁"):
+                written.append(" ")
+            word = at
+            if not is_byte(token):
+                written.append(self._codes[token])
+                continue
+            pending += bytes([int(token[3:-1], 16)])
+            try:
+                character = pending.decode()
+            except UnicodeDecodeError:
+                continue
+            pending = b""
+            self._unknown[character] += 1
+            code = _character(len(self._codes))
+            written.append(self._codes.setdefault(character, chr(code)))
+        return "".join(written)
 
 
 def _character(at: int) -> int:
     code = at + _FIRST
     return code + _NUM_SURROGATES if code >= _SURROGATES else code
-
-
-def _as_characters(encoder: TextEncoder, texts: Iterable[str]) -> Iterator[str]:
-    """Write each text's words with a character for a piece."""
-    for text in texts:
-        found = encoder.text_tokenizer.encode(text, add_special_tokens=False)
-        words: list[str] = []
-        last = None
-        for at, token, word in zip(found.ids, found.tokens, found.word_ids, strict=True):
-            # Where nothing splits text before merging, a word begins with its space.
-            if word != last or token.startswith("▁"):
-                words.append(" ")
-            words.append(chr(_character(at)))
-            last = word
-        yield "".join(words)

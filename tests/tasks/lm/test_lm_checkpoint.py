@@ -13,7 +13,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from storage.errors import DamagedArtifact
+from storage.errors import DamagedArtifact, RunError
 from tasks.lm.checkpoint import load_model, save_model
 from tasks.lm.generate import Sampling, generate
 from tasks.lm.models import Llama, Model, Qwen3
@@ -208,6 +208,7 @@ def test_a_model_needs_a_tokenizer_with_the_special_tokens(
     foreign = tmp_path / "foreign"
     shutil.copytree(lm_tokenizer, foreign)
     text = (foreign / "tokenizer.json").read_text()
-    (foreign / "tokenizer.json").write_text(text.replace("<|pad|>", "<|gap|>"))
-    with pytest.raises(DamagedArtifact, match=r"no <\|pad\|>"):
+    (foreign / "tokenizer.json").write_text(text.replace("<|endoftext|>", "<|gap|>"))
+    with pytest.raises(RunError) as refused:
         save_model(make_model(), foreign, tmp_path)
+    assert [fault.code for fault in refused.value.faults] == ["no_end_of_text"]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
-from storage.errors import DamagedArtifact, NothingLeft
+from storage.errors import NothingLeft, RunError
 from storage.identities import document_id
 from storage.parquet import write_rows
 from storage.records import DOCUMENT, sequence_schema
@@ -214,8 +214,9 @@ def _never() -> None:
 
 def test_a_tokenizer_without_end_of_text_is_refused(tmp_path: Path) -> None:
     foreign = Tokenizer(models.WordLevel({"w1": 0, "unknown": 1}, unk_token="unknown"))
-    with pytest.raises(DamagedArtifact, match="endoftext"):
+    with pytest.raises(RunError) as refused:
         _shard(_rows(3), tmp_path, ShardConfig(), foreign)
+    assert [fault.code for fault in refused.value.faults] == ["no_end_of_text"]
 
 
 def test_progress_counts_every_document(tmp_path: Path) -> None:
