@@ -13,6 +13,8 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -204,6 +206,11 @@ class TextEncoder:
         """Load the tokenizer of a tokenizer or model folder."""
         return cls(load_tokenizer(folder), tokenizer_config(folder))
 
+    @classmethod
+    def described_by(cls, described: Mapping[str, Any], config: Mapping[str, Any]) -> TextEncoder:
+        """Build the tokenizer that a tokenizer.json and a tokenizer_config.json describe."""
+        return cls(Tokenizer.from_str(json.dumps(described)), config)
+
     def encode(self, text: str) -> list[int]:
         """Give the ids of a text."""
         ids: list[int] = self.text_tokenizer.encode(text, add_special_tokens=False).ids
@@ -213,6 +220,12 @@ class TextEncoder:
         """Give the ids of each text."""
         found = self.text_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [one.ids for one in found]
+
+    def words(self, text: str) -> list[list[str]]:
+        """Give the entries of each word of a text, as it is split before pairs are merged."""
+        found = self.text_tokenizer.encode(text, add_special_tokens=False)
+        by_word = groupby(zip(found.word_ids, found.tokens, strict=True), key=itemgetter(0))
+        return [[token for _, token in word] for _, word in by_word]
 
     def pieces(self, text: str) -> list[str]:
         """Cut a text where its tokens end; bytes of one character stay together."""

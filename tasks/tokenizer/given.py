@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -90,7 +90,7 @@ def extend_tokenizer(
         )
     model["vocab"] = entries  # added tokens with them: else they would get other ids
     model["merges"] = [*merges_of(model), *map(list, added)]
-    return TextEncoder(Tokenizer.from_str(json.dumps(described)), encoder.config)
+    return TextEncoder.described_by(described, encoder.config)
 
 
 class _Learner:
@@ -100,7 +100,7 @@ class _Learner:
     """
 
     def __init__(self, encoder: TextEncoder) -> None:
-        self._tokenizer = encoder.text_tokenizer
+        self._encoder = encoder
         vocab = encoder.tokenizer.get_vocab()
         self._codes = {text: chr(_character(at)) for text, at in vocab.items()}
         self._unknown = Counter[str]()
@@ -130,17 +130,19 @@ class _Learner:
 
         Bytes that stand for a character without an entry are taken for that character.
         """
-        found = self._tokenizer.encode(text, add_special_tokens=False)
-        written: list[str] = []
-        word = None
+        words = self._encoder.words(text)
+        return " ".join("".join(map(self._code, self._with_characters(word))) for word in words)
+
+    def _code(self, piece: str) -> str:
+        code = self._codes.setdefault(piece, chr(_character(len(self._codes))))
+        # Where nothing splits text before merging, a word begins with its space.
+        return f" {code}" if piece.startswith("▁") else code
+
+    def _with_characters(self, word: Sequence[str]) -> Iterator[str]:
         pending = b""
-        for token, at in zip(found.tokens, found.word_ids, strict=True):
-            # Where nothing splits text before merging, a word begins with its space.
-            if at != word or token.startswith("▁"):
-                written.append(" ")
-            word = at
+        for token in word:
             if not is_byte(token):
-                written.append(self._codes[token])
+                yield token
                 continue
             pending += bytes([int(token[3:-1], 16)])
             try:
@@ -149,9 +151,7 @@ class _Learner:
                 continue
             pending = b""
             self._unknown[character] += 1
-            code = _character(len(self._codes))
-            written.append(self._codes.setdefault(character, chr(code)))
-        return "".join(written)
+            yield character
 
 
 def _character(at: int) -> int:
