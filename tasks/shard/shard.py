@@ -71,7 +71,7 @@ def shard_documents(
         encoded = documents_encoder.encode([row["text"] for row in rows])
         for row, ids in zip(rows, encoded, strict=True):
             packer = packers[is_held_out(row["url"], config)]
-            packer.add(row["document_id"], [*opening, *ids] if opening else ids)
+            packer.add(row["document_id"], np.concatenate([opening, ids]) if opening else ids)
         advance(len(batch))
     write_tables(workspace, paths.train, packers[False].tables(schema), schema)
     write_tables(workspace, paths.validation, packers[True].tables(schema), schema)

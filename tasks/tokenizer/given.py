@@ -66,7 +66,7 @@ def extend_tokenizer(
     """
     described = json.loads(encoder.tokenizer.to_str())
     model = described["model"]
-    if model["type"] != "BPE":
+    if model["type"] != "BPE" or model.get("continuing_subword_prefix"):
         remedy = "Leave tokenizer.extend_by out, or take another tokenizer."
         fault = Fault("tokenizer.base", model["type"], "a BPE, to extend it", remedy, "not_a_bpe")
         raise RequestError(fault)
@@ -80,8 +80,9 @@ def extend_tokenizer(
     for a, b in merges:
         if len(entries) == wanted:
             break
-        entries.setdefault(a + b, len(entries))
-        added.append((a, b))
+        if a + b not in encoder.control:
+            entries.setdefault(a + b, len(entries))
+            added.append((a, b))
     if len(entries) < wanted:
         found = num_entries - (wanted - len(entries))
         raise CorpusTooSmall(
@@ -101,6 +102,7 @@ class _Learner:
 
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
+        self._unknown_piece = json.loads(encoder.text_tokenizer.to_str())["model"]["unk_token"]
         vocab = encoder.tokenizer.get_vocab()
         self._codes = {text: chr(_character(at)) for text, at in vocab.items()}
         self._unknown = Counter[str]()
@@ -134,6 +136,8 @@ class _Learner:
         return " ".join("".join(map(self._code, self._with_characters(word))) for word in words)
 
     def _code(self, piece: str) -> str:
+        if piece == self._unknown_piece:
+            return " "
         code = self._codes.setdefault(piece, chr(_character(len(self._codes))))
         # Where nothing splits text before merging, a word begins with its space.
         return f" {code}" if piece.startswith("▁") else code

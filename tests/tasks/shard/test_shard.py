@@ -30,6 +30,7 @@ from tasks.shard.shard import (
 )
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
 from tasks.tokenizer.train import train_tokenizer
+from tests.tasks.lm.foreign import llama_like
 
 Row = dict[str, Any]
 PATHS = ShardPaths("train/a.parquet", "validation/a.parquet")
@@ -217,6 +218,20 @@ def test_a_tokenizer_without_end_of_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError) as refused:
         _shard(_rows(3), tmp_path, ShardConfig(), foreign)
     assert [fault.code for fault in refused.value.faults] == ["no_end_of_text"]
+
+
+def test_documents_begin_as_the_tokenizer_begins_a_text(tmp_path: Path) -> None:
+    encoder = TextEncoder.load(llama_like(tmp_path / "llama"))
+    rows = [{**row, "text": "bada kế"} for row in _rows(3)]
+    workspace = Workspace(tmp_path)
+    write_rows(workspace, "d.parquet", rows, DOCUMENT)
+    config = ShardConfig(sequence_length=1 << 10, validation_share=1e-9)
+    shard_documents(workspace.data / "d.parquet", encoder, config, workspace, ShardPaths("t", "v"))
+    (row,) = pq.read_table(workspace.data / "t").to_pylist()
+    end = encoder.end_of_text
+    document = [*encoder.opening, *encoder.encode("bada kế"), end]
+    assert row["input_ids"] == [end, *document * 3]
+    assert [span["end"] - span["start"] for span in row["spans"]] == [len(document) - 1] * 3
 
 
 def test_progress_counts_every_document(tmp_path: Path) -> None:
