@@ -68,13 +68,13 @@ def take(documents: Sequence[Path], config: TokenizerConfig, work: Path) -> dict
         with track("extend tokenizer", total, "documents") as bar:
             texts = _counted(documents, seen, bar)
             encoder = extend_tokenizer(encoder, texts, config.extend_by, config.min_frequency)
+        measured["text_bytes"] = seen.text_bytes
     changed = sum(encoder.decode(encoder.encode(text)) != text for text in sample)
     note(f"tokenizer of a {config.base.kind}: {changed} of {len(sample)} documents read otherwise")
     with workspace.writing_folder("") as folder:
         save_given(encoder, folder)
     return measured | {
         "documents": seen.documents,
-        "text_bytes": seen.text_bytes,
         "entries": encoder.tokenizer.get_vocab_size(),
         "bytes_per_token": bytes_per_token(encoder.tokenizer, sample),
     }
