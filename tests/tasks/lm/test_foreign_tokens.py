@@ -121,6 +121,14 @@ def test_no_text_spells_a_control_token(
     assert [at for at in said.ids if at in control] == [at for at in expected.ids if at in control]
 
 
+def test_added_markup_is_control_and_added_text_is_text(encoders: dict[str, TextEncoder]) -> None:
+    for form, token, spelt in (("qwen", "<think>", False), ("gemma", "<table>", False),
+                               ("gemma", "\n\n", True)):  # fmt: skip
+        encoder = encoders[form]
+        ids = encoder.encode(f"ba{token}ba")
+        assert (encoder.tokenizer.token_to_id(token) in ids) is spelt
+
+
 def test_a_unigram_spells_none_either() -> None:
     pieces = [("<unk>", 0.0), ("</s>", 0.0), ("▁", -2.0), *((c, -4.0) for c in "<>/sab")]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0))
