@@ -117,7 +117,7 @@ def whole_step() -> None:
 
 
 def _llama() -> dict[str, Any]:
-    config = SHAPE.hf_config(VOCABULARY, LENGTH, 0, 1)
+    config = SHAPE.hf_config(VOCABULARY, LENGTH, 0, 0, 1)
     named = ("architectures", "model_type")
     return {key: value for key, value in config.items() if key not in named}
 

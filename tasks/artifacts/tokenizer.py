@@ -66,7 +66,9 @@ print(tokenizer.tokenize("What the river leaves behind."))"""
         return Excerpts(size, tuple(found))
 
     def trace(self, artifact: Artifact, walk: Walk) -> TokenizerFinding | None:
-        """Tell which documents it was trained on: all that were kept."""
+        """Tell which documents it was trained on: all that were kept, or none if it was taken."""
+        if not artifact.manifest.rows_in:
+            return None
         ids = kept_ids(walk.known(artifact, DOCUMENTS))
         return TokenizerFinding(ids) if ids else None
 
@@ -74,6 +76,8 @@ print(tokenizer.tokenize("What the river leaves behind."))"""
         self, artifact: Artifact, search: TakedownSearch, earlier: Mapping[str, Saw]
     ) -> Saw | None:
         """Count the documents."""
+        if not artifact.manifest.rows_in:
+            return None
         documents = next((a for a in artifact.inputs(DOCUMENTS) if a.is_whole()), None)
         ids = search.held(documents).ids if documents else ()
         return Saw(documents=len(ids)) if ids else None

@@ -93,10 +93,13 @@ def encode_pairs(pairs: Sequence[Pair], encoder: TextEncoder, context: int) -> l
     return examples
 
 
-def collate(examples: Sequence[Example], pad: int) -> tuple[Tensor, Tensor]:
-    """Give right-padded inputs and targets (B, T); only what is learnt is a target."""
+def collate(examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Give right-padded inputs and targets (B, T); only what is learnt is a target.
+
+    What stands behind a conversation is seen by none of its tokens and is no target: any id does.
+    """
     width = max(len(example.ids) for example in examples) - 1
-    ids = torch.full((len(examples), width), pad)
+    ids = torch.zeros((len(examples), width), dtype=torch.long)
     targets = torch.full((len(examples), width), IGNORED)
     for row, example in enumerate(examples):
         last = len(example.ids) - 1

@@ -34,7 +34,7 @@ from tasks.lm.distributed.world import ALONE, World
 from tasks.lm.loop import Training, TrainingJob, bits_per_byte, update
 from tasks.lm.models.decoder import Decoder
 from tasks.lm.sequences import IGNORED
-from tasks.lm.tokens import PAD, TextEncoder, special_id
+from tasks.lm.tokens import TextEncoder
 
 _EVALUATION_BATCH = 32
 
@@ -129,7 +129,7 @@ class Finetuning(Training):
 
     def _summed_loss(self, examples: list[Example]) -> Tensor:
         """Sum in nats over the answers' tokens; the head sees only these."""
-        ids, targets = collate(examples, special_id(self._encoder.tokenizer, PAD))
+        ids, targets = collate(examples)
         ids, targets = ids.to(self.compute.device), targets.to(self.compute.device)
         hidden = self.decoder.model(ids, self.compute.dtype)
         learnt = targets != IGNORED

@@ -20,15 +20,7 @@ from storage.errors import DamagedArtifact
 from storage.workspace import Workspace
 from tasks.lm.models import Llama, Qwen3
 from tasks.lm.models.decoder import Decoder
-from tasks.lm.tokens import (
-    END_OF_TEXT,
-    END_OF_TURN,
-    PAD,
-    TOKENIZER,
-    TOKENIZER_CONFIG,
-    load_tokenizer,
-    special_id,
-)
+from tasks.lm.tokens import TOKENIZER, TOKENIZER_CONFIG, TextEncoder, tokenizer_config
 
 _SHAPES = {"llama": Llama, "qwen3": Qwen3}
 # What the decoder can be told or takes for granted; an absent key has the value it takes.
@@ -78,16 +70,14 @@ def finish_model(
 
 def _save_description(model: Decoder, tokenizer_folder: Path, folder: Path) -> None:
     """Write everything of a model folder but its weights."""
-    tokenizer = load_tokenizer(tokenizer_folder)
-    end_of_text, pad = special_id(tokenizer, END_OF_TEXT), special_id(tokenizer, PAD)
-    config = model.shape.hf_config(model.vocab_size, model.context, end_of_text, pad)
-    stops = [end_of_text, special_id(tokenizer, END_OF_TURN)]  # a tuned model ends its turns
-    generation = {"bos_token_id": end_of_text, "eos_token_id": stops, "pad_token_id": pad}
+    encoder = TextEncoder.load(tokenizer_folder)
+    (begin, *_), stops, pad = encoder.opening, sorted(encoder.stops), encoder.pad
+    config = model.shape.hf_config(model.vocab_size, model.context, begin, encoder.end_of_text, pad)
+    generation = {"bos_token_id": begin, "eos_token_id": stops, "pad_token_id": pad}
     for name, value in (("config.json", config), ("generation_config.json", generation)):
         (folder / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
     shutil.copyfile(tokenizer_folder / TOKENIZER, folder / TOKENIZER)
-    said = json.loads((tokenizer_folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
-    said["model_max_length"] = model.context
+    said = tokenizer_config(tokenizer_folder) | {"model_max_length": model.context}
     text = json.dumps(said, indent=2, sort_keys=True) + "\n"
     (folder / TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
 

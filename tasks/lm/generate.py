@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 from tasks.lm.checkpoint import load_model
 from tasks.lm.models.decoder import Decoder
-from tasks.lm.tokens import END_OF_TEXT, END_OF_TURN, TextEncoder, special_id
+from tasks.lm.tokens import TextEncoder
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class LanguageModel(torch.nn.Module):
         self.decoder = load_model(folder)
         self.encoder = TextEncoder.load(folder)
         self.chats = chats
-        self._stops = {special_id(self.encoder.tokenizer, t) for t in (END_OF_TEXT, END_OF_TURN)}
+        self._stops = self.encoder.stops
         self.eval()
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
@@ -63,7 +64,9 @@ class LanguageModel(torch.nn.Module):
 
 
 @torch.no_grad()
-def generate(model: Decoder, prompt: list[int], stops: set[int], sampling: Sampling) -> list[int]:
+def generate(
+    model: Decoder, prompt: list[int], stops: Collection[int], sampling: Sampling
+) -> list[int]:
     """The ids that follow `prompt`, up to a stop id (left out) or `max_tokens`.
 
     Only the last `model.context` ids are read.

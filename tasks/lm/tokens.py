@@ -2,22 +2,25 @@
 
 What a page or a person wrote is text: it never becomes a control token, whatever it spells. Control
 tokens come from a tokenizer's chat template alone, which says how a conversation is written, and
-from the begin of a text.
+from the begin of a text. All of this holds for any tokenizer of Hugging Face's form.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 
-from storage.errors import DamagedArtifact, Fault, RunError
+from storage.errors import Fault, RunError
 
 END_OF_TEXT = "<|endoftext|>"  # between documents, and before the first
 PAD = "<|pad|>"  # never the end of text: a model that learns from padding never stops (trl #456)
@@ -81,6 +84,16 @@ SPLIT_PATTERNS: dict[Split, str] = {
     ),
 }
 
+
+def pre_tokenizer_of(split: Split) -> pre_tokenizers.PreTokenizer:
+    """Make what splits text before merging, in the form in which others recognise it."""
+    if split == "gpt2":  # ByteLevel's own; as a pattern the ids would be the same
+        return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    pattern = pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split]), behavior="isolated")
+    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pre_tokenizers.Sequence([pattern, as_bytes])
+
+
 Message = Mapping[str, Any]
 """One turn: its `role`, and its `content`, a text or a list of {"type": "text", "text": …}."""
 
@@ -93,42 +106,135 @@ class Exchange:
     learnt: list[bool]
 
 
+# By these names models know what ends a document; the `eos_token` of one that chats ends a turn.
+_ENDS_OF_TEXT = (
+    END_OF_TEXT,
+    "<|end_of_text|>",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>",
+    "</s>",
+    "<eos>",
+    "[SEP]",
+)
+# An added token of this form is written by a template or a trainer, also where it does not say that
+# it is special (Qwen's <think>); others are text: runs of spaces, words of a field.
+_MARKUP = re.compile(r"[<\[{|].*[>\]}|]", re.DOTALL)
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
+_MARKS = re.compile(r"{%-?\s*generation\b")
+
+
 class TextEncoder:
-    """A tokenizer that takes text for text, and conversations as its chat template writes them."""
+    """A tokenizer that takes text for text, and conversations as its chat template writes them.
+
+    `tokenizer` looks ids up and decodes; text is encoded by a copy that knows no control token.
+    """
 
     def __init__(self, tokenizer: Tokenizer, config: Mapping[str, Any] | None = None) -> None:
         """Take a tokenizer, and what its tokenizer_config.json says of templates and tokens."""
-        self.tokenizer = Tokenizer.from_str(tokenizer.to_str())  # the caller's stays as it is
-        self.tokenizer.encode_special_tokens = True
+        described = json.loads(tokenizer.to_str())
+        described |= {"padding": None, "truncation": None}  # what is encoded is encoded whole
+        self.tokenizer = Tokenizer.from_str(json.dumps(described))
         self.config = {} if config is None else config
+        self.control = _control_tokens(described, self.named_tokens(), tokenizer)
+        _forget(described, self.control)
+        self.text_tokenizer = Tokenizer.from_str(json.dumps(described))
+
+    # --- control tokens ---------------------------------------------------------------------------
+
+    def named_tokens(self) -> dict[str, str]:
+        """Give the tokens that the configuration names: `eos_token` and the like."""
+        named = {k: v for k, v in self.config.items() if k.endswith("_token") and v}
+        contents = {k: v["content"] if isinstance(v, Mapping) else v for k, v in named.items()}
+        return {name: text for name, text in contents.items() if isinstance(text, str)}
+
+    @cached_property
+    def end_of_text(self) -> int:
+        """The id that stands between documents. Raises RunError if there is none."""
+        names = (*_ENDS_OF_TEXT, self.named_tokens().get("eos_token"))
+        found = [self.control[name] for name in names if name in self.control]
+        if not found:
+            expected = f"one of {', '.join(_ENDS_OF_TEXT)}, or an eos_token in {TOKENIZER_CONFIG}"
+            remedy = f"Name the token that ends a text as eos_token in {TOKENIZER_CONFIG}."
+            told = ", ".join(list(self.control)[:8]) or "none"
+            found_ = f"no token that ends a text (control tokens: {told})"
+            raise RunError(Fault(TOKENIZER, found_, expected, remedy, "no_end_of_text"))
+        return found[0]
+
+    @cached_property
+    def opening(self) -> tuple[int, ...]:
+        """The ids that a text begins with: those that the tokenizer puts before it, or an end of
+        text, as documents begin in training."""
+        return self.put_before or (self.end_of_text,)
+
+    @cached_property
+    def put_before(self) -> tuple[int, ...]:
+        """The ids that the tokenizer itself puts before a text, when it is asked to."""
+        whole = self.tokenizer.encode("a", add_special_tokens=True)
+        count = next((n for n, one in enumerate(whole.special_tokens_mask) if not one), 0)
+        return tuple(whole.ids[:count])
+
+    @cached_property
+    def pad(self) -> int | None:
+        """The `pad_token`'s id; none where it ends something, as a model that learns from padding
+        would never stop (trl #456). Batches are masked by length, so that none is needed."""
+        found = self.control.get(self.named_tokens().get("pad_token", ""))
+        return None if found in self.stops else found
+
+    @cached_property
+    def stops(self) -> frozenset[int]:
+        """The ids that end what a model says: the end of text, the `eos_token`, and what the chat
+        template writes after a turn of the assistant. Raises RunError if it takes no such turn."""
+        return frozenset({self.end_of_text, self.eos, *self._ends_of_turn()})
+
+    @property
+    def eos(self) -> int:
+        """The `eos_token`'s id: what generation ends with, in a chat the end of a turn."""
+        return self.control.get(self.named_tokens().get("eos_token", ""), self.end_of_text)
+
+    def _ends_of_turn(self) -> Iterator[int]:
+        if not self.config.get("chat_template"):
+            return
+        answer = "\U000f0000"  # no template writes it
+        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
+        rendered, _ = self._fill_in(turns, answer=False)
+        after = self._cut(rendered.rpartition(answer)[2])
+        yield from [self.control[piece] for piece, *_ in after if piece in self.control][:1]
+
+    # --- text -------------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, folder: Path) -> TextEncoder:
         """Load the tokenizer of a tokenizer or model folder."""
-        config = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
-        template = folder / "chat_template.jinja"
-        if template.exists():
-            config["chat_template"] = template.read_text(encoding="utf-8")
-        return cls(load_tokenizer(folder), config)
+        return cls(load_tokenizer(folder), tokenizer_config(folder))
+
+    @classmethod
+    def described_by(cls, described: Mapping[str, Any], config: Mapping[str, Any]) -> TextEncoder:
+        """Build the tokenizer that a tokenizer.json and a tokenizer_config.json describe."""
+        return cls(Tokenizer.from_str(json.dumps(described)), config)
 
     def encode(self, text: str) -> list[int]:
         """Give the ids of a text."""
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        ids: list[int] = self.text_tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Give the ids of each text."""
-        found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        found = self.text_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [one.ids for one in found]
+
+    def words(self, text: str) -> list[list[str]]:
+        """Give the entries of each word of a text, as it is split before pairs are merged."""
+        found = self.text_tokenizer.encode(text, add_special_tokens=False)
+        by_word = groupby(zip(found.word_ids, found.tokens, strict=True), key=itemgetter(0))
+        return [[token for _, token in word] for _, word in by_word]
 
     def pieces(self, text: str) -> list[str]:
         """Cut a text where its tokens end; bytes of one character stay together."""
-        offsets = self.tokenizer.encode(text, add_special_tokens=False).offsets
+        offsets = self.text_tokenizer.encode(text, add_special_tokens=False).offsets
         return [text[start:end] for start, end in offsets]
 
     def begin(self, text: str) -> list[int]:
         """Give the ids of a text that begins here, as documents begin in training."""
-        return [special_id(self.tokenizer, END_OF_TEXT), *self.encode(text)]
+        return [*self.opening, *self.encode(text)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Give the text of ids, without control tokens."""
@@ -141,38 +247,49 @@ class TextEncoder:
 
         Raises RunError for what the chat template refuses, such as an unknown role.
         """
-        hidden = _Hidden(self._control, messages)
+        hidden = _Hidden(self.control, messages)
         rendered, marks = self._render(hidden.messages, answer)
         ids: list[int] = []
         learnt: list[bool] = []
         for piece, start, end in self._cut(rendered):
-            control = self._control.get(piece)
+            control = self.control.get(piece)
             if control is not None:
                 ids.append(control)
                 learnt.append(marks[start])
                 continue
             text, flags = hidden.restore(piece, marks[start:end])
-            encoding = self.tokenizer.encode(text, add_special_tokens=False)
+            encoder = self._within if start else self.text_tokenizer
+            encoding = encoder.encode(text, add_special_tokens=False)
             ids += encoding.ids
             learnt += [any(flags[a:b]) for a, b in encoding.offsets]
         return Exchange(ids, learnt)
 
     @cached_property
-    def _control(self) -> dict[str, int]:
-        added = self.tokenizer.get_added_tokens_decoder()
-        return {token.content: index for index, token in added.items() if token.special}
+    def _within(self) -> Tokenizer:
+        """Encodes text that does not stand first: some tokenizers begin the first with a space."""
+        described = json.loads(self.text_tokenizer.to_str())
+        always, never = '"prepend_scheme": "first"', '"prepend_scheme": "never"'
+        cutter = json.dumps(described["pre_tokenizer"]).replace(always, never)
+        return Tokenizer.from_str(json.dumps({**described, "pre_tokenizer": json.loads(cutter)}))
 
     @cached_property
     def _boundaries(self) -> re.Pattern[str]:
-        longest_first = sorted(self._control, key=len, reverse=True)
-        return re.compile(f"({'|'.join(map(re.escape, longest_first))})")
+        added = {one.content: one for one in self.tokenizer.get_added_tokens_decoder().values()}
+        patterns = []
+        for token in sorted(self.control, key=len, reverse=True):
+            one = added.get(token)  # some take the white space beside them, too
+            before = r"\s*" if one and one.lstrip else ""
+            after = r"\s*" if one and one.rstrip else ""
+            patterns.append(f"{before}{re.escape(token)}{after}")
+        return re.compile(f"({'|'.join(patterns)})") if patterns else re.compile("(?!)")
 
     def _cut(self, rendered: str) -> Iterator[tuple[str, int, int]]:
         """Cut a rendered conversation at its control tokens: each piece, and where it stands."""
         at = 0
         for piece in self._boundaries.split(rendered):
             if piece:
-                yield piece, at, at + len(piece)
+                token = piece.strip()
+                yield (token if token in self.control else piece), at, at + len(piece)
             at += len(piece)
 
     def _render(self, messages: Sequence[Message], answer: bool) -> tuple[str, list[bool]]:
@@ -204,16 +321,14 @@ class TextEncoder:
                     "no_chat_template",
                 )
             )
-        named = {k: v for k, v in self.config.items() if k.endswith("_token") and v is not None}
-        tokens = {k: v["content"] if isinstance(v, Mapping) else v for k, v in named.items()}
         render: Any = render_jinja_template  # it is said to return a string
         try:
             (rendered,), spans = render(
                 [list(messages)],
                 chat_template=template,
-                return_assistant_tokens_mask="generation" in template,
+                return_assistant_tokens_mask=bool(_MARKS.search(template)),
                 add_generation_prompt=answer,
-                **tokens,
+                **self.named_tokens(),
             )
         except (TemplateError, TypeError) as error:
             roles = ", ".join(str(message.get("role")) for message in messages)
@@ -294,12 +409,72 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return Tokenizer.from_file(str(folder / TOKENIZER))
 
 
-def special_id(tokenizer: Tokenizer, token: str) -> int:
-    """The id of a special token. Raises DamagedArtifact if the tokenizer has none."""
-    found: int | None = tokenizer.token_to_id(token)
-    if found is None:
-        raise DamagedArtifact(
-            f"the tokenizer has no {token}; expected the special tokens "
-            f"{', '.join(SPECIAL_TOKENS)}. Use one that phusa's tokenizer stage made."
-        )
-    return found
+def tokenizer_config(folder: Path) -> dict[str, Any]:
+    """Read what a tokenizer or model folder says of its tokens and its chat template."""
+    said: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", TOKENIZER_CONFIG):  # the latter has the last word
+        if (folder / name).exists():
+            said |= json.loads((folder / name).read_text(encoding="utf-8"))
+    template = folder / "chat_template.jinja"
+    if template.exists():
+        said["chat_template"] = template.read_text(encoding="utf-8")
+    if isinstance(said.get("chat_template"), list):  # several, by name
+        by_name = {one["name"]: one["template"] for one in said["chat_template"]}
+        said["chat_template"] = by_name.get("default")
+    return said
+
+
+def is_byte(token: str) -> bool:
+    """Whether a token stands for a byte of a character that has no entry."""
+    return _BYTE.fullmatch(token) is not None
+
+
+def merges_of(model: Mapping[str, Any]) -> list[list[str]]:
+    """Give the merges of a tokenizer.json's BPE, which old files write with a space between."""
+    return [
+        pair.split(" ") if isinstance(pair, str) else list(pair) for pair in model.get("merges", [])
+    ]
+
+
+def _control_tokens(
+    described: Mapping[str, Any], named: Mapping[str, str], tokenizer: Tokenizer
+) -> dict[str, int]:
+    """Find the ids that no text may become: special tokens, and added ones that are markup."""
+    found = {
+        token["content"]: token["id"]
+        for token in described["added_tokens"]
+        if token["special"] or _MARKUP.fullmatch(token["content"])
+    }
+    others = {text: tokenizer.token_to_id(text) for text in named.values() if text not in found}
+    return found | {text: at for text, at in others.items() if at is not None}
+
+
+def _forget(described: dict[str, Any], control: Mapping[str, int]) -> None:
+    """Take control tokens out of a tokenizer.json, so that no text can spell one.
+
+    A model that has them among its own entries keeps these ids, under names that nobody can guess.
+    """
+    model, added = described["model"], described["added_tokens"]
+    described |= {
+        "added_tokens": [token for token in added if token["content"] not in control],
+        "post_processor": None,
+    }
+    hidden = {text: f"{secrets.token_hex(16)}{at}" for text, at in control.items()}
+    hidden.pop(model.get("unk_token"), None)  # what text becomes that has no entry
+    # Added tokens get the ids of entries of their text; without one, those behind the last entry.
+    if isinstance(model["vocab"], dict):
+        ids = model["vocab"] | {token["content"]: token["id"] for token in added}
+        model["vocab"] = {hidden.get(text, text): at for text, at in ids.items()}
+    else:  # of Unigram: pieces with their scores
+        unknown, size = model.get("unk_id"), len(model["vocab"])
+        later = sorted((token["id"], token["content"]) for token in added if token["id"] >= size)
+        model["vocab"] = [
+            [text if at == unknown else hidden.get(text, text), score]
+            for at, (text, score) in enumerate([*model["vocab"], *((text, 0) for _, text in later)])
+        ]
+    if "merges" in model:
+        model["merges"] = [
+            [a, b]
+            for a, b in merges_of(model)
+            if not {a, b, a + b} & hidden.keys() and not is_byte(a + b)
+        ]

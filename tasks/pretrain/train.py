@@ -21,7 +21,7 @@ from tasks.lm.loop import Training, TrainingJob, bits_per_byte, update
 from tasks.lm.models.decoder import Decoder, init_weights
 from tasks.lm.optimizer import build_optimizers
 from tasks.lm.sequences import Sequences
-from tasks.lm.tokens import END_OF_TEXT, load_tokenizer, special_id
+from tasks.lm.tokens import TextEncoder
 from tasks.pretrain.config import PretrainConfig
 from tasks.progress import note
 
@@ -94,9 +94,9 @@ class Pretraining(Training):
                 "at least one step. Raise the budget or lower pretrain.batch_sequences."
             )
         self._epochs = self._tokens / self._train.num_targets
-        tokenizer = load_tokenizer(data.tokenizer)
-        self._border = special_id(tokenizer, END_OF_TEXT) if config.isolate_documents else None
-        vocab_size = tokenizer.get_vocab_size()
+        encoder = TextEncoder.load(data.tokenizer)
+        self._border = encoder.end_of_text if config.isolate_documents else None
+        vocab_size = encoder.tokenizer.get_vocab_size()
         self.model = Decoder(config.model, vocab_size, data.sequence_length)
         init_weights(self.model, config.seed)
         self.model.to(self.compute.device)

@@ -17,7 +17,7 @@ from storage.errors import NothingLeft
 from storage.parquet import read_tables, write_tables
 from storage.records import sequence_schema
 from storage.workspace import Workspace
-from tasks.lm.tokens import END_OF_TEXT, TextEncoder, special_id
+from tasks.lm.tokens import TextEncoder
 from tasks.shard.config import ShardConfig
 from tasks.shard.division import Plan
 from tasks.shard.encoding import DocumentEncoder, Engine
@@ -55,7 +55,8 @@ def shard_documents(
     if all(map(workspace.entry, paths.all)):
         return
     schema = sequence_schema(encoder.tokenizer.get_vocab_size())
-    end_of_text = special_id(encoder.tokenizer, END_OF_TEXT)
+    end_of_text = encoder.end_of_text
+    opening = encoder.opening if encoder.opening != (end_of_text,) else ()  # it stands there anyway
     documents_encoder = DocumentEncoder(encoder, engine)
     packers = [Packer(config, end_of_text) for _ in paths.all]
     table = pq.read_table(documents, columns=["document_id", "text"])
@@ -63,7 +64,8 @@ def shard_documents(
         rows = table.take(pa.array(batch.rows)).to_pylist()
         encoded = documents_encoder.encode([row["text"] for row in rows])
         for side, row, ids in zip(batch.sides, rows, encoded, strict=True):
-            packers[side].add(row["document_id"], ids)
+            whole = np.concatenate([opening, ids]) if opening else ids
+            packers[side].add(row["document_id"], whole)
         advance(len(rows))
     for path, packer in zip(paths.all, packers, strict=True):
         write_tables(workspace, path, packer.tables(schema), schema)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
 
 from tasks import rates
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.tokenizer import TOKENIZER
 from tasks.checks import CHECKS_SAY, with_defaults
-from tasks.config import Config, knob
+from tasks.config import Config, Misfit, knob
+from tasks.lm.bases import Base
 from tasks.lm.tokens import SPECIAL_TOKENS, Split
 from tasks.stage import Job, Outcome, Port, Stage
 from tasks.tokenizer.checks import DEFAULTS, TokenizerCheck, measures
@@ -33,10 +34,38 @@ class TokenizerConfig(Config):
         "Qwen 3.5 have it; qwen35 takes combining marks for letters, as Indic scripts, Thai and "
         "their like need; auto: qwen35 where the documents have such marks, else qwen2",
     )
+    base: Base | None = knob(
+        None,
+        "a tokenizer that is taken instead of training one, with its own special tokens and chat "
+        "template; vocab_size and split are its own then",
+        neutral=None,
+    )
+    extend_by: int = knob(
+        0,
+        "entries that are learnt on the documents and added to those of base, a BPE, whose ids "
+        "stay; 0: none",
+        ge=0,
+        le=1 << 20,
+        neutral=0,
+    )
     min_frequency: int = knob(2, "occurrences that a pair needs to be merged", ge=1)
     checks: Annotated[tuple[TokenizerCheck, ...], AfterValidator(with_defaults(DEFAULTS))] = knob(
         DEFAULTS, CHECKS_SAY, identity=False
     )
+
+    @model_validator(mode="after")
+    def _is_trained_or_taken(self) -> Self:
+        own = type(self).model_fields
+        for name in ("vocab_size", "split") if self.base else ():
+            if (found := getattr(self, name)) != own[name].default:
+                expected = "nothing: base has its own"
+                remedy = f"Leave tokenizer.{name} out, or tokenizer.base."
+                raise Misfit(f"{name} {found}", expected, remedy, code="not_trained", at=name)
+        if self.extend_by and not self.base:
+            found, expected = f"extend_by {self.extend_by} without base", "a tokenizer to extend"
+            remedy = "Name it as tokenizer.base, or set tokenizer.vocab_size."
+            raise Misfit(found, expected, remedy, code="no_base", at="extend_by")
+        return self
 
 
 def _build(job: Job) -> Outcome:

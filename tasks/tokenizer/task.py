@@ -12,7 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from storage.workspace import Workspace
-from tasks.progress import Bar, track
+from tasks.progress import Bar, note, track
 from tasks.stage import Job, Outcome
 from tasks.tokenizer.config import TokenizerConfig
 from tasks.tokenizer.train import (
@@ -26,8 +26,12 @@ _SAMPLE_BYTES = 1 << 20  # half a second to encode
 
 
 def build(job: Job) -> Outcome:
-    """Train on all documents at once."""
-    seen = train_bpe.submit(job.files("documents", "documents/"), job.config, job.work).result()
+    """Train on all documents at once, or take a tokenizer that is there."""
+    documents = job.files("documents", "documents/")
+    if job.config.base:
+        seen = take.submit(documents, job.config, job.work).result()
+        return Outcome(seen.pop("documents"), seen.pop("entries"), seen)
+    seen = train_bpe.submit(documents, job.config, job.work).result()
     return Outcome(seen.pop("documents"), job.config.vocab_size, seen)
 
 
@@ -45,6 +49,34 @@ def train_bpe(documents: Sequence[Path], config: TokenizerConfig, work: Path) ->
         "documents": seen.documents,
         "text_bytes": seen.text_bytes,
         "bytes_per_token": bytes_per_token(tokenizer, sample),
+    }
+
+
+@task(task_run_name="take the tokenizer of a {config.base.kind}", cache_policy=NO_CACHE)
+def take(documents: Sequence[Path], config: TokenizerConfig, work: Path) -> dict[str, Any]:
+    """Take a tokenizer of others, extend it if wanted, save it; returns what it was extended on
+    and how well it compresses."""
+    from tasks.tokenizer.given import extend_tokenizer, save_given, take_tokenizer
+
+    assert config.base is not None
+    workspace, seen, sample = Workspace(work), _Seen(), list(_first(documents))
+    encoder = take_tokenizer(config.base.fetch(workspace.scratch / "base"))
+    measured: dict[str, Any] = {}
+    if config.extend_by:
+        measured["bytes_per_token_before"] = bytes_per_token(encoder.tokenizer, sample)
+        total = sum(pq.read_metadata(path).num_rows for path in documents)
+        with track("extend tokenizer", total, "documents") as bar:
+            texts = _counted(documents, seen, bar)
+            encoder = extend_tokenizer(encoder, texts, config.extend_by, config.min_frequency)
+        measured["text_bytes"] = seen.text_bytes
+    changed = sum(encoder.decode(encoder.encode(text)) != text for text in sample)
+    note(f"tokenizer of a {config.base.kind}: {changed} of {len(sample)} documents read otherwise")
+    with workspace.writing_folder("") as folder:
+        save_given(encoder, folder)
+    return measured | {
+        "documents": seen.documents,
+        "entries": encoder.tokenizer.get_vocab_size(),
+        "bytes_per_token": bytes_per_token(encoder.tokenizer, sample),
     }
 
 

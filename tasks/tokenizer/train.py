@@ -11,7 +11,6 @@ from unicodedata import category
 
 from tokenizers import (
     AddedToken,
-    Regex,
     Tokenizer,
     decoders,
     models,
@@ -30,12 +29,12 @@ from tasks.lm.tokens import (
     END_OF_TURN,
     PAD,
     SPECIAL_TOKENS,
-    SPLIT_PATTERNS,
     SYSTEM,
     TOOL,
     USER,
     Split,
     TextEncoder,
+    pre_tokenizer_of,
 )
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
 
@@ -118,15 +117,6 @@ def choose_split(texts: Iterable[str]) -> Split:
 def _untrained(split: Split) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()  # what cleaning promises of a corpus
-    # GPT-2's split as ByteLevel's own, which is how others recognise it; the ids are the same.
-    if split == "gpt2":
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    else:
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split]), behavior="isolated"),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-            ]
-        )
+    tokenizer.pre_tokenizer = pre_tokenizer_of(split)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer

@@ -82,7 +82,7 @@ class DecoderShape(Config):
         return self.num_parameters(vocab_size) - looked_up
 
     def hf_config(
-        self, vocab_size: int, context: int, end_of_text: int, pad: int
+        self, vocab_size: int, context: int, begin: int, end_of_text: int, pad: int | None
     ) -> dict[str, Any]:
         """The `config.json` of the equal transformers model, with old and new rotary fields."""
         return {
@@ -100,7 +100,7 @@ class DecoderShape(Config):
             "use_sliding_window": False,
             "use_cache": True,
             "dtype": "float32",
-            "bos_token_id": end_of_text,
+            "bos_token_id": begin,
             "eos_token_id": end_of_text,
             "pad_token_id": pad,
         }

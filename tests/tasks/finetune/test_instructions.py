@@ -28,7 +28,7 @@ from tasks.finetune.instructions import (
 )
 from tasks.finetune.train import FinetuneData
 from tasks.lm.sequences import IGNORED
-from tasks.lm.tokens import END_OF_TURN, SPECIAL_TOKENS, TextEncoder, special_id
+from tasks.lm.tokens import END_OF_TURN, SPECIAL_TOKENS, TextEncoder
 
 Sides = dict[str, list[dict[str, str]]]
 
@@ -138,7 +138,7 @@ def test_an_answer_that_spells_control_tokens_is_text(finetune_data: FinetuneDat
     encoder = TextEncoder.load(finetune_data.base)
     (example,) = encode_pairs([pair], encoder, 1000)
     learnt = list(compress(example.ids, example.learnt))
-    end = special_id(encoder.tokenizer, END_OF_TURN)
+    end = encoder.tokenizer.token_to_id(END_OF_TURN)
     assert learnt.count(end) == 1 and learnt[-1] == end
     assert encoder.decode(learnt) == answer
     control = [i for i in example.ids if i < len(SPECIAL_TOKENS)]
@@ -171,12 +171,11 @@ def _examples(draw: st.DrawFn) -> list[Example]:
 
 @given(_examples())
 def test_targets_are_the_answer_and_nothing_else(examples: list[Example]) -> None:
-    pad = 7
-    ids, targets = collate(examples, pad)
+    ids, targets = collate(examples)
     assert ids.shape == targets.shape == (len(examples), max(len(e.ids) for e in examples) - 1)
     for example, read, wanted in zip(examples, ids.tolist(), targets.tolist(), strict=True):
         last = len(example.ids) - 1
-        assert read == example.ids[:-1] + [pad] * (len(read) - last)
+        assert read == example.ids[:-1] + [0] * (len(read) - last)
         answers = list(compress(example.ids, example.learnt))
         assert [target for target in wanted if target != IGNORED] == answers
         for position in range(last):  # each target is the id that follows what was read

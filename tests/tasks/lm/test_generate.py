@@ -11,7 +11,7 @@ import torch
 from tasks.lm.checkpoint import load_model, save_model
 from tasks.lm.generate import LanguageModel, Sampling, generate
 from tasks.lm.models.decoder import Decoder
-from tasks.lm.tokens import END_OF_TEXT, END_OF_TURN, TextEncoder, special_id
+from tasks.lm.tokens import END_OF_TEXT, END_OF_TURN, TextEncoder
 
 PROMPT = [3, 200, 17]
 GREEDY = Sampling(max_tokens=10)
@@ -77,7 +77,7 @@ def test_sampler_speaks_text(
     model = make_model()
     save_model(model, lm_tokenizer, tmp_path)
     encoder = TextEncoder.load(lm_tokenizer)
-    stops = {special_id(encoder.tokenizer, token) for token in (END_OF_TEXT, END_OF_TURN)}
+    stops = {encoder.tokenizer.token_to_id(token) for token in (END_OF_TEXT, END_OF_TURN)}
     base, tuned = LanguageModel(tmp_path), LanguageModel(tmp_path, chats=True)
 
     def expected(ids: list[int]) -> str:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
-from storage.errors import DamagedArtifact, NothingLeft
+from storage.errors import NothingLeft, RunError
 from storage.identities import document_id
 from storage.parquet import write_rows
 from storage.records import DOCUMENT, sequence_schema
@@ -30,6 +30,7 @@ from tasks.shard.shard import (
 )
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
 from tasks.tokenizer.train import train_tokenizer
+from tests.tasks.lm.foreign import llama_like
 from tests.tasks.shard.planning import BY_URL, is_held_out, plan_of
 
 Row = dict[str, Any]
@@ -196,8 +197,25 @@ def _never() -> None:
 
 def test_a_tokenizer_without_end_of_text_is_refused(tmp_path: Path) -> None:
     foreign = Tokenizer(models.WordLevel({"w1": 0, "unknown": 1}, unk_token="unknown"))
-    with pytest.raises(DamagedArtifact, match="endoftext"):
+    with pytest.raises(RunError) as refused:
         _shard(_rows(3), tmp_path, ShardConfig(), foreign)
+    assert [fault.code for fault in refused.value.faults] == ["no_end_of_text"]
+
+
+def test_documents_begin_as_the_tokenizer_begins_a_text(tmp_path: Path) -> None:
+    encoder = TextEncoder.load(llama_like(tmp_path / "llama"))
+    rows = [{**row, "text": "bada kế"} for row in _rows(3)]
+    workspace = Workspace(tmp_path)
+    write_rows(workspace, "d.parquet", rows, DOCUMENT)
+    config = ShardConfig(sequence_length=1 << 10, validation_share=1e-9)
+    documents = workspace.data / "d.parquet"
+    plan = Plan.read(plan_of([documents], config)[0])
+    shard_documents(documents, encoder, config, workspace, ShardPaths("t", "v"), plan)
+    (row,) = pq.read_table(workspace.data / "t").to_pylist()
+    end = encoder.end_of_text
+    document = [*encoder.opening, *encoder.encode("bada kế"), end]
+    assert row["input_ids"] == [end, *document * 3]
+    assert [span["end"] - span["start"] for span in row["spans"]] == [len(document) - 1] * 3
 
 
 def test_progress_counts_every_document(tmp_path: Path) -> None:

@@ -30,7 +30,6 @@ from tasks.lm.tokens import (
     Split,
     TextEncoder,
     load_tokenizer,
-    special_id,
 )
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
 from tasks.tokenizer.train import choose_split, document_texts, save_tokenizer, train_tokenizer
@@ -106,9 +105,9 @@ def test_training_compresses() -> None:
 @pytest.mark.parametrize("split", SPLITS)
 def test_special_tokens_are_one_id_each(split: Split) -> None:
     tokenizer = trained(split)
-    ids = [special_id(tokenizer, token) for token in SPECIAL_TOKENS]
+    ids = [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS]
     assert ids == list(range(len(SPECIAL_TOKENS)))
-    assert special_id(tokenizer, PAD) != special_id(tokenizer, END_OF_TEXT)
+    assert tokenizer.token_to_id(PAD) != tokenizer.token_to_id(END_OF_TEXT)
     for token, one in zip(SPECIAL_TOKENS, ids, strict=True):
         encoded = tokenizer.encode(f"a{token}b", add_special_tokens=False).ids
         assert encoded.count(one) == 1
