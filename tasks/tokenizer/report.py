@@ -4,8 +4,8 @@ The measured text is a draw of the documents. The tokenizer has been trained on 
 documents: holding some back would change every vocabulary for the sake of a report. So two more are
 trained on other documents of the draw alone, with its own knobs and with GPT-2's split: they are
 compared on text that neither has seen, and the first tells what the tokenizer's own figures owe to
-having seen it. GPT-2's published vocabulary is no baseline for other languages or sizes; where it is
-one, docs/tokens.md has it.
+having seen it. GPT-2's published vocabulary is of English and of one size; docs/tokens.md measures
+it.
 """
 
 from __future__ import annotations
