@@ -106,7 +106,9 @@ _BYTES = _byte_characters()
 
 def shown(entry: bytes) -> str:
     """Write an entry in quotes, in one line, with escapes for what shows nothing or obeys."""
-    text = repr(entry.decode(errors="backslashreplace"))
+    said = entry.decode(errors="backslashreplace")
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
+    text = f"'{''.join(escaped)}'"
     return text if len(text) <= 64 else f"{text[:48]}… ({len(entry):,} bytes)"
 
 

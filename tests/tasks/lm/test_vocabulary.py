@@ -43,6 +43,7 @@ def test_entries_of_other_kinds() -> None:
 @pytest.mark.parametrize("hostile", ["\x1b[31m", "\u202e", "\n", "`</script>"])
 def test_entries_are_shown_in_one_line_that_nothing_obeys(hostile: str) -> None:
     assert "\x1b" not in shown(hostile.encode()) and shown(hostile.encode()).isprintable()
+    assert shown(b" \xe1\xbb") == r"' \xe1\xbb'"
     assert shown(b"\xff\xfe").isprintable() and len(shown(b"=" * 10**6)) < 80
 
 
