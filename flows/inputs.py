@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from flows.stages import inputs_by, type_of
+from flows.stages import STAGES, inputs_by, type_of
 from storage.errors import Fault, RequestError
 from storage.manifest import Manifest
 from storage.store import Store
@@ -91,8 +91,33 @@ def _add(store: Store, port: Port, manifest: Manifest, found: dict[str, Manifest
 def whole(
     store: Store, stage: Stage, config: Config, given: Given, recipe: str, instance: str
 ) -> Given:
-    """Add what an instance's knobs name to what it is given; ports without anything are empty."""
+    """Add what an instance's knobs name to what it is given; ports without anything are empty.
+
+    Raises RequestError if what is given together was not made together: ids of one tokenizer mean
+    nothing to another, whichever way they came (--input, an alias, a deployment's own inputs).
+    """
     named = named_by_knobs(store, stage, config, recipe, instance)
-    return {
+    found = {
         port.name: (*given.get(port.name, ()), *named.get(port.name, ())) for port in stage.ports
     }
+    if faults := list(_made_apart(stage, found, instance)):
+        raise RequestError(faults)
+    return found
+
+
+def _made_apart(stage: Stage, given: Given, instance: str) -> Iterator[Fault]:
+    for port in stage.ports:
+        other = stage.port(port.made_with)
+        if other is None:
+            continue
+        for made in given[port.name]:
+            maker = STAGES.get(made.stage)
+            own = [p for p in maker.ports if p.type is other.type and not p.names] if maker else []
+            used = [r for p in own for key, r in made.inputs.items() if p.holds(key)]
+            wanted = given[port.made_with]
+            if used and {r.digest for r in used} != {m.digest for m in wanted}:
+                names = [", ".join(each.label for each in of) for of in (used, wanted)]
+                found = f"{made.label}, made from {names[0]}, beside {names[1]}"
+                expected = f"{port.type.name} made from the {port.made_with} given with it"
+                remedy = f"Name {names[0]} for {port.made_with}, or make {port.name} anew."
+                yield Fault(f"{instance}.inputs.{port.name}", found, expected, remedy, "made_apart")

@@ -19,6 +19,7 @@ from flows.listing import Described, Listed, State, describe, list_artifacts
 from flows.render import HOST_COLUMNS, host_rows, print_text, say, size
 from storage.lineage import Node, ancestors, descendants
 from storage.manifest import Manifest
+from storage.store import Store
 
 
 def artifacts(
@@ -51,6 +52,7 @@ def show(
     place = store_here(store)
     one = describe(place, artifact)
     up, down = ancestors(place, one.manifest), descendants(place, one.manifest)
+    said = _measured(place, one)
     row = one.manifest.model_dump(mode="json") | {
         "type": _type(one.manifest),
         "state": one.state,
@@ -59,8 +61,17 @@ def show(
         "folder": one.folder,
         "made_from": _lineage(up),
         "used_by": _lineage(down),
+        "summary": said,
     }
-    answer(row, as_json, lambda console: show_artifact(console, one, up, down))
+    answer(row, as_json, lambda console: show_artifact(console, one, up, down, said))
+
+
+def _measured(place: Store, one: Described) -> list[str]:
+    """What its type tells of its files, as far as they can be read."""
+    from flows.stages import open_artifact  # all stages' knobs: 0.4 s
+
+    artifact = open_artifact(place, one.manifest)
+    return list(artifact.type.summary(artifact)) if one.state == "sealed" else []
 
 
 def _summary(one: Listed) -> dict[str, Any]:
@@ -152,13 +163,16 @@ def _columns(one: Listed) -> tuple[str, ...]:
     )
 
 
-def show_artifact(console: Console, one: Described, up: Node, down: Node) -> None:
+def show_artifact(
+    console: Console, one: Described, up: Node, down: Node, said: Sequence[str] = ()
+) -> None:
     """Print all that is known of an artifact, with the lineage in both directions."""
     from tasks.artifacts.prose import as_yaml  # all types of artifacts, only wanted here
 
     console.print(_facts(one))
     # In one piece, to be copied: a cell of the table would be wrapped.
     console.print(f"folder: {one.folder}", markup=False, highlight=False, soft_wrap=True)
+    say(console, said)
     say(console, ["configuration:", *indent(as_yaml(one.manifest.config), "  ").splitlines()])
     if one.manifest.checks:
         console.print(_checks(one.manifest))

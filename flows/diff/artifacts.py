@@ -21,7 +21,7 @@ from storage.errors import DamagedArtifact, Fault, RequestError
 from storage.manifest import FileEntry, Manifest
 from storage.parquet import find_rows
 from storage.store import Store
-from tasks.artifacts.artifact import Artifact
+from tasks.artifacts.artifact import Artifact, Finding
 
 _TABLE = re.compile(r"(.+?)(/part-\d+-of-\d+)?\.parquet")
 
@@ -90,7 +90,10 @@ class TableDiff:
 
 @dataclass(frozen=True)
 class Diff:
-    """Everything that differs; what is the same is left out, except in `tables`."""
+    """Everything that differs; what is the same is left out, except in `tables`.
+
+    `drift` is what the artifacts' type compares itself.
+    """
 
     old: str
     new: str
@@ -107,6 +110,7 @@ class Diff:
     files: tuple[FileDiff, ...]
     same_files: int
     tables: tuple[TableDiff, ...]
+    drift: Finding | None = None
 
 
 def diff(store: Store, old: Manifest, new: Manifest, num_examples: int = 5) -> Diff:
@@ -143,7 +147,13 @@ def diff(store: Store, old: Manifest, new: Manifest, num_examples: int = 5) -> D
         files=files,
         same_files=len({e.path for m in (old, new) for e in m.files}) - len(files),
         tables=tuple(_diff_tables(*sides, num_examples)),
+        drift=_drift(*sides) if old.digest != new.digest else None,
     )
+
+
+def _drift(old: Artifact, new: Artifact) -> Finding | None:
+    """Compare what their type compares. What lacks files is told by its manifest alone."""
+    return new.type.drift(old, new) if old.is_whole() and new.is_whole() else None
 
 
 # --- what manifests say ---------------------------------------------------------------------------

@@ -36,6 +36,8 @@ def show_diff(console: Console, found: Diff) -> None:
     _print_changes(console, "takedowns left out", found.takedowns)
     _print_files(console, found)
     _print_tables(console, found.tables)
+    for line in found.drift.lines() if found.drift else ():
+        _say(console, escape(line))
 
 
 def _say(console: Console, line: str) -> None:

@@ -424,6 +424,14 @@ class ArtifactType:
         )
         return Excerpts(draw.total, tuple(found))
 
+    def summary(self, artifact: Artifact) -> Iterator[str]:
+        """Tell what was measured of it that its stats do not say, in a few lines."""
+        return iter(())
+
+    def drift(self, old: Artifact, new: Artifact) -> Finding | None:
+        """Compare the content of two of them, where that is more than their tables."""
+        return None
+
     def cannot_show(self, artifact: Artifact, wanted: Wanted) -> RequestError:
         """Make the error that says what of it can be shown instead."""
         from storage.errors import Fault, RequestError

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from tasks.artifacts.artifact import Artifact, ArtifactType, Form, Saw, TakedownSearch, Walk
+from tasks.artifacts.artifact import (
+    Artifact,
+    ArtifactType,
+    Finding,
+    Form,
+    Saw,
+    TakedownSearch,
+    Walk,
+)
 from tasks.artifacts.documents import DOCUMENTS, kept_ids
 from tasks.artifacts.excerpts import Excerpt, Excerpts, Wanted
 
+REPORT = "report.json"
+"""What it makes of text; tokenizers of before there was one have none."""
+
 _CHARACTERS = 300
+_LANGUAGES = 6
+
+
+def read_report(artifact: Artifact) -> dict[str, Any] | None:
+    """Read what a tokenizer was measured to make of text, if it was."""
+    if not artifact.has(REPORT):
+        return None
+    (path,) = artifact.files(REPORT)
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
 
 
 @dataclass(frozen=True)
@@ -64,6 +86,46 @@ print(tokenizer.tokenize("What the river leaves behind."))"""
             for at, text in zip(drawn, texts, strict=True)
         )
         return Excerpts(size, tuple(found))
+
+    def summary(self, artifact: Artifact) -> Iterator[str]:
+        """Tell what its report says, in a few lines."""
+        report = read_report(artifact)
+        whole = report["languages"][""] if report else {}
+        rates = whole.get("bytes_per_token")
+        if report is None or not rates:
+            return
+        by_language = ", ".join(
+            f"{language} {row['bytes_per_token']['own']:.2f}"
+            for language, row in list(report["languages"].items())[1 : _LANGUAGES + 1]
+        )
+        of = f"{report['bytes']:,} bytes of {report['documents']:,} documents that it learnt from"
+        yield f"bytes a token: {rates['own']:.2f} ({by_language}), on {of}"
+        if "held_out" in rates:
+            size = report["peers"]["entries"]
+            yield (
+                f"trained without these, with {size:,} entries: {rates['held_out']:.2f}; GPT-2's "
+                f"split {rates['gpt2']:.2f}; bytes 1"
+            )
+        words = whole.get("tokens_per_word")
+        said = f"tokens a word: {words:.2f}; " if words else ""
+        broken = report["not_utf8"]["entries"]
+        yield (
+            f"{said}entries used: {report['used']:,} of {report['usable']:,}; "
+            f"no text by themselves: {broken:,}"
+        )
+
+    def drift(self, old: Artifact, new: Artifact) -> Finding | None:
+        """Compare entries, ids and merges, and what both make of documents of the new one."""
+        from storage.errors import UnknownArtifact
+        from tasks.lm.tokens import load_tokenizer
+        from tasks.lm.vocabulary import draw_sample, drift
+
+        try:
+            documents = new.input(DOCUMENTS)
+            sample = draw_sample(documents.files("documents/")) if documents.is_whole() else None
+        except UnknownArtifact:
+            sample = None
+        return drift(load_tokenizer(old.folder()), load_tokenizer(new.folder()), sample)
 
     def trace(self, artifact: Artifact, walk: Walk) -> TokenizerFinding | None:
         """Tell which documents it was trained on: all that were kept, or none if it was taken."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tasks.checks import Check, Measure, growth, relative, stat
+from tasks.checks import Check, Made, Measure, growth, relative, stat
 
 
 class TokenizerCheck(Check):
@@ -29,7 +29,23 @@ class TokenizerCheck(Check):
             "Raise tokenizer.vocab_size, or set tokenizer.split to what the text is written like",
             lambda made, _: stat(made, "bytes_per_token"),
         ),
+        "worst_bytes_per_token": Measure(
+            "bytes a token of the language with the least, of those with a hundredth of the text",
+            "Raise tokenizer.vocab_size, or give that language more text",
+            lambda made, _: min(_by_language(made), default=None),
+            may_lack="the tokenizer was made before it was measured",
+        ),
+        "used_share": Measure(
+            "share of the entries (0-1) that occur in a megabyte of the text",
+            "Lower tokenizer.vocab_size, or train on more text",
+            lambda made, _: stat(made, "used_share") if "used_share" in made.stats else None,
+            may_lack="the tokenizer was made before it was measured",
+        ),
     }
+
+
+def _by_language(made: Made) -> list[float]:
+    return list(made.stats.get("language_bytes_per_token", {}).values())
 
 
 # Warnings only: the training of a tokenizer breaks nothing that its input had whole, and a

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
 from tasks import rates
+from tasks.artifacts.artifact import Artifact
 from tasks.artifacts.documents import DOCUMENTS
 from tasks.artifacts.tokenizer import TOKENIZER
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, Misfit, knob
 from tasks.lm.bases import Base
 from tasks.lm.tokens import SPECIAL_TOKENS, Split
+from tasks.page import Section
 from tasks.stage import Job, Outcome, Port, Stage
 from tasks.tokenizer.checks import DEFAULTS, TokenizerCheck, measures
 
@@ -74,6 +77,12 @@ def _build(job: Job) -> Outcome:
     return build(job)
 
 
+def _sections(artifact: Artifact) -> Iterable[Section]:
+    from tasks.tokenizer.page import sections  # only wanted on a page
+
+    return sections(artifact)
+
+
 STAGE = Stage(
     name="tokenizer",
     says="train a byte-level BPE on the documents",
@@ -83,5 +92,6 @@ STAGE = Stage(
     build=_build,
     measures=measures,
     forecast=rates.tokenizer,
+    sections=_sections,
     ports=(Port("documents", DOCUMENTS, recorded_as="dedup"),),
 )

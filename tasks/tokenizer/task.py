@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from storage.workspace import Workspace
+from tasks.artifacts.tokenizer import REPORT
+from tasks.lm.vocabulary import draw_sample
 from tasks.progress import Bar, note, track
 from tasks.stage import Job, Outcome
 from tasks.tokenizer.config import TokenizerConfig
+from tasks.tokenizer.report import make_report, stats_of
 from tasks.tokenizer.train import (
     bytes_per_token,
     document_texts,
@@ -43,12 +47,18 @@ def train_bpe(documents: Sequence[Path], config: TokenizerConfig, work: Path) ->
     sample = list(_first(documents))
     with track("train tokenizer", total, "documents") as bar:
         tokenizer = train_tokenizer(_counted(documents, seen, bar), config, sample)
-    with Workspace(work).writing_folder("") as folder:
+    workspace = Workspace(work)
+    with workspace.writing_folder("") as folder:
         save_tokenizer(tokenizer, folder)
+    report = make_report(tokenizer, config, draw_sample(documents))
+    # Beside the content digest: equal tokenizers of other documents are the same to what follows.
+    with workspace.writing(REPORT, volatile=True) as stream:
+        stream.write(json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n")
     return {
         "documents": seen.documents,
         "text_bytes": seen.text_bytes,
         "bytes_per_token": bytes_per_token(tokenizer, sample),
+        **stats_of(report),
     }
 
 

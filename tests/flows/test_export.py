@@ -89,7 +89,7 @@ def test_model_folders_are_laid_out_as_transformers_and_peft_expect(
     assert {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"} <= tuned
     assert {"pairs/train.parquet", "pairs/validation.parquet"} <= tuned
     assert not any(name.startswith("merged/") for name in tuned)
-    assert names(shelf / "tokenizer") == {*tokenizer, "README.md"}
+    assert names(shelf / "tokenizer") == {*tokenizer, "report.json", "README.md"}
     assert "warc/pages-00000.warc.gz" in names(shelf / "crawl")
 
 

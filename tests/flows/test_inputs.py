@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from flows.inputs import Given, named_by_knobs
+from flows.inputs import Given, named_by_knobs, whole
 from flows.plan import Selection, plan
 from flows.stages import STAGES, inputs_by
 from storage.errors import RequestError
@@ -26,6 +26,7 @@ from tasks.config import Config
 from tasks.dedup.config import DedupConfig
 from tests.flows.by_hand import CodeRef, RunRef, recipe
 from tests.flows.conftest import Cli, Phusa
+from tests.flows.sealed import seal
 from tests.tasks.dedup.conftest import document
 
 Row = dict[str, Any]
@@ -140,3 +141,27 @@ def test_other_stages_name_no_corpus(store: Store) -> None:
     with pytest.raises(RequestError) as caught:
         named("dedup", DedupConfig(against=("never", "r", "dedup@1")))
     assert len(caught.value.faults) == 3 and caught.value.faults[1].where == "here.against"
+
+
+def test_sequences_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
+    """Whichever way they came: ids of one tokenizer mean nothing to another."""
+    stage = STAGES["pretrain"]
+    config = stage.config.model_validate({})
+    texts = seal(tmp_path, "dedup", "20261121-000000-000-aaaa", {"a": b""})
+    one, other, equal = (
+        seal(tmp_path, "tokenizer", f"20261121-00000{n}-000-aaaa", {"tokenizer.json": content})
+        for n, content in enumerate((b"1", b"2", b"1"))
+    )
+    shards = seal(tmp_path, "shard", "20261121-000003-000-aaaa", {"a": b""}, inputs=(texts, one))
+    store = Store(tmp_path)
+
+    def given(tokenizer: Manifest) -> Given:
+        found: Given = {"sequences": (shards,), "tokenizer": (tokenizer,)}
+        return whole(store, stage, config, found, "tiny", "pretrain")
+
+    assert given(one)["tokenizer"] == (one,)
+    assert given(equal)["tokenizer"] == (equal,)  # the same content, made again
+    with pytest.raises(RequestError) as caught:
+        given(other)
+    (fault,) = caught.value.faults
+    assert (fault.code, fault.where) == ("made_apart", "pretrain.inputs.sequences")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from functools import cache
+from typing import Any
 
 from tokenizers import Tokenizer
 
+from storage.records import DOCUMENT
 from tasks.lm.tokens import Split
 from tasks.tokenizer.config import TokenizerConfig
 from tasks.tokenizer.train import train_tokenizer
@@ -28,3 +30,10 @@ def corpus(num_documents: int = 40) -> tuple[str, ...]:
 @cache
 def trained(split: Split = "qwen2", vocab_size: int = 400) -> Tokenizer:
     return train_tokenizer(corpus(), TokenizerConfig(split=split, vocab_size=vocab_size))
+
+
+def document_row(text: str, language: str = "en") -> dict[str, Any]:
+    """A row of documents with this text; the rest says nothing."""
+    row: dict[str, Any] = {field.name: "" for field in DOCUMENT}
+    row |= {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0, "pii": []}
+    return row | {"quality": -1.0, "text": text, "language": language}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,10 +13,11 @@ from storage.workspace import Workspace
 from tasks.checks import Made
 from tasks.tokenizer.checks import measures
 from tasks.tokenizer.config import TokenizerConfig
+from tasks.tokenizer.report import stats_of
 from tasks.tokenizer.task import train_bpe
 from tasks.tokenizer.train import bytes_per_token
 from tests.tasks.judging import broken, changed
-from tests.tasks.tokenizer.conftest import corpus, trained
+from tests.tasks.tokenizer.conftest import corpus, document_row, trained
 
 DEMO = Made(635, 4096, {"text_bytes": 5_787_132, "bytes_per_token": 3.38})
 TINY = Made(48, 384, {"text_bytes": 62_520, "bytes_per_token": 2.6})
@@ -30,7 +31,16 @@ def test_what_is_well_passes(made: Made) -> None:
 def test_measures_by_hand() -> None:
     last = Made(9, 400, {"text_bytes": 1000, "bytes_per_token": 9})
     found = measures(Made(9, 300, {"text_bytes": 1500, "bytes_per_token": 2.5}), last)
-    assert found == {"growth": -0.25, "text_growth": 0.5, "bytes_per_token": 2.5}
+    assert found == {
+        "growth": -0.25,
+        "text_growth": 0.5,
+        "bytes_per_token": 2.5,
+        "worst_bytes_per_token": None,  # of before there was a report
+        "used_share": None,
+    }
+    told = {"language_bytes_per_token": {"en": 4.0, "hi": 2.1}, "used_share": 0.75}
+    found = measures(Made(9, 300, {"text_bytes": 1, "bytes_per_token": 1, **told}), None)
+    assert (found["worst_bytes_per_token"], found["used_share"]) == (2.1, 0.75)
 
 
 @pytest.mark.parametrize(
@@ -55,15 +65,16 @@ def test_bytes_per_token_by_hand() -> None:
 
 
 def test_training_says_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain: dict[str, Any] = {field.name: "" for field in DOCUMENT}
-    plain |= {"language_score": 1.0, "num_words": 1, "repeated_share": 0.0, "pii": []}
-    plain |= {"quality": -1.0}
-    rows = [plain | {"text": text} for text in corpus()]
+    rows = [document_row(text) for text in corpus()]
     write_rows(Workspace(tmp_path / "in"), "documents.parquet", rows, DOCUMENT)
     monkeypatch.setattr("tasks.tokenizer.task._SAMPLE_BYTES", len(corpus()[0].encode()) + 1)
     documents = [tmp_path / "in" / "data" / "documents.parquet"]
     seen = train_bpe.fn(documents, TokenizerConfig(vocab_size=400), tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "data" / "report.json").read_bytes())
+    entry = Workspace(tmp_path / "out").entry("report.json")
+    assert entry is not None and entry.volatile  # equal tokenizers stay equal
     assert seen == {
+        **stats_of(report),
         "documents": len(corpus()),
         "text_bytes": len("".join(corpus()).encode()),
         "bytes_per_token": bytes_per_token(trained(), corpus()[:2]),  # the sample is the first two
