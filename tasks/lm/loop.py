@@ -168,7 +168,7 @@ class Training(ABC):
     def run(self, snapshots: Path, tracked: TrackedRun | None = None) -> None:
         """Take all steps from the newest snapshot on, also one of another number of processes.
 
-        Raises TrainingDiverged if a loss, a gradient or the score is not finite, DamagedArtifact if
+        Raises TrainingDiverged if a loss, a gradient or the score is not finite, RunError if
         no snapshot can be read, and what the progress bars raise, after a snapshot of the last
         finished step.
         """

@@ -55,45 +55,43 @@ class Fp32Muon(Muon):
             state["momentum_buffer"] = torch.zeros_like(matrix.grad)
         state["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
         update = matrix.grad.lerp(state["momentum_buffer"], momentum)  # Nesterov's
-        if (steps := group["ns_steps"]) in _POLAR:
-            update = polar_factor(update, steps, group["eps"])
-        else:
-            update = orthogonalized(update, group["ns_coefficients"], steps, group["eps"])
+        polynomials = _POLAR.get(group["ns_steps"], (group["ns_coefficients"],) * group["ns_steps"])
+        update = orthogonalized(update, polynomials, group["eps"])
         rows, columns = matrix.shape
         matrix.mul_(1 - group["lr"] * group["weight_decay"])
         matrix.add_(update, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
 
 
 def orthogonalized(
-    matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+    matrix: Tensor, polynomials: Sequence[tuple[float, float, float]], eps: float
 ) -> Tensor:
-    """The nearest semi-orthogonal (rows, columns) matrix, roughly, by Newton-Schulz in fp32."""
-    a, b, c = coefficients
-    x = matrix.float().T if matrix.shape[0] > matrix.shape[1] else matrix.float()
-    x = x / x.norm().clamp(min=eps)
-    for _ in range(steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    """The nearest semi-orthogonal (rows, columns) matrix, roughly, by Newton-Schulz in fp32.
 
-
-def polar_factor(matrix: Tensor, steps: int, eps: float) -> Tensor:
-    """As `orthogonalized`, by the best polynomials; they are those of the smaller Gram matrix.
-
-    The long side is only met twice: for a (256, 768) matrix 0.7 of the products.
+    Polynomials of a long matrix are those of its small Gram matrix, so that the long side is met
+    only twice: 0.7 of the products for (256, 768). Not with torch's own, which stay as they were.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.float().T if tall else matrix.float()
     x = x / x.norm().clamp(min=eps)
+    if x.shape[1] >= 2 * x.shape[0] and len(polynomials) < JORDAN:
+        x = _by_gram(x, polynomials)
+    else:
+        for a, b, c in polynomials:
+            gram = x @ x.T
+            x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if tall else x
+
+
+def _by_gram(x: Tensor, polynomials: Sequence[tuple[float, float, float]]) -> Tensor:
     gram = x @ x.T
     factor = whole = torch.empty(0)
-    for step, (a, b, c) in enumerate(_POLAR[steps]):
+    for step, (a, b, c) in enumerate(polynomials):
         gram = factor @ gram @ factor if step else gram
         factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         factor.diagonal().add_(a)
         whole = factor @ whole if step else factor
     made: Tensor = whole @ x
-    return made.T if tall else made
+    return made
 
 
 def build_muon(

@@ -18,7 +18,9 @@ from tasks.lm.config import CLIP_SAYS, FLOOR_SAYS, SHAPE_SAYS, CooldownShape
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-    from torch.optim import Optimizer as TorchOptimizer
+    from torch.optim import Optimizer as Built
+
+    Kinds = Mapping[str, Sequence[Tensor]]
 
 KINDS = ("matrix", "embedding", "head", "gain")
 
@@ -40,20 +42,14 @@ class OptimizerConfig(Config):
         """Give the peak rate of each kind of parameter."""
 
     @abstractmethod
-    def build(
-        self, kinds: Mapping[str, Sequence[Tensor]], dtype: torch.dtype
-    ) -> list[TorchOptimizer]:
+    def build(self, kinds: Kinds, dtype: torch.dtype) -> list[Built]:
         """Make what updates the parameters of these kinds; `dtype` is that of large products."""
 
-    def _groups(self, kinds: Mapping[str, Sequence[Tensor]], *which: str) -> list[dict[str, Any]]:
+    def _groups(self, kinds: Kinds, *which: str) -> list[dict[str, Any]]:
         """Gains do not decay: that would shrink what they scale, and nothing else."""
-        rates = self.rates()
+        rates, decay = self.rates(), (0.0, self.weight_decay)
         return [
-            {
-                "params": kinds[kind],
-                "lr": rates[kind],
-                "weight_decay": 0.0 if kind == "gain" else self.weight_decay,
-            }
+            {"params": kinds[kind], "lr": rates[kind], "weight_decay": decay[kind != "gain"]}
             for kind in which or KINDS
             if kinds[kind]
         ]
@@ -84,16 +80,13 @@ class Muon(OptimizerConfig):
         rates = self.matrix_lr, self.embedding_lr, self.head_lr, self.gain_lr
         return dict(zip(KINDS, rates, strict=True))
 
-    def build(
-        self, kinds: Mapping[str, Sequence[Tensor]], dtype: torch.dtype
-    ) -> list[TorchOptimizer]:
+    def build(self, kinds: Kinds, dtype: torch.dtype) -> list[Built]:
         from tasks.lm.optimizer import build_muon
 
         others = self._groups(kinds, "embedding", "head", "gain")
-        return [
-            *([_adamw(others, self.beta1, self.beta2)] if others else []),
-            build_muon(self._groups(kinds, "matrix"), self.momentum, self.iterations, dtype),
-        ]
+        matrices = self._groups(kinds, "matrix")
+        muon = build_muon(matrices, self.momentum, self.iterations, dtype)
+        return [_adamw(others, self.beta1, self.beta2), muon]
 
 
 class _OneRate(OptimizerConfig):
@@ -110,9 +103,7 @@ class AdamW(_OneRate):
     beta1: float = knob(0.9, "first decay", ge=0, lt=1)
     beta2: float = knob(0.95, "second decay", ge=0, lt=1)
 
-    def build(
-        self, kinds: Mapping[str, Sequence[Tensor]], dtype: torch.dtype
-    ) -> list[TorchOptimizer]:
+    def build(self, kinds: Kinds, dtype: torch.dtype) -> list[Built]:
         return [_adamw(self._groups(kinds), self.beta1, self.beta2)]
 
 
@@ -124,9 +115,7 @@ class Lion(_OneRate):
     beta1: float = knob(0.9, "share of the momentum in an update", ge=0, lt=1)
     beta2: float = knob(0.99, "decay of the momentum", ge=0, lt=1)
 
-    def build(
-        self, kinds: Mapping[str, Sequence[Tensor]], dtype: torch.dtype
-    ) -> list[TorchOptimizer]:
+    def build(self, kinds: Kinds, dtype: torch.dtype) -> list[Built]:
         from tasks.lm import optimizer
 
         return [optimizer.Lion(self._groups(kinds), (self.beta1, self.beta2))]
@@ -141,15 +130,13 @@ class Adafactor(_OneRate):
     kind: Literal["adafactor"] = "adafactor"
     learning_rate: float = knob(0.03, "peak rate", gt=0, le=1)
 
-    def build(
-        self, kinds: Mapping[str, Sequence[Tensor]], dtype: torch.dtype
-    ) -> list[TorchOptimizer]:
+    def build(self, kinds: Kinds, dtype: torch.dtype) -> list[Built]:
         from torch.optim import Adafactor as TorchAdafactor
 
         return [TorchAdafactor(self._groups(kinds))]
 
 
-def _adamw(groups: list[dict[str, Any]], beta1: float, beta2: float) -> TorchOptimizer:
+def _adamw(groups: list[dict[str, Any]], beta1: float, beta2: float) -> Built:
     import torch
 
     return torch.optim.AdamW(groups, betas=(beta1, beta2), eps=1e-10, fused=True)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from xxhash import xxh3_128
 
-from storage.errors import DamagedArtifact, Fault, os_errors_named
+from storage.errors import Fault, RunError, os_errors_named
 from tasks.lm.checkpoint import os_errors_unwrapped
 from tasks.progress import note
 
@@ -138,7 +138,7 @@ class Snapshots:
     def load(self, model: nn.Module, history: History) -> Snapshot | None:
         """Read the newest whole snapshot, if there is one, and fill `history`.
 
-        One that is passed over is told. Raises DamagedArtifact if there are some and none can be
+        One that is passed over is told. Raises RunError if there are some and none can be
         read: whoever wants to begin anew deletes them.
         """
         wrong: dict[str, str] = {}
@@ -160,7 +160,7 @@ class Snapshots:
             expected = "one at least to go on from"
             where = str(self._folder)
             remedy = f"Restore one, or delete {where} to begin anew."
-            raise DamagedArtifact(Fault(where, found, expected, remedy, "snapshots_unreadable"))
+            raise RunError(Fault(where, found, expected, remedy, "snapshots_unreadable"))
         return None
 
     def _take_history(self, history: History, size: int, digest: str) -> None:
@@ -181,7 +181,7 @@ class Snapshots:
     def take_best(self, model: nn.Module) -> tuple[int, float]:
         """Put the best weights into the model; returns their step and score.
 
-        Raises DamagedArtifact if they cannot be read.
+        Raises RunError if they cannot be read.
         """
         try:
             meta, tensors = _read(self._folder / _BEST)
@@ -189,7 +189,7 @@ class Snapshots:
             remedy = "Set keep: last, or delete the folder to begin anew."
             where = str(self._folder / _BEST)
             fault = Fault(where, str(error), "the best weights", remedy, "snapshots_unreadable")
-            raise DamagedArtifact(fault) from error
+            raise RunError(fault) from error
         Snapshot(meta["step"], meta, tensors).restore(model, ())
         return meta["step"], meta["score"]
 

@@ -15,13 +15,14 @@ from torch import nn
 from torch.optim import Muon
 
 from tasks.config import from_identity, identity, kind_of
+from tasks.lm import optimizer as module
 from tasks.lm import optimizers
 from tasks.lm.config import rate_factor
 from tasks.lm.loop import take_step
 from tasks.lm.models import Llama, Qwen3
 from tasks.lm.models.decoder import Decoder, init_weights
 from tasks.lm.models.shape import DecoderShape
-from tasks.lm.optimizer import Fp32Muon, build_optimizers, polar_factor, set_rates
+from tasks.lm.optimizer import Fp32Muon, build_optimizers, orthogonalized, set_rates
 from tasks.lm.snapshot import History, Snapshots
 from tasks.pretrain.config import PretrainConfig
 from tasks.pretrain.train import batch_of
@@ -85,7 +86,7 @@ def test_few_iterations_make_all_directions_alike(
     left, _, right = torch.linalg.svd(torch.randn(shape, generator=noise), full_matrices=False)
     values = torch.logspace(-0.5, torch.log10(torch.tensor(smallest)).item() + 0.3, 16)
     values = values / values.norm()
-    made = polar_factor(left @ values.diag() @ right, steps, 1e-7)
+    made = orthogonalized(left @ values.diag() @ right, module._POLAR[steps], 1e-7)
     found = torch.linalg.svd(made)[1]
     assert low < found.min() and found.max() < high
     torch.testing.assert_close(

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.optim import Optimizer
 
-from storage.errors import DamagedArtifact
+from storage.errors import RunError
 from tasks.lm import snapshot as module
 from tasks.lm.models.decoder import Decoder
 from tasks.lm.optimizer import build_optimizers, set_rates
@@ -171,7 +171,7 @@ def test_none_that_can_be_read_is_no_new_start(start: Callable[..., Run], tmp_pa
     _save_two(start, tmp_path)
     _torn(tmp_path / "step-000000006.safetensors")
     _flipped(tmp_path / "step-000000003.safetensors")
-    with pytest.raises(DamagedArtifact) as error:
+    with pytest.raises(RunError) as error:
         _load(tmp_path, *start(seed=9))
     (fault,) = error.value.faults
     assert fault.code == "snapshots_unreadable"
