@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic, process_time
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -32,7 +32,7 @@ from tasks.lm.tracking import Trackers
 from tasks.lm.tracking.logbook import Logbook, TrackedRun, check_packages
 from tasks.progress import Bar, note, track
 
-_PROBE_TOKENS = 512
+_PROBE_TOKENS = 256
 
 
 class TrainingConfig(Protocol):
@@ -213,15 +213,15 @@ class Training(ABC):
             self.compute = replace(self.compute, dtype=min(seconds, key=lambda d: seconds[d]))
 
     def _probe(self, dtype: torch.dtype) -> float:
-        """Seconds of a part of a step, about 512 tokens, the same on all ranks: the best of three
-        after one to warm up."""
+        """CPU seconds of a part of a step, about 256 tokens, the same on all ranks: the least of
+        two after one to warm up. Not those of the clock, which other programs lengthen."""
         self.compute, best = replace(self.compute, dtype=dtype), math.inf
         batch = self.batch(0)
         rows = slice(max(1, batch.num_rows * _PROBE_TOKENS // batch.num_tokens))
-        for _ in range(4):
-            began = perf_counter()
+        for _ in range(3):
+            began = process_time()
             batch.loss(rows).backward()  # type: ignore[no-untyped-call]
-            best = min(best, perf_counter() - began)
+            best = min(best, process_time() - began)
         self.model.zero_grad(set_to_none=True)
         return self.world.sum(best)
 
