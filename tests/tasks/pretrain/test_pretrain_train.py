@@ -36,7 +36,6 @@ from tests.tasks.stopping import StopAfter
 # A process that ends itself, without a word, where its Nth step would begin.
 KILLED = """
 import os, signal, sys
-from dataclasses import replace
 from pathlib import Path
 from pydantic import TypeAdapter
 from tasks.lm import loop
