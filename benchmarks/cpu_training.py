@@ -20,9 +20,11 @@ from flows.recipe import load_recipe
 from tasks.lm.config import ComputeConfig
 from tasks.lm.device import set_up
 from tasks.lm.kernels import causal_attention, summed_cross_entropy
+from tasks.lm.loop import take_step
 from tasks.lm.models.decoder import Decoder, init_weights
 from tasks.lm.optimizer import build_optimizers
-from tasks.pretrain.train import train_step
+from tasks.lm.optimizers import Muon
+from tasks.pretrain.train import batch_of
 
 COMMAND = "python -m benchmarks.cpu_training"
 DEMO = dict(load_recipe(Path(__file__).parent.parent / "recipes" / "demo.yaml"))
@@ -88,10 +90,12 @@ def whole_step() -> None:
     inputs, targets = ids[:, :-1], ids[:, 1:].contiguous()
     model = Decoder(SHAPE, VOCABULARY, LENGTH)
     init_weights(model, 0)
-    optimizers = build_optimizers(model, DEMO["pretrain"].optimizer)
-    mine = seconds(lambda: train_step(model, optimizers, inputs, targets, compute.dtype))
+    chosen = DEMO["pretrain"].optimizer
+    optimizers = build_optimizers(model, chosen, compute.dtype, model.head)
+    batch = batch_of(model, inputs, targets, compute.dtype)
+    mine = seconds(lambda: take_step(batch, model, optimizers))
     peer = LlamaForCausalLM(LlamaConfig(**_llama()))
-    same = build_optimizers(peer, DEMO["pretrain"].optimizer)  # the parameters' names are equal
+    same = build_optimizers(peer, chosen, compute.dtype, peer.lm_head.weight)
 
     def step(bf16: bool) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -116,6 +120,45 @@ def whole_step() -> None:
         )
 
 
+def muon_share() -> None:
+    """Share of a step in fp32 that Muon takes, by its iterations, and of sgemm's speed.
+
+    In CPU seconds, so that other work on the machine matters little.
+    """
+    ids = torch.randint(0, VOCABULARY, (BATCH, LENGTH + 1))
+    for iterations in (5, 4, 3):
+        model = Decoder(SHAPE, VOCABULARY, LENGTH)
+        init_weights(model, 0)
+        config = Muon(iterations=iterations)
+        optimizers = build_optimizers(model, config, torch.float32, model.head)
+        batch = batch_of(model, ids[:, :-1], ids[:, 1:].contiguous(), torch.float32)
+        whole = cpu_seconds(lambda: take_step(batch, model, optimizers))  # noqa: B023
+        muon = cpu_seconds(optimizers[-1].step)
+        square = torch.randn(1024, 1024)
+        sgemm = 2 * 1024**3 / cpu_seconds(lambda: square @ square)  # noqa: B023
+        products = 6 * SHAPE.num_multiplied(VOCABULARY) * BATCH * LENGTH
+        record(
+            f"Muon, {iterations} iterations",
+            "CPU time in a step of the demo's shape, fp32; peer: the whole step. Forward and "
+            f"backward at {products / (whole - muon) / sgemm:.2f} of sgemm, the step at "
+            f"{products / whole / sgemm:.2f}",
+            f"{muon * 1e3:.0f} ms",
+            f"{whole * 1e3:.0f} ms",
+            f"{muon / whole:.0%}",
+            COMMAND,
+        )
+
+
+def cpu_seconds(work: Callable[[], object], repeats: int = 8) -> float:
+    """Least CPU time of `work`, after two warm-ups."""
+    times = []
+    for _ in range(repeats + 2):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times[2:])
+
+
 def _llama() -> dict[str, Any]:
     config = SHAPE.hf_config(VOCABULARY, LENGTH, 0, 0, 1)
     named = ("architectures", "model_type")
@@ -127,3 +170,4 @@ if __name__ == "__main__":
     attention()
     head_loss()
     whole_step()
+    muon_share()

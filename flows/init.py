@@ -20,7 +20,7 @@ import yaml
 
 from flows.recipe import check_recipe
 from flows.render import size
-from flows.sizing import Machine, Sizing, model_for, this_machine
+from flows.sizing import Machine, Sizing, model_for
 from flows.survey import Kind, Page, Survey
 from storage.errors import Fault, RequestError
 from tasks.clean.config import STAGE as CLEAN
@@ -89,11 +89,6 @@ class Plan:
     held_out: float
     """Share of the documents."""
     num_pairs: int
-
-    @property
-    def is_slow_bf16(self) -> bool:
-        """Whether training would take bfloat16 by itself, and be slower with it."""
-        return this_machine().bf16 and not self.machine.bf16
 
     @property
     def tunes(self) -> bool:
@@ -383,9 +378,6 @@ def _training(plan: Plan) -> Iterator[str]:
         yield _line(2, name, value, reasons.get(name, ""))
     more = "more text would help, more hours would not" if by_text else "as many as the time allows"
     yield _line(1, "tokens", sizing.tokens, f"{sizing.epochs:.1f} passes over the text; {more}")
-    if plan.is_slow_bf16:
-        precision = {"precision": "fp32"}
-        yield _line(1, "compute", precision, "measured: faster here than the bf16 that it has")
     step = sizing.batch_sequences * sizing.sequence_length
     says = f"{step:,} tokens a step, {sizing.tokens // step:,} steps"
     yield _line(1, "batch_sequences", sizing.batch_sequences, says)

@@ -11,14 +11,13 @@ import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import takewhile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
 from tasks.lm.models import Llama
 from tasks.lm.models.shape import DecoderShape
-from tasks.machine import count_gpus, usable_cores
+from tasks.machine import count_gpus, has_bf16_products, usable_cores
 from tasks.tokenizer.config import SMALLEST_VOCABULARY
 
 if TYPE_CHECKING:
@@ -60,11 +59,7 @@ class Machine:
 def this_machine() -> Machine:
     """Look at this machine without torch, in a millisecond: nothing is measured."""
     gpus = count_gpus()
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:  # not Linux
-        flags = set()
-    bf16 = gpus > 0 or bool(flags & {"avx512_bf16", "amx_bf16"})
+    bf16 = gpus > 0 or has_bf16_products()
     return Machine(usable_cores(), psutil.virtual_memory().total, bf16, gpus)
 
 

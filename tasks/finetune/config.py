@@ -19,7 +19,16 @@ from tasks.finetune.adapters import Adapter, Lora
 from tasks.finetune.checks import DEFAULTS, FinetuneCheck, measures
 from tasks.finetune.pairs import Definitions, PairSource
 from tasks.foresight import Known
-from tasks.lm.config import ComputeConfig
+from tasks.lm.config import (
+    CLIP_SAYS,
+    FLOOR_SAYS,
+    SHAPE_SAYS,
+    VALIDATION_OFF,
+    VALIDATION_SAYS,
+    ComputeConfig,
+    CooldownShape,
+    Validation,
+)
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
 from tasks.page import Section
 from tasks.stage import Job, Outcome, Port, Rewriting, Stage
@@ -41,7 +50,11 @@ class FinetuneConfig(Config):
     learning_rate: float = knob(2e-3, "AdamW's peak rate", gt=0, le=1)
     warmup: float = knob(0.05, "share of the steps that warm up, 0-1", ge=0, le=1)
     cooldown: float = knob(0.6, "share of the steps that cool down to zero, 0-1", ge=0, le=1)
+    cooldown_shape: CooldownShape = knob("linear", SHAPE_SAYS, neutral="linear")
+    floor: float = knob(0.0, FLOOR_SAYS, ge=0, le=1, neutral=0.0)
+    clip: float | None = knob(None, CLIP_SAYS, gt=0, neutral=None)
     compute: ComputeConfig = knob(ComputeConfig(), "device and arithmetic")
+    validation: Validation = knob(Validation(), VALIDATION_SAYS, neutral=VALIDATION_OFF)
     seed: int = knob(0, "of the adapter's initial weights and of the order of the pairs", ge=0)
     checkpoint_steps: int = knob(
         100, "steps between two checkpoints, which a killed run goes on from", ge=1, identity=False

@@ -8,11 +8,11 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from storage.errors import Fault, NothingLeft, RequestError
 from storage.parquet import write_table
@@ -31,12 +31,10 @@ from tasks.finetune.instructions import (
 )
 from tasks.lm.checkpoint import finish_model, load_model, os_errors_unwrapped
 from tasks.lm.distributed.world import ALONE, World
-from tasks.lm.loop import Training, TrainingJob, bits_per_byte, update
+from tasks.lm.loop import Batch, Training, TrainingJob
 from tasks.lm.models.decoder import Decoder
 from tasks.lm.sequences import IGNORED
 from tasks.lm.tokens import TextEncoder
-
-_EVALUATION_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,7 @@ class Finetuning(Training):
 
     stage, unit, scored_on, scores_before = "finetune", "steps", "held-out", True
     remedy = "Lower finetune.learning_rate and run again."
+    held_out_unit, held_out_rows = "pairs", 32
 
     def __init__(self, config: FinetuneConfig, data: FinetuneData, world: World = ALONE) -> None:
         """Raise RequestError if the adapter's targets are not in the model, NothingLeft if no pair
@@ -84,15 +83,23 @@ class Finetuning(Training):
         self.model: Any = get_peft_model(self.decoder, config.adapter.peft_config())
         self.model.to(self.compute.device)
         self._trainable = [p for p in self.model.parameters() if p.requires_grad]
-        self.peak_rate, self.warmup = config.learning_rate, config.warmup
-        self.cooldown = config.cooldown
-        self.optimizers = [
+        self.peak_rate, self.rates = config.learning_rate, config
+        self._plan = plan_batches(self._train, config)
+        self.num_steps = len(self._plan)
+        self.held_out = self._rows(self._held_out)
+        learnt = (list(compress(e.ids, e.learnt)) for e in self._held_out)  # the end of a turn, too
+        self.held_out_bytes = sum(len(self._encoder.decode(ids).encode()) for ids in learnt)
+
+    @property
+    def about(self) -> str:
+        return ""
+
+    def build_optimizers(self) -> list[Optimizer]:
+        return [
             torch.optim.AdamW(
                 self._trainable, self.peak_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
             )
         ]
-        self._plan = plan_batches(self._train, config)
-        self.num_steps = len(self._plan)
 
     def _examples(self, path: Path) -> list[Example]:
         pairs: list[Pair] = pq.read_table(path).to_pylist()
@@ -105,26 +112,15 @@ class Finetuning(Training):
             )
         return examples
 
-    def take_step(self, step: int) -> float:
-        batch = [self._train[i] for i in self._plan[step]]
-        num_targets = sum(sum(example.learnt[1:]) for example in batch)
-        mine = batch[self.world.share(len(batch))]
-        loss = self._summed_loss(mine) / num_targets if mine else None
-        return update(loss, self._trainable, self.optimizers, self.world)
+    def batch(self, step: int) -> Batch:
+        return self._rows([self._train[i] for i in self._plan[step]])
 
-    def num_tokens(self, step: int) -> int:
-        return sum(len(self._train[i].ids) for i in self._plan[step])
-
-    def evaluate(self) -> float:
-        """Of the answers for held-out names, the end of the turn included."""
-        answers = [self._encoder.decode(list(compress(e.ids, e.learnt))) for e in self._held_out]
-        return bits_per_byte(
-            lambda rows: self._summed_loss(self._held_out[rows]),
-            len(self._held_out),
-            "pairs",
-            sum(len(answer.encode()) for answer in answers),
-            _EVALUATION_BATCH,
-            self.world,
+    def _rows(self, examples: list[Example]) -> Batch:
+        return Batch(
+            len(examples),
+            sum(len(example.ids) for example in examples),
+            lambda rows: sum(sum(example.learnt[1:]) for example in examples[rows]),
+            lambda rows: self._summed_loss(examples[rows]),
         )
 
     def _summed_loss(self, examples: list[Example]) -> Tensor:
@@ -142,8 +138,7 @@ class Finetuning(Training):
         finish_model(self.merge(), self._data.base, workspace, "merged")
         steps = tabulate_steps(self._train, self._plan)
         write_table(workspace, STEPS, steps, volatile=True)
-        curve = pa.Table.from_pylist(self.history)
-        write_table(workspace, "training.parquet", curve, volatile=True)
+        write_table(workspace, "training.parquet", self.history.table(), volatile=True)
 
     @property
     def stats(self) -> dict[str, Any]:
@@ -154,6 +149,7 @@ class Finetuning(Training):
             "held_out_bits_per_byte_before": self.score_before,
             "held_out_bits_per_byte": self.score,
             "compute": str(self.compute),
+            "precision": self.compute.precision,
         }
 
     def save(self, adapter: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the numbers are crunched: a GPU if there is one, and bfloat16 where it is fast."""
+"""Where the numbers are crunched, and in which arithmetic."""
 
 from __future__ import annotations
 
@@ -11,21 +11,34 @@ import torch
 from storage.errors import Fault, RequestError
 from tasks.lm.config import ComputeConfig
 from tasks.lm.distributed.world import ALONE, World
-from tasks.machine import usable_cores
+from tasks.machine import has_bf16_products, usable_cores
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""By the words of the knob `precision`."""
+
+
 @dataclass(frozen=True)
 class Compute:
-    """This process's device, the dtype of its large products, and how many devices share them."""
+    """This process's device, the dtype of its large products, and how many devices share them.
+
+    `is_open`: whether bfloat16 might be faster, which is to be measured.
+    """
 
     device: torch.device
     dtype: torch.dtype
     num_devices: int = 1
+    is_open: bool = False
+
+    @property
+    def precision(self) -> str:
+        """The knob's word for `dtype`."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
     def __str__(self) -> str:
-        name = "bf16" if self.dtype == torch.bfloat16 else "fp32"
+        name = self.precision
         count = f"{self.num_devices} x " if self.num_devices > 1 else ""
         return f"{count}{self.device.type}, {name}, {torch.get_num_threads()} threads"
 
@@ -69,7 +82,7 @@ def count_devices(config: ComputeConfig) -> int:
 def set_up(config: ComputeConfig, world: World = ALONE) -> Compute:
     """Choose this process's device and the dtype, and prepare the process for a CPU run.
 
-    Raises RequestError if a GPU is asked for and there is none.
+    Raises RequestError if a GPU is asked for, or fp16, and there is none.
     """
     kind = device_kind(config)
     if config.threads:
@@ -79,15 +92,14 @@ def set_up(config: ComputeConfig, world: World = ALONE) -> Compute:
         device = torch.device(kind, world.rank)
     if kind == "cpu":
         _keep_freed_memory()
-    fast_bf16 = device.type == "cuda" or has_cpu_bf16()
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16)
-    return Compute(device, torch.bfloat16 if bf16 else torch.float32, world.size)
-
-
-def has_cpu_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
+    if config.precision == "fp16" and kind == "cpu":
+        remedy = "Set this stage's compute.precision to auto, or use a machine with a CUDA GPU."
+        raise RequestError(Fault("compute.precision", "fp16 on a CPU", "a GPU", remedy, "no_gpu"))
+    if config.precision != "auto":
+        return Compute(device, DTYPES[config.precision], world.size)
+    if kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return Compute(device, torch.bfloat16, world.size)
+    return Compute(device, torch.float32, world.size, kind == "cpu" and has_bf16_products())
 
 
 def _keep_freed_memory() -> None:

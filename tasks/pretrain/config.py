@@ -16,8 +16,9 @@ from tasks.artifacts.tokenizer import TOKENIZER
 from tasks.checks import CHECKS_SAY, with_defaults
 from tasks.config import Config, knob
 from tasks.foresight import Known
-from tasks.lm.config import ComputeConfig, OptimizerConfig
+from tasks.lm.config import VALIDATION_OFF, VALIDATION_SAYS, ComputeConfig, Validation
 from tasks.lm.models import Model, Qwen3
+from tasks.lm.optimizers import Muon, Optimizer
 from tasks.lm.tracking import TRACKING_SAYS, TensorBoard, Trackers
 from tasks.page import Section
 from tasks.pretrain.checks import DEFAULTS, PretrainCheck, measures
@@ -35,8 +36,9 @@ class PretrainConfig(Config):
         "documents of one sequence do not see each other, and their positions begin anew",
         neutral=False,
     )
-    optimizer: OptimizerConfig = knob(OptimizerConfig(), "learning rates and their schedule")
+    optimizer: Optimizer = knob(Muon(), "learning rates and their schedule")
     compute: ComputeConfig = knob(ComputeConfig(), "device and arithmetic")
+    validation: Validation = knob(Validation(), VALIDATION_SAYS, neutral=VALIDATION_OFF)
     seed: int = knob(0, "of the initial weights and of the order of the data", ge=0)
     checkpoint_steps: int = knob(
         100, "steps between two checkpoints, which a killed run goes on from", ge=1, identity=False

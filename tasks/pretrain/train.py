@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -17,15 +16,12 @@ from storage.parquet import write_table
 from storage.workspace import Workspace
 from tasks.lm.checkpoint import finish_model
 from tasks.lm.distributed.world import ALONE, World
-from tasks.lm.loop import Training, TrainingJob, bits_per_byte, update
+from tasks.lm.loop import Batch, Training, TrainingJob
 from tasks.lm.models.decoder import Decoder, init_weights
 from tasks.lm.optimizer import build_optimizers
 from tasks.lm.sequences import Sequences
 from tasks.lm.tokens import TextEncoder
 from tasks.pretrain.config import PretrainConfig
-from tasks.progress import note
-
-_EVALUATION_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,7 @@ class Pretraining(Training):
     remedy = (
         "Lower pretrain.optimizer.matrix_lr or lengthen pretrain.optimizer.warmup, and run again."
     )
+    held_out_unit, held_out_rows = "sequences", 16
     model: Decoder
 
     def __init__(
@@ -83,7 +80,6 @@ class Pretraining(Training):
         super().__init__(config, world)
         self._config, self._data = config, data
         self._train = Sequences(data.train, data.sequence_length, scratch)
-        self._validation = Sequences(data.validation, data.sequence_length, scratch)
         self.step_units = config.batch_sequences * data.sequence_length
         self.num_steps = config.tokens // self.step_units
         self._tokens = self.num_steps * self.step_units
@@ -97,40 +93,42 @@ class Pretraining(Training):
         encoder = TextEncoder.load(data.tokenizer)
         self._border = encoder.end_of_text if config.isolate_documents else None
         vocab_size = encoder.tokenizer.get_vocab_size()
-        self.model = Decoder(config.model, vocab_size, data.sequence_length)
+        self.model = self.decoder = Decoder(config.model, vocab_size, data.sequence_length)
         init_weights(self.model, config.seed)
         self.model.to(self.compute.device)
-        self.optimizers = build_optimizers(self.model, config.optimizer)
-        self.peak_rate = config.optimizer.matrix_lr
-        self.warmup, self.cooldown = config.optimizer.warmup, config.optimizer.cooldown
-        note(
-            f"pretrain: {self.model.num_parameters:,} parameters, {self.num_steps:,} steps, "
-            f"{self._tokens:,} tokens ({self._epochs:.2f} epochs) on {self.compute}"
+        self.rates = config.optimizer
+        self.peak_rate = config.optimizer.rates()["matrix"]
+        validation = Sequences(data.validation, data.sequence_length, scratch)
+        # Each sequence is read from its first token on, so the context is at most its length.
+        self.held_out = Batch(
+            len(validation),
+            len(validation) * data.sequence_length,
+            lambda rows: int((validation[rows][1] >= 0).sum()),
+            lambda rows: summed_loss(
+                self.model, *validation[rows], self.compute.dtype, self._border
+            ),
+        )
+        self.held_out_bytes = data.validation_bytes
+
+    @property
+    def about(self) -> str:
+        return (
+            f"{self.model.num_parameters:,} parameters, {self.num_steps:,} steps, "
+            f"{self._tokens:,} tokens ({self._epochs:.2f} epochs)"
         )
 
-    def take_step(self, step: int) -> float:
-        batch = self._train.batch(self._config.seed, step, self._config.batch_sequences)
-        ids, targets = (tensor.to(self.compute.device) for tensor in batch)
-        dtype, world, border = self.compute.dtype, self.world, self._border
-        return train_step(self.model, self.optimizers, ids, targets, dtype, world, border)
+    def build_optimizers(self) -> list[Optimizer]:
+        return build_optimizers(
+            self.model, self._config.optimizer, self.compute.dtype, self.model.head
+        )
 
-    def num_tokens(self, step: int) -> int:
-        return self.step_units
-
-    def evaluate(self) -> float:
-        """Each sequence is read from its first token on, so the context is at most its length."""
-        sequences, device = self._validation, self.compute.device
-
-        def loss(rows: slice) -> Tensor:
-            ids, targets = (tensor.to(device) for tensor in sequences[rows])
-            return self.model.summed_loss(ids, targets, self.compute.dtype, self._border)
-
-        count, num_bytes = len(sequences), self._data.validation_bytes
-        return bits_per_byte(loss, count, "sequences", num_bytes, _EVALUATION_BATCH, self.world)
+    def batch(self, step: int) -> Batch:
+        ids, targets = self._train.batch(self._config.seed, step, self._config.batch_sequences)
+        return batch_of(self.model, ids, targets, self.compute.dtype, self._border)
 
     def write(self, workspace: Workspace) -> None:
         finish_model(self.model, self._data.tokenizer, workspace)
-        write_table(workspace, "training.parquet", pa.Table.from_pylist(self.history))
+        write_table(workspace, "training.parquet", self.history.table())
 
     @property
     def stats(self) -> dict[str, Any]:
@@ -142,24 +140,36 @@ class Pretraining(Training):
             "last_loss": self.history[-1]["loss"],
             "tokens_per_second": round(self.tokens_per_second),
             "compute": str(self.compute),
+            "precision": self.compute.precision,
         }
 
 
-def train_step(
+def batch_of(
     model: Decoder,
-    optimizers: Sequence[Optimizer],
     ids: Tensor,
     targets: Tensor,
     dtype: torch.dtype,
-    world: World = ALONE,
     end_of_text: int | None = None,
-) -> float:
-    """One update of the model on ids and targets (B, T); returns the mean loss in nats.
+) -> Batch:
+    """What a step learns from ids and targets, each (rows, positions); negative ones are none.
 
-    All processes of `world` are given the same batch, and each computes its rows. Documents with
-    an `end_of_text` between them do not see each other.
+    Documents with an `end_of_text` between them do not see each other.
     """
-    num_targets = (targets >= 0).sum().clamp_min(1)
-    mine = world.share(len(ids))
-    loss = model.summed_loss(ids[mine], targets[mine], dtype, end_of_text) / num_targets
-    return update(loss, model.parameters(), optimizers, world)
+    return Batch(
+        len(ids),
+        ids.numel(),
+        lambda rows: int((targets[rows] >= 0).sum()),
+        lambda rows: summed_loss(model, ids[rows], targets[rows], dtype, end_of_text),
+    )
+
+
+def summed_loss(
+    model: Decoder,
+    ids: Tensor,
+    targets: Tensor,
+    dtype: torch.dtype,
+    end_of_text: int | None = None,
+) -> Tensor:
+    """Sum in nats over the targets, computed where the model is."""
+    device = model.head.device
+    return model.summed_loss(ids.to(device), targets.to(device), dtype, end_of_text)

@@ -18,9 +18,9 @@ import torch
 from pydantic import TypeAdapter
 
 from storage.errors import NothingLeft, RequestError, TrainingDiverged
-from tasks.finetune import train as stage
 from tasks.finetune.config import FinetuneConfig
 from tasks.finetune.train import FinetuneData, Finetuning
+from tasks.lm import loop
 from tasks.lm.checkpoint import load_model, save_model
 
 # A process of its own that ends itself, without a word, where its Nth step would begin (or never).
@@ -30,20 +30,21 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from tasks.finetune import train as stage
 from tasks.finetune.config import FinetuneConfig
+from tasks.lm import loop
 from tasks.lm.checkpoint import save_model
 
 config, data, root, left = sys.argv[1:]
 root, left = Path(root), int(left)
-step = stage.update
+step = loop.take_step
 
-def counted(*args):
+def counted(*args, **knobs):
     global left
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     left -= 1
-    return step(*args)
+    return step(*args, **knobs)
 
-stage.update = counted
+loop.take_step = counted
 data = TypeAdapter(stage.FinetuneData).validate_json(data)
 (root / "adapter").mkdir(parents=True)
 (root / "merged").mkdir()
@@ -212,14 +213,14 @@ def test_a_killed_run_ends_like_one_that_was_not(
     compute = {"device": "cpu", "precision": "bf16", "threads": 1}
     config = _changed(tiny_finetuning, compute=compute)
     calls = 0
-    step = stage.update
+    step = loop.take_step
 
-    def counted(*args: Any) -> float:
+    def counted(*args: Any, **knobs: Any) -> tuple[float, float]:
         nonlocal calls
         calls += 1
-        return step(*args)
+        return step(*args, **knobs)
 
-    monkeypatch.setattr(stage, "update", counted)
+    monkeypatch.setattr(loop, "take_step", counted)
     unbroken = _tune(config, finetune_data, tmp_path / "unbroken")
     num_steps, calls = calls, 0
     done = random.randrange(4, num_steps)
@@ -289,11 +290,12 @@ def test_a_last_step_that_breaks_the_adapter_stops_the_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def breaking(loss: torch.Tensor, parameters: list[torch.Tensor], *_: Any) -> float:
-        torch.nn.init.constant_(parameters[0], math.nan)
-        return 3.0
+    def breaking(batch: Any, model: torch.nn.Module, *_: Any, **__: Any) -> tuple[float, float]:
+        trained = (p for p in model.parameters() if p.requires_grad)
+        torch.nn.init.constant_(next(trained), math.nan)
+        return 3.0, 1.0
 
-    monkeypatch.setattr(stage, "update", breaking)
+    monkeypatch.setattr(loop, "take_step", breaking)
     with pytest.raises(TrainingDiverged, match="after the last step the held-out bits per byte"):
         _tune(tiny_finetuning, finetune_data, tmp_path)
     assert not _bytes(tmp_path)
@@ -308,7 +310,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
     broken_step: int,
 ) -> None:
     losses = iter([3.0] * broken_step + [math.nan])
-    monkeypatch.setattr(stage, "update", lambda *_: next(losses))
+    monkeypatch.setattr(loop, "take_step", lambda *_, **__: (next(losses), 1.0))
     with pytest.raises(TrainingDiverged, match=f"the loss is nan at step {broken_step + 1} of"):
         _tune(tiny_finetuning, finetune_data, tmp_path)
     assert not _bytes(tmp_path)

@@ -20,26 +20,37 @@ def test_a_gpu_that_is_not_there_is_a_wrong_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "native", "expected"),
+    ("precision", "native", "expected", "is_open"),
     [
-        ("fp32", True, torch.float32),
-        ("bf16", False, torch.bfloat16),
-        ("auto", True, torch.bfloat16),
-        ("auto", False, torch.float32),
+        ("fp32", True, torch.float32, False),
+        ("bf16", False, torch.bfloat16, False),
+        ("auto", True, torch.float32, True),  # to be measured
+        ("auto", False, torch.float32, False),
     ],
 )
 def test_precision_on_a_cpu(
-    monkeypatch: pytest.MonkeyPatch, precision: str, native: bool, expected: torch.dtype
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    native: bool,
+    expected: torch.dtype,
+    is_open: bool,
 ) -> None:
-    monkeypatch.setattr(device, "has_cpu_bf16", lambda: native)
+    monkeypatch.setattr(device, "has_bf16_products", lambda: native)
     config = ComputeConfig.model_validate({"device": "cpu", "precision": precision})
-    assert set_up(config) == Compute(torch.device("cpu"), expected)
+    assert set_up(config) == Compute(torch.device("cpu"), expected, is_open=is_open)
+
+
+def test_fp16_wants_a_gpu() -> None:
+    with pytest.raises(RequestError) as error:
+        set_up(ComputeConfig(device="cpu", precision="fp16"))
+    assert error.value.faults[0].code == "no_gpu"
 
 
 @pytest.mark.parametrize(
     ("wanted", "precision", "kind", "dtype"),
     [
         ("auto", "auto", "cuda", torch.bfloat16),
+        ("auto", "fp16", "cuda", torch.float16),
         ("cuda", "fp32", "cuda", torch.float32),
         ("cpu", "fp32", "cpu", torch.float32),
     ],
@@ -48,7 +59,7 @@ def test_choices_where_there_is_a_gpu(
     monkeypatch: pytest.MonkeyPatch, wanted: str, precision: str, kind: str, dtype: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(device, "has_cpu_bf16", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     config = ComputeConfig.model_validate({"device": wanted, "precision": precision})
     assert set_up(config) == Compute(torch.device(kind), dtype)
     second = torch.device(kind, 1) if kind == "cuda" else torch.device(kind)

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from tasks.lm.distributed.world import World
-from tasks.lm.loop import bits_per_byte
+from tasks.lm.loop import Batch, bits_per_byte
 from tasks.lm.models.decoder import Decoder, init_weights
 from tasks.lm.sequences import Sequences
+from tasks.pretrain.train import batch_of
 
 Write = Callable[[Sequence[Sequence[int]]], list[Path]]
 
@@ -32,18 +33,18 @@ def test_every_row_is_scored_once(
         seen.extend(ids)
         return torch.tensor(0.0)
 
+    rows = Batch(len(sequences), len(sequences), lambda _: 1, loss)
+
     for rank in range(num_ranks):
         world = World(rank, num_ranks)
         monkeypatch.setattr(world, "sum", lambda value: value)  # the others are not there
-        bits_per_byte(loss, len(sequences), "sequences", 1, size, world)
+        bits_per_byte(rows, "sequences", 1, size, world)
     assert sorted(seen) == list(range(7))
 
 
 def _score(model: Decoder, sequences: Sequences, num_bytes: int, batch_size: int = 16) -> float:
-    def loss(rows: slice) -> torch.Tensor:
-        return model.summed_loss(*sequences[rows], torch.float32)
-
-    return bits_per_byte(loss, len(sequences), "sequences", num_bytes, batch_size)
+    rows = batch_of(model, *sequences[:], torch.float32)
+    return bits_per_byte(rows, "sequences", num_bytes, batch_size)
 
 
 def test_a_silent_model_needs_log_v_bits_for_each_target(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.optim import Optimizer
 
-from tasks.lm.config import OptimizerConfig
+from storage.errors import RunError
+from tasks.lm import snapshot as module
 from tasks.lm.models.decoder import Decoder
 from tasks.lm.optimizer import build_optimizers, set_rates
-from tasks.lm.snapshot import Snapshots
+from tasks.lm.optimizers import Muon
+from tasks.lm.snapshot import History, Snapshots
+from tasks.progress import reporting_to
+from tests.tasks.stopping import StopAfter
 
 NUM_STEPS = 10
 Run = tuple[Decoder, list[Optimizer]]
@@ -29,7 +35,7 @@ def start(make_model: Callable[..., Decoder]) -> Callable[[], Run]:
 
     def begin(seed: int = 0) -> Run:
         model = make_model(seed=seed, num_layers=1)
-        return model, build_optimizers(model, OptimizerConfig(matrix_lr=0.01))
+        return model, build_optimizers(model, Muon(matrix_lr=0.01), torch.float32, model.head)
 
     return begin
 
@@ -50,6 +56,23 @@ def _train(run: Run, first: int, last: int, dtype: torch.dtype = torch.float32) 
     return losses
 
 
+def _history(*losses: float) -> History:
+    history = History(("loss",))
+    for loss in losses:
+        history.add(loss=loss)
+    return history
+
+
+def _load(folder: Path, model: Decoder, optimizers: Sequence[Optimizer]) -> tuple[int, History]:
+    """Go on from what there is; returns the step and the history."""
+    history = History(("loss",))
+    found = Snapshots(folder).load(model, history)
+    if found is None:
+        return 0, history
+    found.restore(model, optimizers)
+    return found.step, history
+
+
 def _weights(run: Run) -> dict[str, torch.Tensor]:
     return {name: t.clone() for name, t in run[0].state_dict().items()}
 
@@ -65,11 +88,11 @@ def test_resume_is_bit_exact(start: Callable[..., Run], tmp_path: Path, dtype: t
 
     stopped = start()
     losses = _train(stopped, 0, 5, dtype)
-    Snapshots(tmp_path / "s").save(5, *stopped, [{"loss": loss} for loss in losses])
+    Snapshots(tmp_path / "s").save(5, *stopped, _history(*losses))
 
     resumed = start(seed=9)
-    step, before = Snapshots(tmp_path / "s").load(*resumed)
-    assert (step, before) == (5, [{"loss": loss} for loss in losses])
+    step, before = _load(tmp_path / "s", *resumed)
+    assert (step, before) == (5, _history(*losses))
     assert _equal(_weights(resumed), _weights(stopped))
     assert losses + _train(resumed, step, NUM_STEPS, dtype) == history
     assert _equal(_weights(resumed), _weights(unbroken))
@@ -80,10 +103,10 @@ def _save_two(start: Callable[..., Run], folder: Path) -> dict[str, torch.Tensor
     """Snapshots after 3 and 6 steps; returns the weights after 3."""
     run = start()
     _train(run, 0, 3)
-    Snapshots(folder).save(3, *run, [{"loss": 1.5}])
+    Snapshots(folder).save(3, *run, _history(1.5))
     older = _weights(run)
     _train(run, 3, 6)
-    Snapshots(folder).save(6, *run, [{"loss": 1.5}, {"loss": 1.0}])
+    Snapshots(folder).save(6, *run, _history(1.5, 1.0))
     return older
 
 
@@ -95,43 +118,109 @@ def _emptied(file: Path) -> None:
     file.write_bytes(b"")
 
 
+def _flipped(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[-100] ^= 0x40
+    file.write_bytes(data)
+
+
 def _foreign(file: Path) -> None:
     save_file({"model.norm.weight": torch.ones(3)}, file)
 
 
 def _of_another_model(file: Path) -> None:
-    save_file({"model.norm.weight": torch.ones(3)}, file, {"step": "6", "history": "[]"})
+    model = torch.nn.Linear(3, 3)
+    Snapshots(file.parent / "other").save(6, model, [], _history(1.5))
+    (file.parent / "other" / file.name).replace(file)
 
 
-def _of_another_form(file: Path) -> None:
-    save_file(load_file(file), file, {"step": "6", "history": "[1.5, 1.0]"})
+def _of_other_figures(file: Path) -> None:
+    with safe_open(file, framework="pt") as snapshot:
+        meta = json.loads(snapshot.metadata()["meta"]) | {"columns": ["loss", "norm"]}
+    tensors = load_file(file)
+    text = json.dumps(meta)
+    save_file(tensors, file, {"meta": text, "digest": module._digest(text, tensors)})
 
 
-@pytest.mark.parametrize("damage", [_torn, _emptied, _foreign, _of_another_model, _of_another_form])
-def test_the_last_good_one_wins(
+DAMAGES = [_torn, _emptied, _flipped, _foreign, _of_another_model, _of_other_figures]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_last_good_one_wins_and_that_is_told(
     start: Callable[..., Run], tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     older = _save_two(start, tmp_path)
     damage(tmp_path / "step-000000006.safetensors")
-    run = start(seed=9)
-    assert Snapshots(tmp_path).load(*run) == (3, [{"loss": 1.5}])
+    run, reporter = start(seed=9), StopAfter()
+    with reporting_to(reporter):
+        assert _load(tmp_path, *run) == (3, _history(1.5))
     assert _equal(_weights(run), older)
+    (told,) = reporter.notes
+    assert "step-000000006" in told and "goes on from step-000000003" in told
+
+    _train(run, 3, 6)  # and what it goes on with is whole again
+    Snapshots(tmp_path).load(run[0], history := _history())
+    history.add(loss=1.25)
+    snapshots = Snapshots(tmp_path)
+    snapshots.load(run[0], _history())
+    snapshots.save(6, *run, history)
+    assert _load(tmp_path, *start(seed=8)) == (6, _history(1.5, 1.25))
+
+
+def test_none_that_can_be_read_is_no_new_start(start: Callable[..., Run], tmp_path: Path) -> None:
+    _save_two(start, tmp_path)
+    _torn(tmp_path / "step-000000006.safetensors")
+    _flipped(tmp_path / "step-000000003.safetensors")
+    with pytest.raises(RunError) as error:
+        _load(tmp_path, *start(seed=9))
+    (fault,) = error.value.faults
+    assert fault.code == "snapshots_unreadable"
+    assert "step-000000006" in fault.found and "step-000000003" in fault.found
+
+
+def test_a_damaged_history_is_noticed(start: Callable[..., Run], tmp_path: Path) -> None:
+    older = _save_two(start, tmp_path)
+    data = bytearray((tmp_path / "history").read_bytes())
+    data[-1] ^= 1  # of the last step alone
+    (tmp_path / "history").write_bytes(data)
+    run = start(seed=9)
+    assert _load(tmp_path, *run) == (3, _history(1.5))
+    assert _equal(_weights(run), older)
+
+
+def test_a_snapshot_costs_the_same_after_a_million_steps(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    run, snapshots = start(), Snapshots(tmp_path)
+    _train(run, 0, 1)
+    history = _history(*range(1_300_000))
+    snapshots.save(1_300_000, *run, history)
+    sizes, seconds = [], []
+    for step in (1_300_001, 1_300_002):
+        history.add(loss=0.5)
+        began = time.process_time()
+        snapshots.save(step, *run, history)
+        seconds.append(time.process_time() - began)
+        sizes.append((tmp_path / f"step-{step:09d}.safetensors").stat().st_size)
+    assert (tmp_path / "history").stat().st_size == 8 * 1_300_002
+    assert max(sizes) < 400_000 and min(seconds) < 0.1
+    step, found = _load(tmp_path, *start(seed=9))
+    assert (step, found == history) == (1_300_002, True)
 
 
 def test_nothing_to_load_leaves_the_model_alone(start: Callable[..., Run], tmp_path: Path) -> None:
     run = start(seed=9)
     before = _weights(run)
-    (tmp_path / "step-000000004.tmp").write_bytes(b"half a snapshot")
-    _emptied(tmp_path / "step-000000002.safetensors")
-    assert Snapshots(tmp_path).load(*run) == (0, [])
+    (tmp_path / "step-000000004.tmp").write_bytes(b"half a snapshot")  # it never was one
+    assert _load(tmp_path, *run) == (0, _history())
     assert _equal(_weights(run), before)
 
 
 def test_two_are_kept(start: Callable[..., Run], tmp_path: Path) -> None:
     run = start()
     for step in (1, 2, 10, 100):
-        Snapshots(tmp_path).save(step, *run, [])
-    names = sorted(file.name for file in tmp_path.iterdir())
+        Snapshots(tmp_path).save(step, *run, _history())
+    names = sorted(file.name for file in tmp_path.glob("step-*"))
     assert names == ["step-000000010.safetensors", "step-000000100.safetensors"]
 
 
@@ -144,7 +233,7 @@ def test_only_what_is_trained_is_kept(start: Callable[..., Run], tmp_path: Path)
 
     run = frozen(0)
     _train_head(*run, 0, 3)
-    Snapshots(tmp_path).save(3, *run, [{"loss": 0.5}])
+    Snapshots(tmp_path).save(3, *run, _history(0.5))
     with safe_open(tmp_path / "step-000000003.safetensors", framework="pt") as snapshot:
         names = set(snapshot.keys())
     assert {name for name in names if name.startswith("model.")} == {"model.lm_head.weight"}
@@ -152,7 +241,7 @@ def test_only_what_is_trained_is_kept(start: Callable[..., Run], tmp_path: Path)
 
     resumed = frozen(9)
     base = resumed[0].model.embed_tokens.weight.clone()
-    assert Snapshots(tmp_path).load(*resumed) == (3, [{"loss": 0.5}])
+    assert _load(tmp_path, *resumed) == (3, _history(0.5))
     assert torch.equal(resumed[0].model.embed_tokens.weight, base)
     assert torch.equal(resumed[0].lm_head.weight, run[0].lm_head.weight)
     resumed[0].model.load_state_dict(run[0].model.state_dict())
@@ -175,12 +264,12 @@ import resource, signal, sys
 from pathlib import Path
 import torch
 from storage.errors import StoreFull
-from tasks.lm.snapshot import Snapshots
+from tasks.lm.snapshot import History, Snapshots
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    Snapshots(Path(sys.argv[1])).save(1, torch.nn.Linear(100, 100), [], [])
+    Snapshots(Path(sys.argv[1])).save(1, torch.nn.Linear(100, 100), [], History())
 except StoreFull as error:
     print("StoreFull:", error.faults[0].code, error)
 """

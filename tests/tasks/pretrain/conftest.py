@@ -11,9 +11,9 @@ import pytest
 from storage.parquet import shard_name, write_rows
 from storage.records import sequence_schema
 from storage.workspace import Workspace
-from tasks.pretrain import train as loop
+from tasks.lm import loop
 from tasks.pretrain.config import PretrainConfig
-from tasks.pretrain.train import Pretraining, TrainingData, train_step
+from tasks.pretrain.train import Pretraining, TrainingData
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
 from tasks.tokenizer.train import save_tokenizer, train_tokenizer
 from tests.tasks.lm.conftest import one_thread  # noqa: F401
@@ -95,10 +95,11 @@ def scratch(tmp_path: Path) -> Path:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each step that is taken."""
     taken: list[int] = []
+    take_step = loop.take_step
 
-    def counted(*args: Any) -> float:
+    def counted(*args: Any, **knobs: Any) -> tuple[float, float]:
         taken.append(1)
-        return train_step(*args)
+        return take_step(*args, **knobs)
 
-    monkeypatch.setattr(loop, "train_step", counted)
+    monkeypatch.setattr(loop, "take_step", counted)
     return taken

@@ -13,9 +13,10 @@ from torch import nn
 from storage.errors import TrainingDiverged
 from tasks.lm.distributed import world as world_module
 from tasks.lm.distributed.world import World
+from tasks.lm.loop import take_step
 from tasks.lm.models import Qwen3
 from tasks.lm.models.decoder import Decoder
-from tasks.pretrain.train import train_step
+from tasks.pretrain.train import batch_of
 from tasks.progress import note, track
 
 BATCHES = [  # rows of different lengths, so that ranks have different numbers of targets
@@ -44,7 +45,8 @@ def take_steps(model: Decoder, world: World) -> list[float]:
             ids[row, : len(tokens) - 1] = torch.tensor(tokens[:-1])
             targets[row, : len(tokens) - 1] = torch.tensor(tokens[1:])
         optimizers = [torch.optim.SGD(model.parameters(), lr=0.5)]
-        losses.append(train_step(model, optimizers, ids, targets, torch.float32, world))
+        made = batch_of(model, ids, targets, torch.float32)
+        losses.append(take_step(made, model, optimizers, world)[0])
     return losses
 
 
