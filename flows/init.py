@@ -21,7 +21,7 @@ import yaml
 from flows.recipe import check_recipe
 from flows.render import size
 from flows.sizing import Machine, Sizing, model_for
-from flows.survey import Kind, Page, Survey
+from flows.survey import Kind, Page, Seen, Survey
 from storage.errors import Fault, RequestError
 from tasks.clean.config import STAGE as CLEAN
 from tasks.clean.config import CleanConfig
@@ -106,7 +106,7 @@ def choose(survey: Survey, hours: float, machine: Machine) -> Plan:
     clean, fitted = fit(survey)
     kept = [page for page in survey.pages if _verdict(clean, page) is None]
     by_time = int(hours * 3600 / 3 / max(seen.delay_s, _FASTEST_S))
-    max_pages = max(10, min(by_time, _MAX_PAGES))
+    max_pages = max(10, min(by_time, _most_pages(seen)))
     num_pages = min(seen.num_pages, max_pages)
     num_documents = num_pages * len(kept) / len(seen.captures)
     held_out = round(min(max(_HELD_OUT / max(num_documents, 1), 0.05), 0.5), 2)
@@ -126,6 +126,10 @@ def choose(survey: Survey, hours: float, machine: Machine) -> Plan:
         survey, machine, hours, clean, fitted, sizing, max_pages, len(kept), text_bytes,
         crawl_hours, sizing.seconds / 3600 / training, num_documents, held_out, num_pairs,
     )  # fmt: skip
+
+
+def _most_pages(seen: Seen) -> int:
+    return min(_MAX_PAGES, max(1000, 10 * seen.num_pages))
 
 
 def _count_pairs(kept: list[Page], scale: float) -> int:
@@ -332,7 +336,11 @@ def _crawl(plan: Plan) -> Iterator[str]:
         yield _line(2, name, value, _WHY_SOURCE.get(name, ""))
     if seen.source["kind"] == "web":
         pace = f"a third of the time, at {max(seen.delay_s, _FASTEST_S):g} s a page"
-        says = pace if plan.max_pages < _MAX_PAGES else "more than there are likely to be"
+        says = (
+            pace
+            if plan.max_pages < _most_pages(plan.survey.seen)
+            else "more than there are likely to be"
+        )
         yield _line(2, "max_pages", plan.max_pages, says)
 
 

@@ -76,7 +76,8 @@ class PipelineRun:
             self.not_run[name] = "stopped" if self._is_stopped() else f"{lacking} failed"
             log(f"{name}: blocked, not run: {self.not_run[name]}", logging.WARNING)
         if self.not_run:
-            note(f"not run, for what they are made from failed: {', '.join(self.not_run)}")
+            why = "" if self._is_stopped() else ", for what they are made from failed"
+            note(f"not run{why}: {', '.join(self.not_run)}")
         errors = list(self.failed.values())
         if len(errors) > 1 and not self._is_stopped():
             raise BranchesFailed(

@@ -95,8 +95,9 @@ def _check_out(out: Path, *, force: bool) -> None:
         remedy = "Name another by --out, or write over it by --force."
         raise RequestError(Fault(str(out), "a file", "none", remedy, "file_exists"))
     if out.is_dir() or not out.resolve().parent.is_dir():
-        remedy = "Make the folder, or name another file by --out."
-        fault = Fault(str(out), "no such folder", "a file in a folder", remedy, "no_folder")
+        found = "a folder" if out.is_dir() else "no such folder"
+        remedy = "Name a file in a folder that is there by --out."
+        fault = Fault(str(out), found, "a file in a folder", remedy, "no_folder")
         raise RequestError(fault)
 
 

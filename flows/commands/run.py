@@ -92,6 +92,9 @@ def run_request(console: Console, asked: Request, *, as_json: bool = False) -> l
     """
     from flows.operations.server import names_a_server
 
+    asked.store.work.mkdir(
+        parents=True, exist_ok=True
+    )  # what cannot be made is refused before work
     if all(step.is_settled for step in asked.steps) and not names_a_server():
         return _report_reused(console, asked, as_json)
     settle_prefect()

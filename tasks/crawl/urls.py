@@ -59,7 +59,11 @@ def canonical_url(url: str, base: str | None = None) -> str:
 
 def _spelled_url(url: str, parts: SplitResult) -> str:
     host = (parts.hostname or "").strip(".")
-    if parts.scheme not in ("http", "https") or not host or parts.port == 0:
+    try:
+        port = parts.port
+    except ValueError:  # not a number, or over 65535
+        port = 0
+    if parts.scheme not in ("http", "https") or not host or port == 0:
         raise ValueError(f"{url!r} is not a URL that can be fetched; expected http(s)://host/…")
     origin = f"{parts.scheme}://{_spelled_host(parts)}"
     spelled = f"{origin}{_spelled_path(origin, parts)}"

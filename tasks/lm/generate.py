@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from storage.errors import Fault, RequestError
 from tasks.lm.checkpoint import load_model
 from tasks.lm.models.decoder import Decoder
 from tasks.lm.tokens import TextEncoder
@@ -51,7 +52,16 @@ class LanguageModel(torch.nn.Module):
         top_k: int = 50,
         seed: int = 0,
     ) -> str:
-        """Answer the prompt, or go on with it; at temperature 0 with the most likely tokens."""
+        """Answer the prompt, or go on with it; at temperature 0 with the most likely tokens.
+
+        Raises RequestError for numbers that cannot be sampled with.
+        """
+        bounds = (max_tokens, 1, "max_tokens"), (top_k, 1, "top_k"), (temperature, 0, "temperature")
+        for value, least, name in bounds:
+            if not value >= least:
+                remedy = "Leave it out to take the default."
+                fault = Fault(name, f"{value}", f"{least} or more", remedy, "out_of_range")
+                raise RequestError(fault)
         asked = [{"role": "user", "content": prompt}]
         ids = (
             self.encoder.converse(asked, answer=True).ids

@@ -29,7 +29,7 @@ class PretrainConfig(Config):
     """Train a decoder from scratch within a token budget."""
 
     model: Model = knob(Qwen3(), "the architecture and its size")
-    tokens: int = knob(2_000_000, "token budget, rounded down to whole steps", ge=1)
+    tokens: int = knob(2_000_000, "token budget, rounded down to whole steps", ge=1, le=10**15)
     batch_sequences: int = knob(8, "sequences in one step", ge=1, le=65536)
     isolate_documents: bool = knob(
         True,

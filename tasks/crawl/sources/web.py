@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -183,6 +184,9 @@ class WebSource(Config):
     def _reachable_by_owners(self) -> WebSource:
         hosts = [urlsplit(canonical_url(seed)).hostname or "" for seed in self.seeds]
         at_home = all(map(_is_local_name, hosts))
+        if self.contact is not None and not re.search("@|://", self.contact):
+            expected, remedy = "an e-mail address or a URL", "Write it as you@example.org."
+            raise Misfit(self.contact, expected, remedy, code="contact_unusable", at="contact")
         if self.contact is None and not at_home:
             raise Misfit(
                 "`contact` is missing",
