@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from storage.errors import CorpusTooSmall
 from tasks.lm.tokens import TextEncoder
 from tasks.lm.vocabulary import Sample, entry_bytes, shown
-from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
+from tasks.tokenizer.config import TokenizerConfig
 from tasks.tokenizer.train import train_tokenizer
 from tasks.words import count_words
 
@@ -91,9 +91,9 @@ def _trained_beside(
                 GPT2: train_tokenizer(texts, gpt2),
             }
         except CorpusTooSmall:
-            if size == SMALLEST_VOCABULARY:
+            if size == config.smallest_vocabulary:
                 return 0, {}
-            size = max(size // 2, SMALLEST_VOCABULARY)
+            size = max(size // 2, config.smallest_vocabulary)
 
 
 def _by_language(sample: Sample, tokens: Mapping[str, Sequence[int]]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +34,18 @@ def build(job: Job) -> Outcome:
     if job.config.base:
         seen = take.submit(documents, job.config, job.work).result()
         return Outcome(seen.pop("documents"), seen.pop("entries"), seen)
-    seen = train_bpe.submit(documents, job.config, job.work).result()
+    seen = train.submit(documents, job.config, job.work).result()
     return Outcome(seen.pop("documents"), job.config.vocab_size, seen)
 
 
-@task(task_run_name="train BPE of {config.vocab_size} entries", cache_policy=NO_CACHE)
-def train_bpe(documents: Sequence[Path], config: TokenizerConfig, work: Path) -> dict[str, Any]:
+@task(task_run_name="train {config.kind} of {config.vocab_size} entries", cache_policy=NO_CACHE)
+def train(documents: Sequence[Path], config: TokenizerConfig, work: Path) -> dict[str, Any]:
     """Train and save the tokenizer; returns what it was trained on and how well it compresses."""
     total = sum(pq.read_metadata(path).num_rows for path in documents)
-    seen = _Seen()
-    sample = list(_first(documents))
+    workspace, sample = Workspace(work), list(_first(documents))
     with track("train tokenizer", total, "documents") as bar:
-        tokenizer = train_tokenizer(_counted(documents, seen, bar), config, sample)
-    workspace = Workspace(work)
+        texts = _Texts(documents, bar)
+        tokenizer = train_tokenizer(texts, config, sample, workspace.scratch)
     with workspace.writing_folder("") as folder:
         save_tokenizer(tokenizer, folder)
     report = make_report(tokenizer, config, draw_sample(documents))
@@ -55,8 +53,8 @@ def train_bpe(documents: Sequence[Path], config: TokenizerConfig, work: Path) ->
     with workspace.writing(REPORT, volatile=True) as stream:
         stream.write(json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n")
     return {
-        "documents": seen.documents,
-        "text_bytes": seen.text_bytes,
+        "documents": texts.documents,
+        "text_bytes": texts.text_bytes,
         "bytes_per_token": bytes_per_token(tokenizer, sample),
         **stats_of(report),
     }
@@ -69,33 +67,42 @@ def take(documents: Sequence[Path], config: TokenizerConfig, work: Path) -> dict
     from tasks.tokenizer.given import extend_tokenizer, save_given, take_tokenizer
 
     assert config.base is not None
-    workspace, seen, sample = Workspace(work), _Seen(), list(_first(documents))
+    workspace, sample = Workspace(work), list(_first(documents))
     encoder = take_tokenizer(config.base.fetch(workspace.scratch / "base"))
-    measured: dict[str, Any] = {}
+    measured: dict[str, Any] = {"documents": 0}
     if config.extend_by:
         measured["bytes_per_token_before"] = bytes_per_token(encoder.tokenizer, sample)
         total = sum(pq.read_metadata(path).num_rows for path in documents)
         with track("extend tokenizer", total, "documents") as bar:
-            texts = _counted(documents, seen, bar)
+            texts = _Texts(documents, bar)
             encoder = extend_tokenizer(encoder, texts, config.extend_by, config.min_frequency)
-        measured["text_bytes"] = seen.text_bytes
+        measured |= {"documents": texts.documents, "text_bytes": texts.text_bytes}
     changed = sum(encoder.decode(encoder.encode(text)) != text for text in sample)
     note(f"tokenizer of a {config.base.kind}: {changed} of {len(sample)} documents read otherwise")
     with workspace.writing_folder("") as folder:
         save_given(encoder, folder)
     return measured | {
-        "documents": seen.documents,
         "entries": encoder.tokenizer.get_vocab_size(),
         "bytes_per_token": bytes_per_token(encoder.tokenizer, sample),
     }
 
 
-@dataclass
-class _Seen:
-    """What the trainer was given."""
+class _Texts:
+    """The texts of all documents, as often as they are asked for; counted the first time."""
 
-    documents: int = 0
-    text_bytes: int = 0
+    def __init__(self, paths: Sequence[Path], bar: Bar) -> None:
+        self._paths, self._bar = paths, bar
+        self.documents = self.text_bytes = self._passes = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self._passes += 1
+        first = self._passes == 1
+        for text in document_texts(self._paths):
+            if first:
+                self.documents += 1
+                self.text_bytes += len(text.encode())
+                self._bar.advance()
+            yield text
 
 
 def _first(documents: Sequence[Path]) -> Iterator[str]:
@@ -106,11 +113,3 @@ def _first(documents: Sequence[Path]) -> Iterator[str]:
         seen += len(text.encode())
         if seen >= _SAMPLE_BYTES:
             return
-
-
-def _counted(documents: Sequence[Path], seen: _Seen, bar: Bar) -> Iterator[str]:
-    for text in document_texts(documents):
-        seen.documents += 1
-        seen.text_bytes += len(text.encode())
-        bar.advance()
-        yield text

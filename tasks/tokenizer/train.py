@@ -1,24 +1,15 @@
-"""Train a byte-level BPE and lay it out as transformers' AutoTokenizer reads it."""
+"""Train a tokenizer and lay it out as transformers' AutoTokenizer reads it."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unicodedata import category
 
-from tokenizers import (
-    AddedToken,
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-    trainers,
-)
+from tokenizers import AddedToken, Tokenizer, processors
 
 from storage.errors import CorpusTooSmall
 from storage.parquet import read_tables
@@ -34,33 +25,46 @@ from tasks.lm.tokens import (
     USER,
     Split,
     TextEncoder,
-    pre_tokenizer_of,
 )
-from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
+from tasks.tokenizer.config import SMALLEST_VOCABULARY, Kind, TokenizerConfig
+from tasks.tokenizer.kinds import (
+    train_bpe,
+    train_bytes,
+    train_characters,
+    train_superbpe,
+    train_wordpiece,
+)
 
 # Of all characters. English, Vietnamese in NFC and the like have next to none; Hindi a third, Thai
 # a fifth, so that one document in fifty of them is enough.
 _MARKS_SHARE = 0.004
 
+_TRAINERS: dict[Kind, Callable[[Iterable[str], TokenizerConfig, Split, Path | None], Tokenizer]] = {
+    "bpe": train_bpe,
+    "superbpe": train_superbpe,
+    "wordpiece": train_wordpiece,
+    "characters": train_characters,
+    "bytes": train_bytes,
+}
+
 
 def train_tokenizer(
-    texts: Iterable[str], config: TokenizerConfig, sample: Sequence[str] = ()
+    texts: Iterable[str],
+    config: TokenizerConfig,
+    sample: Sequence[str] = (),
+    scratch: Path | None = None,
 ) -> Tokenizer:
-    """Train on `texts`; the same texts in the same order give the same vocabulary.
+    """Train on `texts`; the same texts in any order give the same vocabulary.
 
-    `sample` is some of them, for which a split is chosen if the configuration leaves it open.
+    `texts` is gone through more than once by some kinds. What does not fit in memory lies in
+    `scratch`. `sample` is some of them, for which a split is chosen if the configuration leaves it
+    open.
     Raises CorpusTooSmall if the texts do not hold enough different pairs.
     """
     split = choose_split(sample) if config.split == "auto" else config.split
-    tokenizer = _untrained(split)
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocab_size,
-        min_frequency=config.min_frequency,
-        special_tokens=[AddedToken(t, special=True, normalized=False) for t in SPECIAL_TOKENS],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer = _TRAINERS[config.kind](texts, config, split, scratch)
+    special = [AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS]
+    tokenizer.add_special_tokens(special)
     found = tokenizer.get_vocab_size()
     if found < config.vocab_size:
         raise CorpusTooSmall(
@@ -112,11 +116,3 @@ def choose_split(texts: Iterable[str]) -> Split:
         counts.update(text)
     marks = sum(n for character, n in counts.items() if category(character).startswith("M"))
     return "qwen35" if marks > _MARKS_SHARE * counts.total() else "qwen2"
-
-
-def _untrained(split: Split) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()  # what cleaning promises of a corpus
-    tokenizer.pre_tokenizer = pre_tokenizer_of(split)
-    tokenizer.decoder = decoders.ByteLevel()
-    return tokenizer

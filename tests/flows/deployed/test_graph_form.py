@@ -62,7 +62,7 @@ def test_it_runs_from_the_custom_run_form(graph: PrefectSite) -> None:
     deployment = graph.deployments()["manual"]["id"]
     with browser() as ui:
         ui.open(f"{graph.url}/v2/deployments/deployment/{deployment}/run")
-        ui.shows("further instances of the recipe", "wordy-pages", "train a byte-level BPE")
+        ui.shows("further instances of the recipe", "wordy-pages", "train a tokenizer")
         of = {"any_": [deployment]}
 
         def ordered() -> list[dict[str, Any]]:

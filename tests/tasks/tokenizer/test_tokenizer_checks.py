@@ -14,7 +14,7 @@ from tasks.checks import Made
 from tasks.tokenizer.checks import measures
 from tasks.tokenizer.config import TokenizerConfig
 from tasks.tokenizer.report import stats_of
-from tasks.tokenizer.task import train_bpe
+from tasks.tokenizer.task import train
 from tasks.tokenizer.train import bytes_per_token
 from tests.tasks.judging import broken, changed
 from tests.tasks.tokenizer.conftest import corpus, document_row, trained
@@ -69,7 +69,7 @@ def test_training_says_what_is_measured(tmp_path: Path, monkeypatch: pytest.Monk
     write_rows(Workspace(tmp_path / "in"), "documents.parquet", rows, DOCUMENT)
     monkeypatch.setattr("tasks.tokenizer.task._SAMPLE_BYTES", len(corpus()[0].encode()) + 1)
     documents = [tmp_path / "in" / "data" / "documents.parquet"]
-    seen = train_bpe.fn(documents, TokenizerConfig(vocab_size=400), tmp_path / "out")
+    seen = train.fn(documents, TokenizerConfig(vocab_size=400), tmp_path / "out")
     report = json.loads((tmp_path / "out" / "data" / "report.json").read_bytes())
     entry = Workspace(tmp_path / "out").entry("report.json")
     assert entry is not None and entry.volatile  # equal tokenizers stay equal
