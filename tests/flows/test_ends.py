@@ -162,7 +162,8 @@ def test_a_kill_leaves_no_server_and_a_second_signal_ends_at_once(
             time.sleep(0.2)
         assert run.end(8) in (-signal.SIGKILL, 128 + signal.SIGTERM), run.said
         assert children and gone(children, 8)
-        assert run.states() == {"Completed", "Crashed"}
+        ended = run.states() - {"Completed"}  # by the first signal, where the second came late
+        assert ended == {"Crashed"} or (name == "twice" and ended == {"Failed"})
 
 
 def test_a_run_outlives_its_own_server(recipe: Path, tmp_path: Path) -> None:
