@@ -46,6 +46,12 @@ class TokenizerFinding:
         yield "trained on it"
 
 
+def _is_taken(artifact: Artifact) -> bool:
+    """Whether it learnt nothing from the documents."""
+    config = artifact.manifest.config
+    return bool(config.get("base")) and not config.get("extend_by")
+
+
 class Tokenizer(ArtifactType):
     """A vocabulary with its merges."""
 
@@ -129,7 +135,7 @@ print(tokenizer.tokenize("What the river leaves behind."))"""
 
     def trace(self, artifact: Artifact, walk: Walk) -> TokenizerFinding | None:
         """Tell which documents it was trained on: all that were kept, or none if it was taken."""
-        if not artifact.manifest.rows_in:
+        if _is_taken(artifact):
             return None
         ids = kept_ids(walk.known(artifact, DOCUMENTS))
         return TokenizerFinding(ids) if ids else None
@@ -138,7 +144,7 @@ print(tokenizer.tokenize("What the river leaves behind."))"""
         self, artifact: Artifact, search: TakedownSearch, earlier: Mapping[str, Saw]
     ) -> Saw | None:
         """Count the documents."""
-        if not artifact.manifest.rows_in:
+        if _is_taken(artifact):
             return None
         documents = next((a for a in artifact.inputs(DOCUMENTS) if a.is_whole()), None)
         ids = search.held(documents).ids if documents else ()
