@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from typer._click.exceptions import NoArgsIsHelpError, UsageError
 
 from flows.commands.artifacts import artifacts, show
 from flows.commands.clean import clean_app
@@ -22,6 +23,7 @@ from flows.commands.operations import doctor, up
 from flows.commands.release import export, promote, rollback, sample
 from flows.commands.run import plan_, run
 from flows.commands.trace import trace
+from flows.commands.usage import refused_words
 from flows.render import make_console, plain_logs, print_json, print_text, say
 from flows.stopping import Stopped, leave, signals_raised
 from storage.errors import PhusaError, RequestError, named_error
@@ -73,10 +75,7 @@ def main() -> None:
 def _called(console: Console) -> int:
     """Run the command that was typed; its errors are printed. Returns the exit code."""
     try:
-        app()
-        return 0
-    except SystemExit as end:  # typer's way to end, also a good one
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        return _typed(console)
     except Stopped as error:
         say(console, [str(error)])
         return error.exit_code
@@ -89,6 +88,22 @@ def _called(console: Console) -> int:
         say(console, [traceback.format_exc()])  # a defect
         say(console, [f"{_title()}: {type(error).__name__}: {error}"])
         return 1
+
+
+def _typed(console: Console) -> int:
+    try:
+        code = app(standalone_mode=False)
+    except SystemExit as end:  # typer's way to end, also a good one
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except NoArgsIsHelpError as error:
+        error.show()
+        code = error.exit_code
+    except UsageError as error:
+        raise refused_words(error) from error
+    except typer.Abort:  # a question without an answer
+        say(console, ["nothing was done"])
+        code = 1
+    return code if isinstance(code, int) else 0
 
 
 def _tell(console: Console, error: PhusaError) -> int:

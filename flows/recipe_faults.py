@@ -196,6 +196,11 @@ def _misfit(details: ErrorDetails, where: str, about: str) -> Fault:
     return Fault(where, shown, rest or found, about, "refused_value")
 
 
+def words(schema: Schema) -> str:
+    """Write what a whole schema takes."""
+    return _words(schema, schema)
+
+
 def _words(root: Schema, schema: Schema) -> str:
     """Write what a schema takes: `a whole number from 1 to 256`."""
     kind = schema.get("type")

@@ -35,9 +35,15 @@ def artifacts(
     # The cycle collector goes through all manifests again and again as they pile up: 10 000 took
     # 2.6 s to read with it, 1.3 s without; and this process ends with the list.
     gc.disable()
-    found = list_artifacts(store_here(store), name, gone=taken)
-    rows = [_summary(one) for one in found]
-    answer(rows, as_json, lambda console: print_artifacts(console, found))
+    place = store_here(store)
+    found = list_artifacts(place, name, gone=taken)
+
+    def show_people(console: Console) -> None:
+        print_artifacts(console, found)
+        if not found:
+            say(console, [f"there is none in {place.address}"])
+
+    answer([_summary(one) for one in found], as_json, show_people)
 
 
 def show(

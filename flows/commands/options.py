@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from flows.render import make_console, print_json
-from storage.errors import Fault, RequestError
 from storage.store import Store
 
 StoreOption = Annotated[
@@ -33,11 +31,7 @@ ArtifactArgument = Annotated[
 
 
 def store_here(given: str | None) -> Store:
-    """Give the store that is named, or `.phusa` in this folder. Raises RequestError if a named
-    folder is not there."""
-    if given and "://" not in given and not Path(given).expanduser().exists():
-        remedy = "Check --store and PHUSA_STORE; `phusa run` makes a store."
-        raise RequestError(Fault(f"store {given}", "nothing there", "a folder", remedy, "no_store"))
+    """Give the store that is named, or `.phusa` in this folder."""
     return Store(given or ".phusa")
 
 

@@ -73,6 +73,8 @@ MISTAKES = [
     knob("name", None, "missing", "nothing", "Add `name"),
     knob("crawl.source", None, "missing", "nothing", "Add `source"),
     knob("crawl.source.contact", None, "contact_missing", "contact", "contact: you@example.org"),
+    knob("crawl.source.contact", "toi", "contact_unusable", "toi", "you@example.org"),
+    knob("crawl.source.seeds", ["http://a:99999/"], "refused_value", "99999", "pages come from"),
     knob("crawl.source.exclude", ["("], "not_a_pattern", "'('", "regular expressions"),
     knob("crawl.source.languages", ["Vietnamese"], "unknown_language", "Vietnamese", "`vi`"),
     knob("clean.languages", "Vietnamese", "unknown_language", "Vietnamese", "`vi`"),
@@ -116,6 +118,11 @@ MISTAKES = [
     typed("promote pretrain best", "check_failed", "loss", "--override"),
     typed("diff clean pretrain", "different_stages", "clean@", "phusa artifacts clean"),
     typed("forget", "wrong_options", "nothing", "phusa forget https://"),
+    typed("gc --keep two", "wrong_type", "two", "phusa gc --help"),
+    typed("gc --keep 0", "out_of_range", "0", "phusa gc --help"),
+    typed("init . --hours 0,5", "wrong_type", "0,5", "phusa init --help"),
+    typed("gc --kep 1", "wrong_words", "--kep", "phusa gc --help"),
+    typed("plam", "wrong_words", "plam", "phusa --help"),
     typed("trace", "wrong_options", "neither", "phusa trace --model"),
 ]
 
