@@ -115,7 +115,7 @@ def test_errors_logs_and_warnings(
         for error in (ours, ValueError(HOSTILE), OSError(28, HOSTILE)):
             for as_json in ((), ("--json",)):
 
-                def fails(error: Exception = error) -> None:
+                def fails(error: Exception = error, **_: object) -> None:
                     logging.getLogger("a library").error("at %s", HOSTILE)
                     raise error
 
