@@ -336,11 +336,8 @@ def _crawl(plan: Plan) -> Iterator[str]:
         yield _line(2, name, value, _WHY_SOURCE.get(name, ""))
     if seen.source["kind"] == "web":
         pace = f"a third of the time, at {max(seen.delay_s, _FASTEST_S):g} s a page"
-        says = (
-            pace
-            if plan.max_pages < _most_pages(plan.survey.seen)
-            else "more than there are likely to be"
-        )
+        is_paced = plan.max_pages < _most_pages(seen)
+        says = pace if is_paced else "more than there are likely to be"
         yield _line(2, "max_pages", plan.max_pages, says)
 
 

@@ -269,7 +269,8 @@ class Training(ABC):
         size = self.held_out_rows * self.world.size
         starts = range(0, self.held_out.num_rows, size)
         starts = starts[:: max(1, self.held_out.num_rows // self.validation.rows)]
-        nats, num_targets = summed_nats(self.held_out, starts, size, self.world)
+        nats = summed_nats(self.held_out, starts, size, self.world)
+        num_targets = sum(self.held_out.targets(slice(at, at + size)) for at in starts)
         loss = nats / max(1, num_targets)
         if self.validation.keep == "best" and loss < self._best_loss:
             self._best_loss = loss
@@ -401,18 +402,17 @@ def save_activations(decoder: Decoder, kind: str) -> None:
 @torch.no_grad()
 def summed_nats(
     rows: Batch, starts: Sequence[int], size: int, world: World, bar: Bar | None = None
-) -> tuple[float, float]:
-    """Loss, and number of targets, of the `size` rows from each of `starts` on, by all ranks."""
-    nats = targets = 0.0
+) -> float:
+    """Sum the loss of the `size` rows from each of `starts` on, in nats, over all ranks."""
+    nats = 0.0
     for start in starts:
         together = range(start, min(start + size, rows.num_rows))
         mine = together[world.share(len(together))]
         part = slice(mine.start, mine.stop)
         nats += world.sum(rows.loss(part).item() if mine else 0.0)
-        targets += rows.targets(slice(start, together.stop))
         if bar:
             bar.advance(len(together))
-    return nats, targets
+    return nats
 
 
 def bits_per_byte(
@@ -424,5 +424,5 @@ def bits_per_byte(
     """
     size = batch_size * world.size
     with track("evaluate", rows.num_rows, unit) as bar:
-        nats, _ = summed_nats(rows, range(0, rows.num_rows, size), size, world, bar)
+        nats = summed_nats(rows, range(0, rows.num_rows, size), size, world, bar)
     return nats / math.log(2) / num_bytes

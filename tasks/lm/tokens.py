@@ -89,9 +89,14 @@ def pre_tokenizer_of(split: Split) -> pre_tokenizers.PreTokenizer:
     """Make what splits text before merging, in the form in which others recognise it."""
     if split == "gpt2":  # ByteLevel's own; as a pattern the ids would be the same
         return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    pattern = pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split]), behavior="isolated")
+    return cut_by(SPLIT_PATTERNS[split])
+
+
+def cut_by(*patterns: str) -> pre_tokenizers.PreTokenizer:
+    """Make what cuts text at patterns, one after the other, and writes its bytes as characters."""
+    splits = [pre_tokenizers.Split(Regex(one), behavior="isolated") for one in patterns]
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    return pre_tokenizers.Sequence([pattern, as_bytes])
+    return pre_tokenizers.Sequence([*splits, as_bytes])
 
 
 Message = Mapping[str, Any]

@@ -63,6 +63,16 @@ def _rows(documents: Sequence[Path]) -> Iterator[tuple[str, str]]:
 # --- entries --------------------------------------------------------------------------------------
 
 
+def _byte_characters() -> dict[str, int]:
+    printed = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printed]
+    return {chr(b): b for b in printed} | {chr(256 + n): b for n, b in enumerate(others)}
+
+
+BYTE_OF = _byte_characters()
+"""The byte that each character of GPT-2's byte-level alphabet stands for."""
+
+
 def entry_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
     """Give the bytes that each entry but the control tokens stands for, by id.
 
@@ -85,23 +95,13 @@ def _steps(decoder: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
 
 
 def _bytes_of(entry: str, kinds: set[str]) -> bytes:
-    if "ByteLevel" in kinds and all(character in _BYTES for character in entry):
-        return bytes(_BYTES[character] for character in entry)
+    if "ByteLevel" in kinds and all(character in BYTE_OF for character in entry):
+        return bytes(BYTE_OF[character] for character in entry)
     if "ByteFallback" in kinds and len(entry) == 6 and entry.startswith("<0x"):
         return bytes.fromhex(entry[3:5])
     if "WordPiece" in kinds:
         entry = entry.removeprefix("##")
     return (entry.replace("▁", " ") if kinds & {"Metaspace", "Replace"} else entry).encode()
-
-
-def _byte_characters() -> dict[str, int]:
-    """Give the characters that stand for bytes, as GPT-2 has them."""
-    printed = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printed]
-    return {chr(b): b for b in printed} | {chr(256 + n): b for n, b in enumerate(others)}
-
-
-_BYTES = _byte_characters()
 
 
 def shown(entry: bytes) -> str:

@@ -8,9 +8,17 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers
 
-from tasks.lm.tokens import SPECIAL_TOKENS, SPLIT_PATTERNS, Split, TextEncoder, pre_tokenizer_of
+from tasks.lm.tokens import (
+    SPECIAL_TOKENS,
+    SPLIT_PATTERNS,
+    Split,
+    TextEncoder,
+    cut_by,
+    pre_tokenizer_of,
+)
+from tasks.lm.vocabulary import BYTE_OF
 from tasks.tokenizer.config import TokenizerConfig
 from tasks.tokenizer.counts import count_words
 
@@ -28,14 +36,7 @@ _LONGEST_PIECE = 64  # characters: WordPiece costs the square of a word's length
 BYTE_PIECES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 
-def byte_characters() -> list[str]:
-    """Give the character that GPT-2's byte-level alphabet writes each byte as."""
-    plain = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    rest = iter(range(256, 512))
-    return [chr(byte if byte in plain else next(rest)) for byte in range(256)]
-
-
-ALPHABET = tuple(sorted(byte_characters()))
+ALPHABET = tuple(sorted(BYTE_OF))
 
 
 def train_bpe(
@@ -116,9 +117,7 @@ def train_bytes(
 
 
 def _byte_level(model: Any, patterns: Sequence[str]) -> Tokenizer:
-    splits = [pre_tokenizers.Split(Regex(one), behavior="isolated") for one in patterns]
-    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    return _tokenizer(model, pre_tokenizers.Sequence([*splits, as_bytes]))
+    return _tokenizer(model, cut_by(*patterns))
 
 
 def _tokenizer(model: Any, pre_tokenizer: Any) -> Tokenizer:
@@ -139,8 +138,8 @@ def _byte_names() -> list[str]:
 
 def _bytes_of(words: Iterable[str]) -> list[Any]:
     """Give the ids of each word's bytes."""
-    places = [len(SPECIAL_TOKENS) + ALPHABET.index(one) for one in byte_characters()]
-    ids = np.array(places, np.int32)
+    ids = np.empty(256, np.int32)
+    ids[[BYTE_OF[one] for one in ALPHABET]] = np.arange(256) + len(SPECIAL_TOKENS)
     return [ids[np.frombuffer(word.encode(), np.uint8)] for word in words]
 
 
