@@ -77,14 +77,14 @@ def entry_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
     """Give the bytes that each entry but the control tokens stands for, by id.
 
     Byte-level entries are read as such, also where they are no valid UTF-8; `<0xE1>` of a byte
-    fallback is its byte; others are their text, `▁` and `##` being the marks of a word's begin and
+    fallback is its byte; others are their text, without the decoder's marks of a word's begin and
     of what goes on with one.
     """
     spelt = json.loads(tokenizer.to_str())
-    kinds = {step["type"] for step in _steps(spelt.get("decoder"))}
+    steps = list(_steps(spelt.get("decoder")))
     added = tokenizer.get_added_tokens_decoder()
     return {
-        index: _bytes_of(entry, kinds)
+        index: _bytes_of(entry, steps)
         for entry, index in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
         if index not in added
     }
@@ -94,14 +94,20 @@ def _steps(decoder: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
     yield from (decoder or {}).get("decoders", [decoder] if decoder else [])
 
 
-def _bytes_of(entry: str, kinds: set[str]) -> bytes:
+def _bytes_of(entry: str, steps: Sequence[Mapping[str, Any]]) -> bytes:
+    for step in steps:
+        if step["type"] == "Replace" and "String" in step["pattern"]:
+            entry = entry.replace(step["pattern"]["String"], step["content"])
+        elif step["type"] == "Metaspace":
+            entry = entry.replace(step["replacement"], " ")
+        elif step["type"] == "WordPiece":
+            entry = entry.removeprefix(step["prefix"])
+    kinds = {step["type"] for step in steps}
     if "ByteLevel" in kinds and all(character in BYTE_OF for character in entry):
         return bytes(BYTE_OF[character] for character in entry)
     if "ByteFallback" in kinds and len(entry) == 6 and entry.startswith("<0x"):
         return bytes.fromhex(entry[3:5])
-    if "WordPiece" in kinds:
-        entry = entry.removeprefix("##")
-    return (entry.replace("▁", " ") if kinds & {"Metaspace", "Replace"} else entry).encode()
+    return entry.encode()
 
 
 def shown(entry: bytes) -> str:

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models, trainers
 from storage.errors import CorpusTooSmall
 from tasks.config import identity
 from tasks.lm.tokens import SPECIAL_TOKENS, SPLIT_PATTERNS, TextEncoder
-from tasks.lm.vocabulary import Sample
+from tasks.lm.vocabulary import Sample, entry_bytes
 from tasks.tokenizer import counts
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, Kind, TokenizerConfig
 from tasks.tokenizer.counts import count_words
@@ -184,3 +184,10 @@ def test_each_kind_is_reported(kind: Kind) -> None:
     report = make_report(encoder(kind).tokenizer, config(kind), sample)
     assert report["entries"] == config(kind).vocab_size
     assert report["peers"]["entries"] <= config(kind).vocab_size
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_entries_of_each_kind_are_the_bytes_of_a_text(kind: Kind) -> None:
+    entries, text = entry_bytes(encoder(kind).tokenizer), corpus()[0]
+    found = b"".join(entries[at] for at in encoder(kind).encode(text))
+    assert found == unicodedata.normalize("NFC", text).encode()
