@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from typer._click.exceptions import NoArgsIsHelpError, UsageError
 
@@ -23,10 +24,9 @@ from flows.commands.operations import doctor, up
 from flows.commands.release import export, promote, rollback, sample
 from flows.commands.run import plan_, run
 from flows.commands.trace import trace
-from flows.commands.usage import refused_words
 from flows.render import make_console, plain_logs, print_json, print_text, say
 from flows.stopping import Stopped, leave, signals_raised
-from storage.errors import PhusaError, RequestError, named_error
+from storage.errors import Fault, PhusaError, RequestError, named_error
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -99,11 +99,29 @@ def _typed(console: Console) -> int:
         error.show()
         code = error.exit_code
     except UsageError as error:
-        raise refused_words(error) from error
+        raise _refused_words(error) from error
     except typer.Abort:  # a question without an answer
         say(console, ["nothing was done"])
         code = 1
     return code if isinstance(code, int) else 0
+
+
+def _refused_words(error: UsageError) -> RequestError:
+    """Say what was typed and this command does not take, as other faults are said."""
+    command = error.ctx.command_path if error.ctx else "phusa"
+    remedy, cause = f"`{command} --help` shows what it takes.", error.__cause__
+    if not isinstance(cause, ValidationError):
+        found = error.format_message().rstrip(".")
+        expected = "options and arguments of this command"
+        return RequestError(Fault(command, found, expected, remedy, "wrong_words"))
+    from flows.recipe_faults import words  # 0.1 s, only for what is refused
+
+    param: Any = getattr(error, "param", None)
+    details = cause.errors()[0]
+    where = param.opts[-1] if param.opts[-1].startswith("-") else param.name.upper()
+    expected = words(param.get_runtime_param().adapter.json_schema())
+    code = "out_of_range" if details["type"].startswith(("greater", "less")) else "wrong_type"
+    return RequestError(Fault(where, repr(details["input"]), expected, remedy, code))
 
 
 def _tell(console: Console, error: PhusaError) -> int:

@@ -1,9 +1,10 @@
-"""Plans of documents, as the stage makes them before it packs."""
+"""Plans of documents, as the stage makes them before it packs, and what its rows then ask for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import xxhash
 
@@ -12,6 +13,7 @@ from tasks.shard.config import ShardConfig
 from tasks.shard.division import CountTokens, Plan, divide, sign_shard
 from tasks.shard.split import ByUrl
 
+Row = dict[str, Any]
 BY_URL = ByUrl()
 
 
@@ -41,3 +43,13 @@ def sides_of(plan: Path) -> list[int]:
     """The side of each document, of which each stands in the plan once."""
     found = Plan.read(plan)
     return [side for _, side in sorted(zip(found.rows.tolist(), found.sides.tolist(), strict=True))]
+
+
+def targets_of(rows: Sequence[Row]) -> dict[str, list[int]]:
+    """The tokens of each document as they are predicted: every position but a row's first."""
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        for span in row["spans"]:
+            ids = row["input_ids"][max(span["start"], 1) : span["end"]]
+            found.setdefault(span["document_id"], []).extend(ids)
+    return {name: ids for name, ids in found.items() if ids}

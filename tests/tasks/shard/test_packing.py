@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from storage.records import sequence_schema
 from tasks.shard.config import Packing, ShardConfig
 from tasks.shard.packing import Packer, fit
+from tests.tasks.shard.planning import targets_of
 
 Row = dict[str, Any]
 EOT = 0
@@ -45,7 +46,7 @@ def test_every_token_is_predicted_once(
     rows = _pack(documents, length, packing)
     predicted = Counter(token for row in rows for token in row["input_ids"][1:])
     assert predicted == Counter(token for ids in documents for token in (*ids, EOT))
-    assert _targets(rows) == {str(number): ids for number, ids in enumerate(documents) if ids}
+    assert targets_of(rows) == {str(number): ids for number, ids in enumerate(documents) if ids}
     for row in rows:
         assert 2 <= len(row["input_ids"]) <= length + 1
         _check_spans(row, documents)
@@ -62,16 +63,6 @@ def _check_spans(row: Row, documents: Sequence[Sequence[int]]) -> None:
         place = span["end"]
     covered = sum(span["end"] - span["start"] for span in row["spans"])
     assert covered == sum(token != EOT for token in row["input_ids"])
-
-
-def _targets(rows: Sequence[Row]) -> dict[str, list[int]]:
-    """The tokens of each document as they are predicted: every position but a row's first."""
-    found: dict[str, list[int]] = {}
-    for row in rows:
-        for span in row["spans"]:
-            ids = row["input_ids"][max(span["start"], 1) : span["end"]]
-            found.setdefault(span["document_id"], []).extend(ids)
-    return {name: ids for name, ids in found.items() if ids}
 
 
 @given(_documents(), st.integers(8, 20), st.sampled_from(PACKINGS))

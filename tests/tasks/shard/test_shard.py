@@ -31,7 +31,7 @@ from tasks.shard.shard import (
 from tasks.tokenizer.config import SMALLEST_VOCABULARY, TokenizerConfig
 from tasks.tokenizer.train import train_tokenizer
 from tests.tasks.lm.foreign import llama_like
-from tests.tasks.shard.planning import BY_URL, is_held_out, plan_of
+from tests.tasks.shard.planning import BY_URL, is_held_out, plan_of, targets_of
 
 Row = dict[str, Any]
 PATHS = ShardPaths("train/a.parquet", "validation/a.parquet")
@@ -91,20 +91,10 @@ def _stream(rows: Sequence[Row]) -> list[int]:
     return stream
 
 
-def _targets(rows: Sequence[Row]) -> dict[str, list[int]]:
-    """The tokens of each document as they are predicted: every position but a row's first."""
-    found: dict[str, list[int]] = {}
-    for row in rows:
-        for span in row["spans"]:
-            ids = row["input_ids"][max(span["start"], 1) : span["end"]]
-            found.setdefault(span["document_id"], []).extend(ids)
-    return {name: ids for name, ids in found.items() if ids}
-
-
 def test_every_document_is_on_one_side_and_whole(tmp_path: Path) -> None:
     rows, config = _rows(300), ShardConfig(split=BY_URL, sequence_length=16, validation_share=0.3)
     train, validation = _shard(rows, tmp_path, config)
-    sides = {False: _targets(train), True: _targets(validation)}
+    sides = {False: targets_of(train), True: targets_of(validation)}
     assert not sides[False].keys() & sides[True].keys()
     assert sides[False]
     assert sides[True]
@@ -173,7 +163,7 @@ def test_a_page_that_changes_stays_on_its_side(tmp_path: Path) -> None:
     for name, rows in (("before", before), ("after", after)):
         _, validation = _shard(rows, tmp_path / name, config)
         urls = {row["document_id"]: row["url"] for row in rows}
-        sides.append({urls[document] for document in _targets(validation)})
+        sides.append({urls[document] for document in targets_of(validation)})
     assert sides[0] == sides[1] != set()
 
 
